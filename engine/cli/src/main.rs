@@ -1,0 +1,2 @@
+//! The `tagline` command.
+fn main() {}

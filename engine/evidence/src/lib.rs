@@ -1,0 +1,1 @@
+//! SBOM catalogers and documents, and SSH signatures.

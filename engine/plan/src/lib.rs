@@ -1,0 +1,1 @@
+//! Workflow and tag to plan: graph, matrix, gates, digests, explanation. Pure.

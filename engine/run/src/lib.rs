@@ -1,0 +1,1 @@
+//! Events, state, decide, evolve, outstanding; approvals and protection rules. Pure.

@@ -1,0 +1,1 @@
+//! Dispatcher, timers, triggers and the socket: everything that drives runs.

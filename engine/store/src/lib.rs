@@ -1,0 +1,1 @@
+//! Journal, projections, outbox, locks and artifacts in one SQLite file and one folder.

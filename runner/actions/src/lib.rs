@@ -1,0 +1,1 @@
+//! Built-in actions as functions over folders: checkout, artifacts, image, SBOM; the one extractor.

@@ -1,0 +1,2 @@
+//! The agent: process 1 of a job.
+fn main() {}

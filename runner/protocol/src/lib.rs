@@ -1,0 +1,1 @@
+//! What engine and agent say to each other; versioned.

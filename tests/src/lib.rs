@@ -1,0 +1,1 @@
+//! Acceptance: end to end, conformance, crash.
