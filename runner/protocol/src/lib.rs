@@ -12,11 +12,14 @@ mod command;
 mod job;
 mod notice;
 mod record;
+mod sandbox;
 
 pub use command::{Command, Reply};
 pub use job::{Contexts, EnvLayer, JobPaths, JobSpec, StepAction, StepSpec, StepUser};
 pub use notice::{AgentState, Notice, Request};
 pub use record::{Annotation, AnnotationLevel, Conclusion, JobResult, Record, Stream};
+
+pub use sandbox::{Launch, SandboxConfig, SandboxRoot};
 
 /// The protocol's version.
 pub const VERSION: u32 = 1;
