@@ -4,4 +4,5 @@
 //!
 //! - [`workflow`]: the model of a workflow file.
 
+pub mod environments;
 pub mod workflow;
