@@ -5,4 +5,5 @@
 //! - [`workflow`]: the model of a workflow file.
 
 pub mod environments;
+pub mod expression;
 pub mod workflow;
