@@ -1,0 +1,150 @@
+//! What the tests need from the machine: packages, a Docker daemon, two local images and a registry on loopback.
+//!
+//! Every part is idempotent and either there at the end or listed with the reason why not. The tests learn of it
+//! through `state.json` in the cache and through the environment (see [`State::environment`]).
+
+mod docker;
+mod image;
+mod packages;
+mod registry;
+mod rootfs;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::paths;
+
+/// A part of the set-up that is not there.
+pub(crate) struct Missing {
+    /// What.
+    pub(crate) part: &'static str,
+    /// Why, and what would help.
+    pub(crate) reason: String,
+}
+
+/// What is there for the tests.
+#[derive(Default)]
+pub(crate) struct State {
+    /// `DOCKER_HOST` of a daemon that answers.
+    pub(crate) docker: Option<String>,
+    /// `HOST:PORT` of the registry on loopback.
+    pub(crate) registry: Option<String>,
+    /// Local images, by name.
+    pub(crate) images: Vec<&'static str>,
+    /// What could not be had.
+    pub(crate) missing: Vec<Missing>,
+}
+
+impl State {
+    /// Notes a part that failed and goes on without it.
+    fn note<T>(&mut self, part: &'static str, made: Result<T>) -> Option<T> {
+        match made {
+            Ok(value) => {
+                println!("✓ {part}");
+                Some(value)
+            }
+            Err(error) => {
+                println!("! {part}: {error:#}");
+                self.missing.push(Missing {
+                    part,
+                    reason: format!("{error:#}"),
+                });
+                None
+            }
+        }
+    }
+
+    /// What the tests read from their environment.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        if let Some(host) = &self.docker {
+            pairs.push(("DOCKER_HOST", host.clone()));
+        }
+        if let Some(address) = &self.registry {
+            pairs.push(("TAGLINE_TEST_REGISTRY", address.clone()));
+        }
+        pairs
+    }
+
+    fn save(&self) -> Result<()> {
+        let value =
+            json!({ "docker": self.docker, "registry": self.registry, "images": self.images });
+        let file = state_file()?;
+        std::fs::write(&file, format!("{value:#}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+fn state_file() -> Result<PathBuf> {
+    Ok(paths::cache()?.join("state.json"))
+}
+
+/// The number a daemon left in a file, if it is still that program.
+fn pid_in(file: &std::path::Path, program: &str) -> Option<u32> {
+    let pid = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    crate::shell::runs(pid, program).then_some(pid)
+}
+
+/// Stops a daemon by its own process id and waits for its end.
+fn stop(pid: u32, program: &str) -> Result<()> {
+    crate::shell::output(std::process::Command::new("kill").arg(pid.to_string()))?;
+    let ended = crate::shell::wait(std::time::Duration::from_secs(30), || {
+        !crate::shell::runs(pid, program)
+    });
+    anyhow::ensure!(ended, "{program} (process {pid}) did not end within 30 s");
+    println!("✓ {program} stopped");
+    Ok(())
+}
+
+/// Brings everything up that can be had.
+pub(crate) fn run() -> Result<State> {
+    let mut state = State::default();
+    let packages = packages::install();
+    state.note("packages", packages);
+    let host = docker::start();
+    state.docker = state.note("docker", host);
+    if state.docker.is_some() {
+        for image in image::ALL {
+            if state.note(image.name, image.make()).is_some() {
+                state.images.push(image.name);
+            }
+        }
+    }
+    let address = registry::start();
+    state.registry = state.note("registry", address);
+    state.save()?;
+    Ok(state)
+}
+
+/// `cargo xtask setup`.
+pub(crate) fn command() -> Result<bool> {
+    let state = run()?;
+    for missing in &state.missing {
+        println!("skipped {}: {}", missing.part, missing.reason);
+    }
+    Ok(state.missing.is_empty() || !paths::ci())
+}
+
+/// `cargo xtask clean`: stops what `setup` started, by process id, and frees its folders.
+pub(crate) fn clean() -> Result<bool> {
+    let images = image::remove();
+    let registry = registry::stop();
+    let docker = docker::stop();
+    let state = state_file()?;
+    if state.exists() {
+        std::fs::remove_file(&state)?;
+    }
+    images.and(registry).and(docker)?;
+    Ok(true)
+}
+
+/// The value of the last set-up, `null` before the first one.
+#[expect(dead_code, reason = "read by the bench")]
+pub(crate) fn saved() -> Value {
+    let text = state_file()
+        .and_then(|file| Ok(std::fs::read_to_string(file)?))
+        .unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}

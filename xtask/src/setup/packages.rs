@@ -1,0 +1,58 @@
+//! Debian packages the tests use; installed only by root on a Debian, and only where missing.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::shell;
+
+/// Each package with a program that shows that it is there.
+const PACKAGES: [(&str, &str); 9] = [
+    ("docker.io", "dockerd"),
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("iptables", "iptables"),
+    ("docker-registry", "docker-registry"),
+    ("busybox-static", "busybox"),
+    ("git", "git"),
+    ("openssh-client", "ssh-keygen"),
+    ("util-linux", "setpriv"),
+];
+
+/// Installs what is missing.
+pub(super) fn install() -> Result<()> {
+    let missing: Vec<&str> = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if shell::which("apt-get").is_none() {
+        bail!("not a Debian; missing: {list}");
+    }
+    if !shell::is_root() {
+        bail!("not root; install them with: apt-get install {list}");
+    }
+    println!("installing {list}");
+    shell::output(apt().arg("update"))?;
+    shell::output(
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(&missing),
+    )?;
+    Ok(())
+}
+
+fn missing() -> Vec<&'static str> {
+    let lacks = |program: &str| shell::which(program).is_none();
+    PACKAGES
+        .iter()
+        .filter(|(_, program)| lacks(program))
+        .map(|(package, _)| *package)
+        .collect()
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q");
+    command
+}

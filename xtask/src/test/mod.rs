@@ -1,0 +1,96 @@
+//! `cargo xtask test`: set-up, the checks of the sources, every test, and one table at the end.
+
+mod cargo_test;
+mod lints;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{paths, setup, shell};
+use table::{Suite, Table};
+
+/// What the person asked for.
+struct Options {
+    /// The crash matrix and the slow cases too.
+    all: bool,
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+}
+
+fn parse(args: &[&str]) -> Result<Options> {
+    let mut options = Options {
+        all: false,
+        filter: None,
+    };
+    for arg in args {
+        match *arg {
+            "--all" => options.all = true,
+            flag if flag.starts_with('-') => bail!("unknown option `{flag}`; known: --all"),
+            name => options.filter = Some(name.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
+/// `cargo xtask test [--all] [FILTER]`. A filter leaves out the checks of the sources.
+pub(crate) fn command(args: &[&str]) -> Result<bool> {
+    let options = parse(args)?;
+    let start = Instant::now();
+    let state = setup::run()?;
+    let mut table = Table::default();
+    for missing in &state.missing {
+        table.skip("set-up", missing.part, &missing.reason);
+    }
+    if options.filter.is_none() {
+        lints::run(&mut table)?;
+    }
+    let build = Instant::now();
+    let built = shell::shown(shell::cargo().args(["build", "--package", "tagline-cli"]))?;
+    table.push(Suite::check("build", built, build.elapsed()));
+    if built {
+        run_tests(&options, &state, &mut table)?;
+    }
+    println!("{}", table.render(start.elapsed()));
+    Ok(table.holds(paths::ci()))
+}
+
+/// The tests of the workspace, then those of each example, which are workspaces of their own.
+fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Result<()> {
+    let skips = paths::cache()?.join("skips.jsonl");
+    std::fs::write(&skips, "")?;
+    let mut environment = state.environment();
+    environment.push(("TAGLINE_TEST_SKIPS", skips.display().to_string()));
+    if options.all {
+        environment.push(("TAGLINE_TEST_ALL", "1".to_owned()));
+    }
+    let mut test = shell::cargo();
+    test.args(["test", "--workspace", "--no-fail-fast"])
+        .args(&options.filter);
+    test.envs(environment.clone());
+    cargo_test::run(&mut test, table)?;
+    for manifest in examples()? {
+        let mut test = shell::cargo();
+        test.args(["test", "--no-fail-fast", "--manifest-path"])
+            .arg(&manifest);
+        test.args(&options.filter).envs(environment.clone());
+        cargo_test::run(&mut test, table)?;
+    }
+    table.read_skips(&skips)
+}
+
+/// The manifests of the runnable examples.
+fn examples() -> Result<Vec<PathBuf>> {
+    let folder = paths::root().join("examples");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let manifest = entry?.path().join("Cargo.toml");
+        if manifest.exists() {
+            found.push(manifest);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
