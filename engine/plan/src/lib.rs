@@ -1,7 +1,27 @@
 //! Workflow and trigger to plan: the graph, the matrix, the gates, the digests, and why each job runs or does not.
 //!
 //! Pure: no clock, file, network, environment or async. Everything a plan depends on is an argument.
+//!
+//! - [`build()`] makes a [`Plan`], or every reason why there is none.
+//! - [`job_condition`], [`legs()`] and [`settings`] work out, from a run's [`Facts`], what a job does when its turn comes.
+//! - [`gate_plan`] is what an approval of an environment binds.
 
-pub mod model;
+mod build;
+mod condition;
+pub mod contexts;
+pub mod digest;
+mod evaluate;
+mod facts;
+mod gate;
+mod graph;
+mod legs;
+pub mod matrix;
+mod model;
 
+pub use build::{PlanError, Request, build};
+pub use condition::{Clause, Verdict, job_condition};
+pub use evaluate::{EvaluationError, JobScope};
+pub use facts::{Facts, FinishedJob, NeedResult};
+pub use gate::{GateJob, GatePlan, GateStep, gate_plan};
+pub use legs::{LegError, Settings, is_static, legs, scope_of, settings};
 pub use model::{FORMAT, Group, Leg, Person, Plan, PlannedJob, Policy, Trigger, WorkflowFile};

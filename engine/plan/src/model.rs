@@ -151,3 +151,22 @@ pub struct Leg {
     /// The image of the job's container, evaluated as far as known before the build.
     pub image: Option<String>,
 }
+
+impl Plan {
+    /// The rules of an environment, its name compared as GitHub does, ignoring case.
+    pub fn environment(&self, name: &str) -> Option<&Environment> {
+        self.policy
+            .environments
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, rules)| rules)
+    }
+
+    /// The ids of jobs that need this one directly.
+    pub fn dependants<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
+        self.jobs
+            .iter()
+            .filter(move |(_, j)| j.job.needs.iter().any(|n| n == id))
+            .map(|(k, _)| k.as_str())
+    }
+}

@@ -34,6 +34,7 @@ pub use function::Function;
 pub use number::{format_number, parse_number};
 pub use object::Object;
 pub use parser::{MAX_DEPTH, MAX_LENGTH, parse};
+pub use suggest::nearest;
 pub use template::{Part, PartKind, Template};
 pub use text::eq_ignore_case;
 pub use value::{Array, Value};
