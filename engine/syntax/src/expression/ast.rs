@@ -114,12 +114,7 @@ impl Expr {
     pub(super) fn new(kind: ExprKind, start: usize, end: usize) -> Self {
         let mut height = 0;
         kind.for_each_child(&mut |child| height = height.max(child.height));
-        Self {
-            kind,
-            start,
-            end,
-            height: height + 1,
-        }
+        Self { kind, start, end, height: height + 1 }
     }
 
     /// Calls `visit` for this node and every node below, parents first.

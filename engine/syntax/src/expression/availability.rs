@@ -44,38 +44,26 @@ const HASH_FILES: &[(Function, usize, usize)] = &[(Function::HashFiles, 1, MAX_A
 const WORKFLOW: &[&str] = &["github", "inputs", "vars"];
 const NEEDS: &[&str] = &["github", "inputs", "vars", "needs"];
 const MATRIX: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix"];
-const MATRIX_SECRETS: &[&str] = &[
-    "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets",
-];
-const STEP: &[&str] = &[
-    "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner",
-    "env",
-];
-const STEP_NO_SECRETS: &[&str] = &[
-    "github", "inputs", "vars", "needs", "strategy", "matrix", "steps", "job", "runner", "env",
-];
-const COMPOSITE: &[&str] = &[
-    "github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env",
-];
+const MATRIX_SECRETS: &[&str] = &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets"];
+const STEP: &[&str] =
+    &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner", "env"];
+const STEP_NO_SECRETS: &[&str] =
+    &["github", "inputs", "vars", "needs", "strategy", "matrix", "steps", "job", "runner", "env"];
+const COMPOSITE: &[&str] = &["github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env"];
 
 const fn place(
     key: &'static str,
     contexts: &'static [&'static str],
     functions: &'static [(Function, usize, usize)],
 ) -> Availability {
-    Availability {
-        key,
-        contexts,
-        functions,
-    }
+    Availability { key, contexts, functions }
 }
 
 /// The places, named after their keys.
 impl Availability {
     /// Every context there is.
     pub const CONTEXTS: &'static [&'static str] = &[
-        "github", "env", "vars", "job", "jobs", "steps", "runner", "secrets", "strategy", "matrix",
-        "needs", "inputs",
+        "github", "env", "vars", "job", "jobs", "steps", "runner", "secrets", "strategy", "matrix", "needs", "inputs",
     ];
     /// No key: every context and function, for `eval`.
     pub const EVERYTHING: Self = place("an expression", Self::CONTEXTS, EVERY_FUNCTION);
@@ -87,14 +75,10 @@ impl Availability {
     /// `env` of the workflow
     pub const WORKFLOW_ENV: Self = place("env", &["github", "inputs", "vars", "secrets"], &[]);
     /// `on.workflow_call.inputs.*.default`
-    pub const WORKFLOW_CALL_DEFAULT: Self =
-        place("on.workflow_call.inputs.*.default", WORKFLOW, &[]);
+    pub const WORKFLOW_CALL_DEFAULT: Self = place("on.workflow_call.inputs.*.default", WORKFLOW, &[]);
     /// `on.workflow_call.outputs.*.value`
-    pub const WORKFLOW_CALL_OUTPUT: Self = place(
-        "on.workflow_call.outputs.*.value",
-        &["github", "inputs", "vars", "jobs"],
-        &[],
-    );
+    pub const WORKFLOW_CALL_OUTPUT: Self =
+        place("on.workflow_call.outputs.*.value", &["github", "inputs", "vars", "jobs"], &[]);
 
     /// `jobs.*.if`
     pub const JOB_IF: Self = place("jobs.*.if", NEEDS, JOB_STATUS);
@@ -119,23 +103,15 @@ impl Availability {
     /// `jobs.*.continue-on-error`
     pub const JOB_CONTINUE_ON_ERROR: Self = place("jobs.*.continue-on-error", MATRIX, &[]);
     /// `jobs.*.defaults.run`
-    pub const JOB_DEFAULTS: Self = place(
-        "jobs.*.defaults.run",
-        &[
-            "github", "inputs", "vars", "strategy", "matrix", "needs", "env",
-        ],
-        &[],
-    );
+    pub const JOB_DEFAULTS: Self =
+        place("jobs.*.defaults.run", &["github", "inputs", "vars", "strategy", "matrix", "needs", "env"], &[]);
     /// `jobs.*.container` and `jobs.*.services.*`
     pub const CONTAINER: Self = place("jobs.*.container", MATRIX, &[]);
     /// `env` of a container or service
     pub const CONTAINER_ENV: Self = place("jobs.*.container.env", STEP, &[]);
     /// `credentials` of a container or service
-    pub const CREDENTIALS: Self = place(
-        "jobs.*.container.credentials",
-        &["github", "inputs", "vars", "secrets", "env"],
-        &[],
-    );
+    pub const CREDENTIALS: Self =
+        place("jobs.*.container.credentials", &["github", "inputs", "vars", "secrets", "env"], &[]);
     /// `jobs.*.with` of a called workflow
     pub const JOB_WITH: Self = place("jobs.*.with", MATRIX, &[]);
     /// `jobs.*.secrets` of a called workflow
@@ -147,11 +123,8 @@ impl Availability {
     pub const STEP: Self = place("jobs.*.steps.*", STEP, HASH_FILES);
 
     /// `inputs.*.default` of an action
-    pub const ACTION_INPUT_DEFAULT: Self = place(
-        "inputs.*.default",
-        &["github", "strategy", "matrix", "job", "runner"],
-        HASH_FILES,
-    );
+    pub const ACTION_INPUT_DEFAULT: Self =
+        place("inputs.*.default", &["github", "strategy", "matrix", "job", "runner"], HASH_FILES);
     /// `outputs.*.value` of a composite action
     pub const ACTION_OUTPUT: Self = place("outputs.*.value", COMPOSITE, &[]);
     /// `if` of a composite action's step
@@ -186,10 +159,7 @@ fn context_error(name: &str, place: &Availability) -> Option<String> {
     }
     if Availability::CONTEXTS.iter().any(|known| is_name(&known)) {
         let offered = place.contexts.join("`, `");
-        return Some(format!(
-            "`{}` cannot use the context `{name}`, only `{offered}`",
-            place.key
-        ));
+        return Some(format!("`{}` cannot use the context `{name}`, only `{offered}`", place.key));
     }
     let hint = did_you_mean(name, place.contexts.iter().copied());
     Some(format!("unknown context `{name}`{hint}"))
@@ -197,11 +167,7 @@ fn context_error(name: &str, place: &Availability) -> Option<String> {
 
 fn function_error(function: Function, count: usize, place: &Availability) -> Option<String> {
     let name = function.name();
-    let Some((_, min, max)) = place
-        .functions
-        .iter()
-        .find(|(offered, ..)| *offered == function)
-    else {
+    let Some((_, min, max)) = place.functions.iter().find(|(offered, ..)| *offered == function) else {
         return Some(format!("`{}` cannot call `{name}`", place.key));
     };
     let fits = (*min..=*max).contains(&count);
@@ -220,40 +186,21 @@ mod tests {
 
     #[test]
     fn a_key_offers_its_own_contexts_and_functions() {
-        assert!(
-            messages(
-                "NEEDS.a.result == 'x' || failure('a')",
-                &Availability::JOB_IF
-            )
-            .is_empty()
-        );
+        assert!(messages("NEEDS.a.result == 'x' || failure('a')", &Availability::JOB_IF).is_empty());
         assert_eq!(
             messages("matrix.os", &Availability::JOB_IF),
-            [
-                "`jobs.*.if` cannot use the context `matrix`, only `github`, `inputs`, `vars`, `needs`"
-            ]
+            ["`jobs.*.if` cannot use the context `matrix`, only `github`, `inputs`, `vars`, `needs`"]
         );
-        assert_eq!(
-            messages("githb.ref", &Availability::STEP),
-            ["unknown context `githb`; did you mean `github`?"]
-        );
-        assert_eq!(
-            messages("hashFiles('a')", &Availability::JOB_ENV),
-            ["`jobs.*.env` cannot call `hashFiles`"]
-        );
-        assert_eq!(
-            messages("failure('a')", &Availability::STEP_IF),
-            ["`failure` takes no arguments, not 1"]
-        );
+        assert_eq!(messages("githb.ref", &Availability::STEP), ["unknown context `githb`; did you mean `github`?"]);
+        assert_eq!(messages("hashFiles('a')", &Availability::JOB_ENV), ["`jobs.*.env` cannot call `hashFiles`"]);
+        assert_eq!(messages("failure('a')", &Availability::STEP_IF), ["`failure` takes no arguments, not 1"]);
     }
 
     #[test]
     fn errors_stand_where_the_name_stands() {
         let expr = parse("a && contains(b, secrets.c)").unwrap();
-        let places: Vec<_> = check(&expr, &Availability::STEP_IF)
-            .iter()
-            .map(|error| (error.start, error.end))
-            .collect();
+        let places: Vec<_> =
+            check(&expr, &Availability::STEP_IF).iter().map(|error| (error.start, error.end)).collect();
         assert_eq!(places, [(0, 1), (14, 15), (17, 24)]);
     }
 }

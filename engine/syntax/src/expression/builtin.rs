@@ -9,30 +9,17 @@ use super::value::Value;
 use std::borrow::Cow;
 
 /// Calls a function that is neither special nor lazy, with as many arguments as the parser let through.
-pub(super) fn call(
-    function: Function,
-    arguments: &[Value],
-    budget: &mut Budget,
-) -> Result<Value, EvalError> {
+pub(super) fn call(function: Function, arguments: &[Value], budget: &mut Budget) -> Result<Value, EvalError> {
     match (function, arguments) {
         (Function::Contains, [search, item]) => contains(search, item, budget).map(Value::Bool),
-        (Function::StartsWith, [text, start]) => {
-            affix(text, start, budget, |text, start| text.starts_with(start))
-        }
-        (Function::EndsWith, [text, end]) => {
-            affix(text, end, budget, |text, end| text.ends_with(end))
-        }
+        (Function::StartsWith, [text, start]) => affix(text, start, budget, |text, start| text.starts_with(start)),
+        (Function::EndsWith, [text, end]) => affix(text, end, budget, |text, end| text.ends_with(end)),
         (Function::Format, [text, values @ ..]) => format(&text.to_text(), values, budget),
-        (Function::Join, [items, separator]) if separator.is_primitive() => {
-            join(items, &separator.to_text(), budget)
-        }
+        (Function::Join, [items, separator]) if separator.is_primitive() => join(items, &separator.to_text(), budget),
         (Function::Join, [items, ..]) => join(items, ",", budget),
         (Function::ToJson, [value]) => to_json(value, budget),
         (Function::FromJson, [text]) => from_json(&text.to_text(), budget),
-        _ => Err(EvalError::new(format!(
-            "`{}` cannot be called here",
-            function.name()
-        ))),
+        _ => Err(EvalError::new(format!("`{}` cannot be called here", function.name()))),
     }
 }
 
@@ -50,12 +37,7 @@ fn contains(search: &Value, item: &Value, budget: &mut Budget) -> Result<bool, E
     }
 }
 
-fn affix(
-    text: &Value,
-    part: &Value,
-    budget: &mut Budget,
-    test: fn(&str, &str) -> bool,
-) -> Result<Value, EvalError> {
+fn affix(text: &Value, part: &Value, budget: &mut Budget, test: fn(&str, &str) -> bool) -> Result<Value, EvalError> {
     if !text.is_primitive() || !part.is_primitive() {
         return Ok(Value::Bool(false));
     }
@@ -89,64 +71,70 @@ fn to_json(value: &Value, budget: &mut Budget) -> Result<Value, EvalError> {
 fn from_json(text: &str, budget: &mut Budget) -> Result<Value, EvalError> {
     budget.take(text.len())?;
     if text.trim().is_empty() {
-        return Err(EvalError::new(
-            "`fromJSON` got an empty text, which is not JSON",
-        ));
+        return Err(EvalError::new("`fromJSON` got an empty text, which is not JSON"));
     }
-    serde_json::from_str(text)
-        .map_err(|error| EvalError::new(format!("`fromJSON` got no valid JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| EvalError::new(format!("`fromJSON` got no valid JSON: {error}")))
 }
 
 /// `{0}` is the first value, `{{` and `}}` are braces; values are not looked into again.
 fn format(text: &str, values: &[Value], budget: &mut Budget) -> Result<Value, EvalError> {
+    let pieces = format_pieces(text, values.len()).map_err(EvalError::new)?;
     let mut result = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let brace = &rest[at..=at];
-        let after = &rest[at + 1..];
-        let (piece, next) = match after.strip_prefix(brace) {
-            Some(next) => (Cow::Borrowed(brace), next),
-            None => {
-                placeholder(brace, after, values).ok_or_else(|| invalid_format(text, values))?
-            }
+    for piece in pieces {
+        let piece = match piece {
+            FormatPiece::Text(text) => Cow::Borrowed(text),
+            FormatPiece::Value(index) => values[index].to_text(),
         };
-        budget.take(at + piece.len())?;
-        result.push_str(&rest[..at]);
+        budget.take(piece.len())?;
         result.push_str(&piece);
-        rest = next;
     }
-    budget.take(rest.len())?;
-    result.push_str(rest);
     Ok(Value::from(result))
 }
 
-/// The value `{N}` stands for, and what follows; `after` is the text after the opening brace.
-fn placeholder<'t, 'v>(
-    brace: &str,
-    after: &'t str,
-    values: &'v [Value],
-) -> Option<(Cow<'v, str>, &'t str)> {
-    if brace == "}" {
-        return None;
-    }
-    let (index, next) = after.split_once('}')?;
-    let value = values.get(placeholder_index(index)?)?;
-    Some((value.to_text(), next))
+/// A stretch of a format text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FormatPiece<'t> {
+    /// Text to take as it is.
+    Text(&'t str),
+    /// The value of that number.
+    Value(usize),
 }
 
-/// The number between the braces of a placeholder.
-pub(super) fn placeholder_index(index: &str) -> Option<usize> {
+/// Takes a format text apart that has `count` values to name, or says why it cannot be used.
+pub(super) fn format_pieces(text: &str, count: usize) -> Result<Vec<FormatPiece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, brace, after) = (&rest[..at], &rest[at..=at], &rest[at + 1..]);
+        pieces.push(FormatPiece::Text(before));
+        if let Some(next) = after.strip_prefix(brace) {
+            pieces.push(FormatPiece::Text(brace));
+            rest = next;
+        } else if let Some((index, next)) = placeholder(brace, after).filter(|(index, _)| *index < count) {
+            pieces.push(FormatPiece::Value(index));
+            rest = next;
+        } else {
+            return Err(format!(
+                "`format` cannot use `{}`: `{{N}}` must name one of the {count} values after it, from 0 on, and other braces are doubled",
+                shortened(text)
+            ));
+        }
+    }
+    pieces.push(FormatPiece::Text(rest));
+    Ok(pieces)
+}
+
+/// The number of the value that `{N}` names, and what follows; `after` is what stands after the brace.
+fn placeholder<'t>(brace: &str, after: &'t str) -> Option<(usize, &'t str)> {
+    let (index, next) = (brace == "{").then(|| after.split_once('}'))??;
     let digits = index.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| index.parse::<u8>().ok())?.map(usize::from)
+    let index: u8 = digits.then(|| index.parse().ok())??;
+    Some((usize::from(index), next))
 }
 
-fn invalid_format(text: &str, values: &[Value]) -> EvalError {
-    let count = values.len();
-    let mut shown: String = text.chars().take(100).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
     }
-    EvalError::new(format!(
-        "`format` cannot use `{shown}`: `{{N}}` must name one of the {count} values after it, from 0 on, and other braces are doubled"
-    ))
 }

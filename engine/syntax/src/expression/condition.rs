@@ -31,19 +31,9 @@ impl Condition {
 pub fn convert_if(text: &str) -> Result<Condition, TemplateError> {
     let template = Template::parse(text)?;
     if template.is_literal() {
-        return Ok(if text.trim().is_empty() {
-            condition(None, false)
-        } else {
-            condition(Some(parse(text)?), false)
-        });
+        return Ok(if text.trim().is_empty() { condition(None, false) } else { condition(Some(parse(text)?), false) });
     }
-    if let [
-        Part {
-            kind: PartKind::Expression(expr),
-            ..
-        },
-    ] = template.parts()
-    {
+    if let [Part { kind: PartKind::Expression(expr), .. }] = template.parts() {
         return Ok(condition(Some(expr.clone()), false));
     }
     Ok(condition(Some(as_format(&template, text.len())?), true))
@@ -52,11 +42,7 @@ pub fn convert_if(text: &str) -> Result<Condition, TemplateError> {
 fn condition(written: Option<Expr>, text_around_expression: bool) -> Condition {
     let success = || Expr::new(ExprKind::Call(Function::Success, Vec::new()), 0, 0);
     let Some(written) = written else {
-        return Condition {
-            expression: success(),
-            implicit_success: true,
-            text_around_expression,
-        };
+        return Condition { expression: success(), implicit_success: true, text_around_expression };
     };
     let implicit_success = !written.calls_status_function();
     let expression = if implicit_success {
@@ -65,11 +51,7 @@ fn condition(written: Option<Expr>, text_around_expression: bool) -> Condition {
     } else {
         written
     };
-    Condition {
-        expression,
-        implicit_success,
-        text_around_expression,
-    }
+    Condition { expression, implicit_success, text_around_expression }
 }
 
 /// The `format(…)` that GitHub makes of text and expressions.
@@ -87,20 +69,9 @@ fn as_format(template: &Template, length: usize) -> Result<Expr, ExprError> {
             }
         }
     }
-    arguments.insert(
-        0,
-        Expr::new(ExprKind::Literal(Value::from(text)), 0, length),
-    );
+    arguments.insert(0, Expr::new(ExprKind::Literal(Value::from(text)), 0, length));
     if arguments.len() > MAX_ARGUMENTS {
-        return Err(ExprError::new(
-            "there are too many expressions in one text",
-            0,
-            length,
-        ));
+        return Err(ExprError::new("there are too many expressions in one text", 0, length));
     }
-    Ok(Expr::new(
-        ExprKind::Call(Function::Format, arguments),
-        0,
-        length,
-    ))
+    Ok(Expr::new(ExprKind::Call(Function::Format, arguments), 0, length))
 }

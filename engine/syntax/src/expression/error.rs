@@ -20,11 +20,7 @@ pub struct ExprError {
 impl ExprError {
     /// An error about the bytes `start..end`.
     pub fn new(message: impl Into<String>, start: usize, end: usize) -> Self {
-        Self {
-            message: message.into(),
-            start,
-            end,
-        }
+        Self { message: message.into(), start, end }
     }
 }
 
@@ -47,9 +43,7 @@ impl fmt::Display for TemplateError {
 
 impl From<ExprError> for TemplateError {
     fn from(error: ExprError) -> Self {
-        Self {
-            errors: vec![error],
-        }
+        Self { errors: vec![error] }
     }
 }
 
@@ -66,10 +60,7 @@ pub struct EvalError {
 impl EvalError {
     /// An error without a place; the evaluator adds the place of the call.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            span: None,
-        }
+        Self { message: message.into(), span: None }
     }
 
     /// The same error, placed at `start..end` unless it has a place already.

@@ -53,26 +53,19 @@ impl Budget {
 
     pub(super) fn exceeded() -> EvalError {
         let limit = MAX_BYTES / 1024 / 1024;
-        EvalError::new(format!(
-            "the expression makes more than {limit} MiB of text"
-        ))
+        EvalError::new(format!("the expression makes more than {limit} MiB of text"))
     }
 }
 
 impl<'e> Evaluator<'e> {
     pub(super) fn new(environment: &'e dyn Environment) -> Self {
-        Self {
-            environment,
-            budget: Budget(MAX_BYTES),
-        }
+        Self { environment, budget: Budget(MAX_BYTES) }
     }
 
     pub(super) fn value(&mut self, expr: &Expr) -> Result<Value, EvalError> {
         match &expr.kind {
             ExprKind::Literal(value) => Ok(value.clone()),
-            ExprKind::Context(name) => self
-                .context(name)
-                .map_err(|error| error.at(expr.start, expr.end)),
+            ExprKind::Context(name) => self.context(name).map_err(|error| error.at(expr.start, expr.end)),
             ExprKind::Index(object, index) => {
                 let object = self.value(object)?;
                 let index = self.value(index)?;
@@ -86,9 +79,9 @@ impl<'e> Evaluator<'e> {
             }
             ExprKind::And(operands) => self.first(operands, |value| !value.is_truthy()),
             ExprKind::Or(operands) => self.first(operands, Value::is_truthy),
-            ExprKind::Call(function, arguments) => self
-                .call(*function, arguments)
-                .map_err(|error| error.at(expr.start, expr.end)),
+            ExprKind::Call(function, arguments) => {
+                self.call(*function, arguments).map_err(|error| error.at(expr.start, expr.end))
+            }
         }
     }
 
@@ -99,11 +92,7 @@ impl<'e> Evaluator<'e> {
     }
 
     /// The first operand that decides, else the last.
-    fn first(
-        &mut self,
-        operands: &[Expr],
-        decides: fn(&Value) -> bool,
-    ) -> Result<Value, EvalError> {
+    fn first(&mut self, operands: &[Expr], decides: fn(&Value) -> bool) -> Result<Value, EvalError> {
         let mut value = Value::Null;
         for operand in operands {
             value = self.value(operand)?;
@@ -118,38 +107,22 @@ impl<'e> Evaluator<'e> {
         if function == Function::Case {
             return self.case(arguments);
         }
-        let values = arguments
-            .iter()
-            .map(|argument| self.value(argument))
-            .collect::<Result<Vec<_>, _>>()?;
+        let values = arguments.iter().map(|argument| self.value(argument)).collect::<Result<Vec<_>, _>>()?;
         if function.is_special() {
-            let missing = || {
-                Err(EvalError::new(format!(
-                    "`{}` cannot be called here",
-                    function.name()
-                )))
-            };
-            return self
-                .environment
-                .call(function, &values)
-                .unwrap_or_else(missing);
+            let missing = || Err(EvalError::new(format!("`{}` cannot be called here", function.name())));
+            return self.environment.call(function, &values).unwrap_or_else(missing);
         }
         builtin::call(function, &values, &mut self.budget)
     }
 
     fn case(&mut self, arguments: &[Expr]) -> Result<Value, EvalError> {
-        let (otherwise, pairs) = arguments
-            .split_last()
-            .expect("the parser requires three arguments");
+        let (otherwise, pairs) = arguments.split_last().expect("the parser requires three arguments");
         for pair in pairs.chunks_exact(2) {
             match self.value(&pair[0])? {
                 Value::Bool(true) => return self.value(&pair[1]),
                 Value::Bool(false) => {}
                 other => {
-                    let message = format!(
-                        "a condition of `case` must be true or false, not {}",
-                        other.kind()
-                    );
+                    let message = format!("a condition of `case` must be true or false, not {}", other.kind());
                     return Err(EvalError::new(message).at(pair[0].start, pair[0].end));
                 }
             }
@@ -209,10 +182,7 @@ fn star(value: &Value) -> Array {
     let mut items = Vec::new();
     match value {
         Value::Array(array) if array.is_filtered() => {
-            array
-                .items()
-                .iter()
-                .for_each(|item| append_items(item, &mut items));
+            array.items().iter().for_each(|item| append_items(item, &mut items));
         }
         other => append_items(other, &mut items),
     }

@@ -74,17 +74,12 @@ impl Function {
 
     /// The function of that name, in any case.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|function| function.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|function| function.name().eq_ignore_ascii_case(name))
     }
 
     /// Whether the function asks how the job or run went, which replaces the implicit `success()`.
     pub fn is_status(self) -> bool {
-        matches!(
-            self,
-            Self::Success | Self::Failure | Self::Always | Self::Cancelled
-        )
+        matches!(self, Self::Success | Self::Failure | Self::Always | Self::Cancelled)
     }
 
     /// Whether the place must supply the function: it needs more than its arguments.

@@ -19,10 +19,7 @@ impl Value {
             Json::Number(number) => Self::Number(number.as_f64().unwrap_or(f64::NAN)),
             Json::String(text) => Self::string(text.as_str()),
             Json::Array(items) => Self::array(items.iter().map(Self::from_json).collect()),
-            Json::Object(map) => Self::object(
-                map.iter()
-                    .map(|(key, value)| (key.as_str(), Self::from_json(value))),
-            ),
+            Json::Object(map) => Self::object(map.iter().map(|(key, value)| (key.as_str(), Self::from_json(value)))),
         }
     }
 
@@ -37,11 +34,7 @@ impl Value {
             Self::Array(array) => Json::Array(array.items().iter().map(Self::to_json).collect()),
             Self::Object(object) => {
                 let entries = object.iter();
-                Json::Object(
-                    entries
-                        .map(|(key, value)| (key.to_owned(), value.to_json()))
-                        .collect(),
-                )
+                Json::Object(entries.map(|(key, value)| (key.to_owned(), value.to_json())).collect())
             }
         }
     }
@@ -150,18 +143,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Bool(value))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the language has no other number than f64"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "the language has no other number than f64")]
     fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
         Ok(Value::Number(number as f64))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the language has no other number than f64"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "the language has no other number than f64")]
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(Value::Number(number as f64))
     }
@@ -198,25 +185,15 @@ mod tests {
     #[test]
     fn json_prints_as_to_json_does() {
         let value: Value = serde_json::from_str(r#"{"b":[1,[],{}],"a":"x\"\n","n":1.5}"#).unwrap();
-        let text =
-            "{\n  \"b\": [\n    1,\n    [],\n    {}\n  ],\n  \"a\": \"x\\\"\\n\",\n  \"n\": 1.5\n}";
+        let text = "{\n  \"b\": [\n    1,\n    [],\n    {}\n  ],\n  \"a\": \"x\\\"\\n\",\n  \"n\": 1.5\n}";
         assert_eq!(pretty(&value, 1000).as_deref(), Some(text));
         assert_eq!(pretty(&value, 10), None);
     }
 
     #[test]
     fn numbers_json_lacks_are_marked() {
-        let json = Value::array(vec![
-            f64::NAN.into(),
-            f64::NEG_INFINITY.into(),
-            2.0.into(),
-            0.5.into(),
-        ])
-        .to_json();
-        assert_eq!(
-            json.to_string(),
-            r#"[{"$num":"NaN"},{"$num":"-Infinity"},2,0.5]"#
-        );
+        let json = Value::array(vec![f64::NAN.into(), f64::NEG_INFINITY.into(), 2.0.into(), 0.5.into()]).to_json();
+        assert_eq!(json.to_string(), r#"[{"$num":"NaN"},{"$num":"-Infinity"},2,0.5]"#);
     }
 
     #[test]

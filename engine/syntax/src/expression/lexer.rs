@@ -48,11 +48,7 @@ pub(super) struct Token {
 
 /// All tokens of `source`, or the first thing that is none.
 pub(super) fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
-    let mut lexer = Lexer {
-        source,
-        offset: 0,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { source, offset: 0, tokens: Vec::new() };
     while lexer.token()? {}
     Ok(lexer.tokens)
 }
@@ -88,11 +84,7 @@ impl Lexer<'_> {
     fn push(&mut self, kind: TokenKind, len: usize) {
         let start = self.offset;
         self.offset += len;
-        self.tokens.push(Token {
-            kind,
-            start,
-            end: self.offset,
-        });
+        self.tokens.push(Token { kind, start, end: self.offset });
     }
 
     /// Whether a `.` here reaches into what came before, rather than opening a number.
@@ -103,11 +95,8 @@ impl Lexer<'_> {
     }
 
     fn number(&mut self, rest: &str) -> Result<(), ExprError> {
-        let len = rest
-            .char_indices()
-            .skip(1)
-            .find(|(_, c)| is_boundary(*c) && *c != '.')
-            .map_or(rest.len(), |(at, _)| at);
+        let len =
+            rest.char_indices().skip(1).find(|(_, c)| is_boundary(*c) && *c != '.').map_or(rest.len(), |(at, _)| at);
         let number = parse_number(&rest[..len]);
         if number.is_nan() {
             return Err(self.unexpected(&rest[..len]));
@@ -134,20 +123,13 @@ impl Lexer<'_> {
     }
 
     fn word(&mut self, rest: &str, first: char) -> Result<(), ExprError> {
-        let len = rest
-            .char_indices()
-            .skip(1)
-            .find(|(_, c)| is_boundary(*c))
-            .map_or(rest.len(), |(at, _)| at);
+        let len = rest.char_indices().skip(1).find(|(_, c)| is_boundary(*c)).map_or(rest.len(), |(at, _)| at);
         let word = &rest[..len];
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if !(first.is_ascii_alphabetic() || first == '_') || !word.chars().all(legal) {
             return Err(self.unexpected(word));
         }
-        let is_property = self
-            .tokens
-            .last()
-            .is_some_and(|token| token.kind == TokenKind::Dot);
+        let is_property = self.tokens.last().is_some_and(|token| token.kind == TokenKind::Dot);
         let kind = match word {
             _ if is_property => TokenKind::Name,
             "null" => TokenKind::Null,
@@ -167,16 +149,10 @@ impl Lexer<'_> {
             Some('=') => "; equality is `==`",
             Some('&') => "; and is `&&`",
             Some('|') => "; or is `||`",
-            _ if word.contains(['+', '-', '*', '/', '%', '?']) => {
-                "; there is no arithmetic and no `?:`"
-            }
+            _ if word.contains(['+', '-', '*', '/', '%', '?']) => "; there is no arithmetic and no `?:`",
             _ => "",
         };
-        ExprError::new(
-            format!("unexpected `{word}`{hint}"),
-            self.offset,
-            self.offset + word.len(),
-        )
+        ExprError::new(format!("unexpected `{word}`{hint}"), self.offset, self.offset + word.len())
     }
 }
 
@@ -212,8 +188,5 @@ fn punctuation(rest: &str) -> Option<(TokenKind, usize)> {
 }
 
 fn is_boundary(c: char) -> bool {
-    matches!(
-        c,
-        '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|'
-    ) || c.is_whitespace()
+    matches!(c, '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|') || c.is_whitespace()
 }

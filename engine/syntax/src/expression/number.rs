@@ -19,13 +19,8 @@ pub fn parse_number(text: &str) -> f64 {
         return parse_radix(digits, 8);
     }
     // Rust would also take `inf`, `nan` and their like.
-    let decimal =
-        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
-    if text.bytes().all(decimal) {
-        text.parse().unwrap_or(f64::NAN)
-    } else {
-        f64::NAN
-    }
+    let decimal = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    if text.bytes().all(decimal) { text.parse().unwrap_or(f64::NAN) } else { f64::NAN }
 }
 
 /// The runner reads these as 32-bit two's complement, so `0xffffffff` is -1.
@@ -45,29 +40,19 @@ pub fn format_number(number: f64) -> String {
         return "NaN".to_owned();
     }
     if number.is_infinite() {
-        return if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .to_owned();
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
     if number == 0.0 {
         return "0".to_owned();
     }
     let scientific = format!("{number:.14e}");
-    let (mantissa, exponent) = scientific
-        .split_once('e')
-        .expect("the `e` format always writes an exponent");
+    let (mantissa, exponent) = scientific.split_once('e').expect("the `e` format always writes an exponent");
     let exponent: i32 = exponent.parse().expect("the exponent of an f64 fits i32");
     let sign = if number < 0.0 { "-" } else { "" };
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_end_matches('0');
-    let body = if (-4..PRECISION).contains(&exponent) {
-        fixed(digits, exponent)
-    } else {
-        exponential(digits, exponent)
-    };
+    let body =
+        if (-4..PRECISION).contains(&exponent) { fixed(digits, exponent) } else { exponential(digits, exponent) };
     format!("{sign}{body}")
 }
 

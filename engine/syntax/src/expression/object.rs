@@ -22,25 +22,16 @@ impl Object {
 
     /// An empty object whose keys are told apart by case, as environment variables are.
     pub fn case_sensitive() -> Self {
-        Self {
-            case_sensitive: true,
-            ..Self::default()
-        }
+        Self { case_sensitive: true, ..Self::default() }
     }
 
     fn lookup<'k>(&self, key: &'k str) -> Cow<'k, str> {
-        if self.case_sensitive {
-            Cow::Borrowed(key)
-        } else {
-            Cow::Owned(fold(key))
-        }
+        if self.case_sensitive { Cow::Borrowed(key) } else { Cow::Owned(fold(key)) }
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries
-            .get(self.lookup(key).as_ref())
-            .map(|(_, value)| value)
+        self.entries.get(self.lookup(key).as_ref()).map(|(_, value)| value)
     }
 
     /// Sets `key`. A key that is there keeps its place and its spelling.
@@ -69,9 +60,7 @@ impl Object {
 
     /// Keys as written, and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.entries
-            .values()
-            .map(|(key, value)| (key.as_ref(), value))
+        self.entries.values().map(|(key, value)| (key.as_ref(), value))
     }
 
     /// The values in order.

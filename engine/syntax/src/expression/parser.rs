@@ -27,12 +27,7 @@ pub fn parse(source: &str) -> Result<Expr, ExprError> {
     if tokens.is_empty() {
         return Ok(Expr::new(ExprKind::Literal(Value::Null), 0, source.len()));
     }
-    let mut parser = Parser {
-        source,
-        tokens: &tokens,
-        next: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { source, tokens: &tokens, next: 0, depth: 0 };
     let expr = parser.expression()?;
     match parser.peek() {
         None => Ok(expr),
@@ -59,24 +54,16 @@ impl<'s> Parser<'s> {
     }
 
     fn expect(&mut self, kind: &TokenKind) -> Result<(), ExprError> {
-        if self.take(kind) {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.take(kind) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     /// Where the token that comes next begins, and the one before it ended.
     fn start(&self) -> usize {
-        self.tokens
-            .get(self.next)
-            .map_or(self.source.len(), |token| token.start)
+        self.tokens.get(self.next).map_or(self.source.len(), |token| token.start)
     }
 
     fn end(&self) -> usize {
-        self.next
-            .checked_sub(1)
-            .map_or(0, |last| self.tokens[last].end)
+        self.next.checked_sub(1).map_or(0, |last| self.tokens[last].end)
     }
 
     fn unexpected(&self) -> ExprError {
@@ -198,11 +185,7 @@ impl<'s> Parser<'s> {
                 self.next += 1;
                 let inner = self.expression()?;
                 self.expect(&TokenKind::RightParen)?;
-                return Ok(Expr {
-                    start,
-                    end: self.end(),
-                    ..inner
-                });
+                return Ok(Expr { start, end: self.end(), ..inner });
             }
             _ => return Err(self.unexpected()),
         };
@@ -221,11 +204,7 @@ impl<'s> Parser<'s> {
         }
         let Some(function) = Function::named(name) else {
             let hint = did_you_mean(name, Function::ALL.iter().map(|function| function.name()));
-            return Err(ExprError::new(
-                format!("unknown function `{name}`{hint}"),
-                start,
-                end,
-            ));
+            return Err(ExprError::new(format!("unknown function `{name}`{hint}"), start, end));
         };
         let arguments = self.arguments()?;
         if let Some(message) = function.arity_error(arguments.len()) {

@@ -52,22 +52,14 @@ impl Template {
             };
             at = inside + length + 2;
             match expression(text, inside, inside + length) {
-                Ok(expr) => parts.push(Part {
-                    kind: PartKind::Expression(expr),
-                    start: open,
-                    end: at,
-                }),
+                Ok(expr) => parts.push(Part { kind: PartKind::Expression(expr), start: open, end: at }),
                 Err(error) => errors.push(error),
             }
         }
         push_literal(&mut parts, text, at, text.len());
         let template = Self { parts };
         errors.extend(template.too_long(text));
-        if errors.is_empty() {
-            Ok(template)
-        } else {
-            Err(TemplateError { errors })
-        }
+        if errors.is_empty() { Ok(template) } else { Err(TemplateError { errors }) }
     }
 
     /// The parts in order.
@@ -92,12 +84,7 @@ impl Template {
     pub fn as_literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [
-                Part {
-                    kind: PartKind::Literal(text),
-                    ..
-                },
-            ] => Some(text),
+            [Part { kind: PartKind::Literal(text), .. }] => Some(text),
             _ => None,
         }
     }
@@ -110,13 +97,7 @@ impl Template {
     /// The value: of the one expression where there is nothing else, else a string.
     pub fn evaluate(&self, environment: &dyn Environment) -> Result<Value, EvalError> {
         let mut evaluator = Evaluator::new(environment);
-        if let [
-            Part {
-                kind: PartKind::Expression(expr),
-                ..
-            },
-        ] = self.parts.as_slice()
-        {
+        if let [Part { kind: PartKind::Expression(expr), .. }] = self.parts.as_slice() {
             return evaluator.value(expr);
         }
         let mut text = String::new();
@@ -154,11 +135,7 @@ impl Template {
         let units = |text: &str| text.encode_utf16().count();
         let part_length = |part: &Part| match &part.kind {
             PartKind::Literal(literal) => {
-                units(literal)
-                    + literal
-                        .bytes()
-                        .filter(|byte| matches!(byte, b'\'' | b'{' | b'}'))
-                        .count()
+                units(literal) + literal.bytes().filter(|byte| matches!(byte, b'\'' | b'{' | b'}')).count()
             }
             // `, expression` and `{0}` instead of the `${{` and `}}` around it.
             PartKind::Expression(_) => units(&text[part.start + 3..part.end - 2]) + 5,
@@ -169,11 +146,7 @@ impl Template {
 
 fn push_literal(parts: &mut Vec<Part>, text: &str, start: usize, end: usize) {
     if start < end {
-        parts.push(Part {
-            kind: PartKind::Literal(text[start..end].to_owned()),
-            start,
-            end,
-        });
+        parts.push(Part { kind: PartKind::Literal(text[start..end].to_owned()), start, end });
     }
 }
 
@@ -190,14 +163,9 @@ fn closing(inside: &str) -> Option<usize> {
 fn expression(text: &str, start: usize, end: usize) -> Result<Expr, ExprError> {
     let source = &text[start..end];
     if source.trim().is_empty() {
-        return Err(ExprError::new(
-            "an expression is expected in `${{ }}`",
-            start,
-            end,
-        ));
+        return Err(ExprError::new("an expression is expected in `${{ }}`", start, end));
     }
-    let place =
-        |error: ExprError| ExprError::new(error.message, start + error.start, start + error.end);
+    let place = |error: ExprError| ExprError::new(error.message, start + error.start, start + error.end);
     let mut expr = parse(source).map_err(place)?;
     expr.shift(start);
     Ok(expr)

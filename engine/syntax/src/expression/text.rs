@@ -40,9 +40,7 @@ pub(super) fn cmp_ignore_case(left: &str, right: &str) -> Ordering {
             (Some(_), None) => return Ordering::Greater,
             (Some(a), Some(b)) if a == b => {}
             (Some(a), Some(b)) => {
-                return a
-                    .encode_utf16(&mut [0; 2])
-                    .cmp(&b.encode_utf16(&mut [0; 2]));
+                return a.encode_utf16(&mut [0; 2]).cmp(&b.encode_utf16(&mut [0; 2]));
             }
         }
     }

@@ -38,18 +38,12 @@ pub struct Array {
 impl Array {
     /// An ordinary array.
     pub fn new(items: Vec<Value>) -> Self {
-        Self {
-            items: Arc::new(items),
-            filtered: false,
-        }
+        Self { items: Arc::new(items), filtered: false }
     }
 
     /// What `.*` and `[*]` give.
     pub(super) fn filtered(items: Vec<Value>) -> Self {
-        Self {
-            items: Arc::new(items),
-            filtered: true,
-        }
+        Self { items: Arc::new(items), filtered: true }
     }
 
     /// The items in order.
@@ -174,9 +168,7 @@ impl Value {
             (Self::String(left), Self::String(right)) => eq_ignore_case(left, right),
             (Self::Array(left), Self::Array(right)) => left.same(right),
             (Self::Object(left), Self::Object(right)) => Arc::ptr_eq(left, right),
-            (left, right) if left.is_primitive() && right.is_primitive() => {
-                left.to_number() == right.to_number()
-            }
+            (left, right) if left.is_primitive() && right.is_primitive() => left.to_number() == right.to_number(),
             _ => false,
         }
     }

@@ -22,11 +22,7 @@ impl Case {
 }
 
 /// The cases of these kinds; `None`, and a line that says so, where the suite is not there.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test reads the suite and says when it cannot"
-)]
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a test reads the suite and says when it cannot")]
 pub(crate) fn load(kinds: &[&str]) -> Option<Vec<Case>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
     let Ok(files) = fs::read_dir(&folder) else {
@@ -34,10 +30,7 @@ pub(crate) fn load(kinds: &[&str]) -> Option<Vec<Case>> {
         return None;
     };
     let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "jsonl")
-    });
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
     let mut cases = Vec::new();
     for path in paths {
@@ -69,10 +62,7 @@ impl Score {
         }
     }
 
-    #[expect(
-        clippy::print_stdout,
-        reason = "the score is for whoever runs the test"
-    )]
+    #[expect(clippy::print_stdout, reason = "the score is for whoever runs the test")]
     pub(crate) fn print(&self) {
         for failed in &self.failed {
             println!("failed: {failed}");
@@ -84,10 +74,7 @@ impl Score {
 
     #[expect(clippy::cast_precision_loss, reason = "counts of cases")]
     pub(crate) fn percent(&self) -> f64 {
-        let (good, all) = self
-            .kinds
-            .values()
-            .fold((0, 0), |sum, kind| (sum.0 + kind.0, sum.1 + kind.1));
+        let (good, all) = self.kinds.values().fold((0, 0), |sum, kind| (sum.0 + kind.0, sum.1 + kind.1));
         100.0 * good as f64 / all.max(1) as f64
     }
 }
