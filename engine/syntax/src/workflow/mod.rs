@@ -1,10 +1,14 @@
 //! The workflow model: what a workflow file says, typed, with positions, before anything is evaluated.
 
 mod model;
+mod not_carried_out;
+mod read;
 mod triggers;
 
 pub use model::{
     Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position,
     RunsOn, Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
 };
+pub use not_carried_out::not_carried_out;
+pub use read::{ActionRef, Outcome, read};
 pub use triggers::{Event, Input, Triggers};

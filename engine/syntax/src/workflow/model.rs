@@ -45,10 +45,14 @@ pub struct Workflow {
     pub concurrency: Option<Concurrency>,
     /// `jobs`, in the file's order.
     pub jobs: IndexMap<String, Job>,
+    /// What the file asks for, is valid, and has no place in this model: each with where it stands. The engine does
+    /// not carry it out; see `not_carried_out`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<(Position, String)>,
 }
 
 /// One entry of `jobs`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Job {
     /// The key.
     pub id: String,

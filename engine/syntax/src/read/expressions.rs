@@ -1,0 +1,96 @@
+//! Checking `${{ }}` and `if:` of a scalar against what its key offers.
+//!
+//! The primary place of an error is the whole `${{ }}`, where GitHub puts it; a second label marks the very token.
+
+use super::{Reader, coerce};
+use super::locate::locate;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Availability, ExprError, PartKind, Template, check, convert_if};
+use crate::tree::{Node, Scalar};
+use crate::workflow::Text;
+
+impl Reader<'_> {
+    /// Checks every `${{ }}` of a scalar; none may be there without a `place`.
+    pub(crate) fn expressions(&mut self, node: Node<'_>, scalar: &Scalar, place: Option<&Availability>) {
+        if !scalar.value.contains("${{") {
+            return;
+        }
+        let Some(place) = place else {
+            self.error("expression-not-allowed", node.span(), "an expression is not allowed here");
+            return;
+        };
+        if let Some(template) = self.template(node, scalar) {
+            for part in template.parts() {
+                if let PartKind::Expression(expr) = &part.kind {
+                    for error in check(expr, place) {
+                        self.expression_error(node, scalar, &error, Some((part.start, part.end)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn template(&mut self, node: Node<'_>, scalar: &Scalar) -> Option<Template> {
+        match Template::parse(&scalar.value) {
+            Ok(template) => Some(template),
+            Err(errors) => {
+                for error in &errors.errors {
+                    let part = enclosing(&scalar.value, error);
+                    self.expression_error(node, scalar, error, part);
+                }
+                None
+            }
+        }
+    }
+
+    /// The text of an `if:`, checked.
+    pub(crate) fn condition_text(&mut self, node: Node<'_>, place: &Availability) -> Option<Text> {
+        let scalar = self.scalar(node, "a condition")?;
+        self.condition(node, scalar, place);
+        Some(Text { text: coerce(scalar), at: self.position(node) })
+    }
+
+    /// Checks a condition, which is an expression with or without `${{ }}`.
+    fn condition(&mut self, node: Node<'_>, scalar: &Scalar, place: &Availability) {
+        match convert_if(&scalar.value) {
+            Ok(condition) => {
+                if condition.text_around_expression {
+                    let message = "text stands around the expression, so the condition always holds";
+                    let help = "put the whole condition inside one `${{ }}`, or leave the `${{ }}` away";
+                    self.report(Diagnostic::error("text-in-if", node.span(), message).help(help));
+                }
+                // The `success()` that nobody wrote has no place, and needs no leave.
+                let written = |error: &ExprError| error.end > error.start;
+                for error in check(&condition.expression, place).into_iter().filter(written) {
+                    self.expression_error(node, scalar, &error, None);
+                }
+            }
+            Err(errors) => {
+                for error in &errors.errors {
+                    self.expression_error(node, scalar, error, None);
+                }
+            }
+        }
+    }
+
+    /// Reports an expression's error: at its `${{ }}` where that is known, else at the scalar.
+    fn expression_error(&mut self, node: Node<'_>, scalar: &Scalar, error: &ExprError, part: Option<(usize, usize)>) {
+        let exact = locate(self.source, node, scalar, error.start, error.end.max(error.start + 1));
+        let primary = match part {
+            Some((start, end)) => locate(self.source, node, scalar, start, end),
+            None => node.span(),
+        };
+        let mut report = Diagnostic::error("expression", primary, error.message.clone());
+        if exact != primary {
+            report = report.label(exact, "here");
+        }
+        self.report(report);
+    }
+}
+
+/// The `${{ }}` around an error; nothing where it is not closed or the whole scalar is meant.
+fn enclosing(value: &str, error: &ExprError) -> Option<(usize, usize)> {
+    let open = value.get(..error.start)?.rfind("${{")?;
+    let end = value[error.end.min(value.len())..].find("}}").map_or(value.len(), |at| error.end + at + 2);
+    Some((open, end))
+}
