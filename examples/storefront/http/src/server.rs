@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::message::{Head, Request, Response};
 
 /// Connections at once; the next is told 503.
-const CONNECTION_LIMIT: usize = 256;
+const CONNECTION_LIMIT: usize = 128;
 /// How long a peer may be silent, or not take what it is sent.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long running requests have to end after a stop.
@@ -118,7 +118,7 @@ impl Server {
             return;
         }
         let Some(place) = Place::take(&self.shared) else {
-            let busy = Response::json(503, r#"{"error":"256 connections are open; try again"}"#);
+            let busy = Response::json(503, r#"{"error":"128 connections are open; try again"}"#);
             // The peer may have gone; there is nobody else to tell.
             drop(busy.header("retry-after", "1").write(&mut &stream, false, true));
             return;

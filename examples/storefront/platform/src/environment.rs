@@ -117,11 +117,11 @@ impl Environment {
             Process::start(&binary, &self.database(), &log).map_err(|why| failed("does not start", why))?;
         process.wait_ready(process::READY).map_err(|why| failed("does not get ready", why))?;
 
-        inner.record.set_release(colour, release.clone());
-        inner.record.can_roll_back = false;
-        inner.record.left = None;
+        let mut record = Record { can_roll_back: false, left: None, ..inner.record.clone() };
+        record.set_release(colour, release.clone());
+        self.save(&record)?;
+        inner.record = record;
         let before = inner.slot(colour).process.replace(process);
-        self.save(&inner)?;
         if let Some(before) = before {
             before.stop();
         }
@@ -137,9 +137,9 @@ impl Environment {
             return Ok(self.switched(&mut inner, true, false));
         }
         self.check(&mut inner, colour)?;
-        inner.record.can_roll_back = inner.record.live.is_some();
-        inner.record.left = None;
-        let drained = self.turn(&mut inner, colour)?;
+        let can_roll_back = inner.record.live.is_some();
+        let record = Record { live: Some(colour), can_roll_back, left: None, ..inner.record.clone() };
+        let drained = self.turn(&mut inner, record)?;
         Ok(self.switched(&mut inner, drained, true))
     }
 
@@ -154,9 +154,9 @@ impl Environment {
         };
         self.revive(&mut inner, live.other())?;
         self.check(&mut inner, live.other())?;
-        inner.record.can_roll_back = false;
-        inner.record.left = inner.record.live_version().map(str::to_owned);
-        let drained = self.turn(&mut inner, live.other())?;
+        let left = inner.record.live_version().map(str::to_owned);
+        let record = Record { live: Some(live.other()), can_roll_back: false, left, ..inner.record.clone() };
+        let drained = self.turn(&mut inner, record)?;
         Ok(self.switched(&mut inner, drained, true))
     }
 
@@ -240,18 +240,14 @@ impl Environment {
     }
 
     /// The one place where traffic moves: remembered first, then done, then the old colour drained.
-    fn turn(&self, inner: &mut Inner, colour: Colour) -> Result<bool, Fault> {
-        let before = inner.record.clone();
-        inner.record.live = Some(colour);
-        inner.record.since = Some(clock::now());
-        if let Err(fault) = self.save(inner) {
-            inner.record = before;
-            return Err(fault);
-        }
-        let target =
-            |inner: &mut Inner, colour| inner.slot(colour).process.as_ref().map(|process| Arc::clone(&process.target));
-        self.route.set(target(inner, colour));
-        let old = before.live.and_then(|old| target(inner, old));
+    fn turn(&self, inner: &mut Inner, record: Record) -> Result<bool, Fault> {
+        let record = Record { since: Some(clock::now()), ..record };
+        self.save(&record)?;
+        let before = std::mem::replace(&mut inner.record, record).live;
+        let now = inner.record.live;
+        let mut target = |colour: Option<Colour>| Some(Arc::clone(&inner.slot(colour?).process.as_ref()?.target));
+        let (old, new) = (target(before), target(now));
+        self.route.set(new);
         Ok(old.is_none_or(|old| old.drain(DRAIN)))
     }
 
@@ -303,8 +299,8 @@ impl Environment {
         });
     }
 
-    fn save(&self, inner: &Inner) -> Result<(), Fault> {
-        let saved = inner.record.save(&self.folder.join("state.json"));
+    fn save(&self, record: &Record) -> Result<(), Fault> {
+        let saved = record.save(&self.folder.join("state.json"));
         saved.map_err(|error| Fault::internal("the state was not written", error))
     }
 

@@ -1,7 +1,8 @@
 //! All environments and artifacts below one folder, which one platform at a time uses.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,7 +29,8 @@ impl Platform {
     /// Opens the folder and brings back every environment in it.
     pub(crate) fn open(state: &Path) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", state.display());
-        fs::create_dir_all(state).map_err(failed)?;
+        // The databases below are nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
         // Children are started elsewhere, so their paths must not depend on the folder this was started in.
         let state = state.canonicalize().map_err(failed)?;
         let lock = File::create(state.join("lock")).map_err(failed)?;
