@@ -39,10 +39,11 @@ impl Set {
 /// Whether the nodes take all of `text`.
 pub(super) fn matches(nodes: &[Node], text: &str) -> bool {
     let mut active = vec![false; nodes.len() + 1];
+    let mut next = active.clone();
     active[0] = true;
     skip_ahead(nodes, &mut active);
     for c in text.chars() {
-        let mut next = vec![false; nodes.len() + 1];
+        next.fill(false);
         for (state, node) in nodes.iter().enumerate().filter(|(state, _)| active[*state]) {
             match node {
                 Node::One(set) => next[state + 1] |= set.holds(c),
@@ -51,7 +52,7 @@ pub(super) fn matches(nodes: &[Node], text: &str) -> bool {
             }
         }
         skip_ahead(nodes, &mut next);
-        active = next;
+        std::mem::swap(&mut active, &mut next);
     }
     active[nodes.len()]
 }
