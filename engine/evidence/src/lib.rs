@@ -5,6 +5,7 @@
 pub mod catalog;
 mod purl;
 pub mod sbom;
+pub mod ssh;
 pub mod tree;
 
 pub use purl::purl;
