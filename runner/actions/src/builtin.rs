@@ -58,20 +58,12 @@ pub struct Input {
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Checkout,
-        Self::UploadArtifact,
-        Self::DownloadArtifact,
-        Self::Image,
-        Self::Sbom,
-    ];
+    pub const ALL: [Self; 5] = [Self::Checkout, Self::UploadArtifact, Self::DownloadArtifact, Self::Image, Self::Sbom];
 
     /// The built-in that `uses` names: GitHub's own at any version, Tagline's at `v1`.
     pub fn lookup(uses: &str) -> Option<Self> {
         let (name, version) = uses.trim().split_once('@')?;
-        let builtin = Self::ALL
-            .into_iter()
-            .find(|one| one.name().eq_ignore_ascii_case(name))?;
+        let builtin = Self::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))?;
         let known = match builtin {
             Self::Image | Self::Sbom => version == "v1",
             _ => !version.is_empty(),
@@ -114,13 +106,7 @@ impl Builtin {
 }
 
 const fn input(name: &'static str, kind: Kind) -> Input {
-    Input {
-        name,
-        required: false,
-        default: None,
-        kind,
-        support: Support::Full,
-    }
+    Input { name, required: false, default: None, kind, support: Support::Full }
 }
 
 impl Input {
@@ -158,28 +144,18 @@ const CHECKOUT: &[Input] = &[
     input("fetch-depth", Integer).or("1"),
     input("fetch-tags", Boolean).or("false"),
     input("token", Text).no_effect(NO_CREDENTIALS),
-    input("persist-credentials", Boolean)
-        .or("true")
-        .no_effect(NO_CREDENTIALS),
-    input("show-progress", Boolean)
-        .or("true")
-        .no_effect("nothing is fetched over a network"),
-    input("set-safe-directory", Boolean)
-        .or("true")
-        .no_effect("the workspace belongs to the job's user"),
+    input("persist-credentials", Boolean).or("true").no_effect(NO_CREDENTIALS),
+    input("show-progress", Boolean).or("true").no_effect("nothing is fetched over a network"),
+    input("set-safe-directory", Boolean).or("true").no_effect("the workspace belongs to the job's user"),
     input("ssh-key", Text).refused(),
     input("ssh-known-hosts", Text).refused(),
     input("ssh-strict", Boolean).or("true").refused(),
     input("ssh-user", Text).or("git").refused(),
     input("filter", Text).refused(),
     input("sparse-checkout", Lines).refused(),
-    input("sparse-checkout-cone-mode", Boolean)
-        .or("true")
-        .refused(),
+    input("sparse-checkout-cone-mode", Boolean).or("true").refused(),
     input("lfs", Boolean).or("false").refused(),
-    input("submodules", Choice(&["false", "true", "recursive"]))
-        .or("false")
-        .refused(),
+    input("submodules", Choice(&["false", "true", "recursive"])).or("false").refused(),
     input("github-server-url", Text).refused(),
 ];
 
@@ -188,9 +164,7 @@ const UPLOAD: &[Input] = &[
     input("path", Lines).required(),
     input("if-no-files-found", Choice(&["warn", "error", "ignore"])).or("warn"),
     input("retention-days", Integer),
-    input("compression-level", Integer)
-        .or("6")
-        .no_effect("artifacts are kept uncompressed under their digest"),
+    input("compression-level", Integer).or("6").no_effect("artifacts are kept uncompressed under their digest"),
     input("overwrite", Boolean).or("false"),
     input("include-hidden-files", Boolean).or("false"),
 ];
@@ -241,10 +215,7 @@ mod tests {
         for (uses, expected) in [
             ("actions/checkout@v4", Some(Builtin::Checkout)),
             ("Actions/Checkout@v6.0.1", Some(Builtin::Checkout)),
-            (
-                "actions/upload-artifact@main",
-                Some(Builtin::UploadArtifact),
-            ),
+            ("actions/upload-artifact@main", Some(Builtin::UploadArtifact)),
             ("tagline/sbom@v1", Some(Builtin::Sbom)),
             ("tagline/sbom@v2", None),
             ("tagline/image", None),

@@ -33,9 +33,7 @@ impl Checkout {
             git_ref: inputs.text("ref").map(str::to_owned),
             path: inputs.text("path").unwrap_or("").to_owned(),
             clean: inputs.boolean("clean")?.unwrap_or(true),
-            fetch_depth: depth
-                .and_then(|depth| u32::try_from(depth).ok())
-                .unwrap_or(1),
+            fetch_depth: depth.and_then(|depth| u32::try_from(depth).ok()).unwrap_or(1),
             fetch_tags: inputs.boolean("fetch-tags")?.unwrap_or(false),
         })
     }
@@ -69,34 +67,23 @@ pub enum CheckoutError {
 
 /// Unpacks a source tar, `.git` included, into `path` beneath `workspace`. With `clean` the folder is
 /// emptied first; links in it are removed and never followed.
-pub fn unpack_source(
-    tar: impl Read,
-    workspace: &Path,
-    path: &str,
-    clean: bool,
-) -> Result<Extracted, CheckoutError> {
+pub fn unpack_source(tar: impl Read, workspace: &Path, path: &str, clean: bool) -> Result<Extracted, CheckoutError> {
     let policy = Policy::source();
-    let outside = |why: String| CheckoutError::Path {
-        path: path.to_owned(),
-        why,
-    };
-    let relative = Path::new(path)
-        .strip_prefix(workspace)
-        .unwrap_or(Path::new(path));
+    let outside = |why: String| CheckoutError::Path { path: path.to_owned(), why };
+    let relative = Path::new(path).strip_prefix(workspace).unwrap_or(Path::new(path));
     let spelled = format!("./{}", relative.display());
     if relative.is_absolute() {
         return Err(outside("it is absolute".into()));
     }
-    let name = EntryName::parse(spelled.as_bytes(), policy.limits.depth)
-        .map_err(|why| outside(why.to_string()))?;
+    let name = EntryName::parse(spelled.as_bytes(), policy.limits.depth).map_err(|why| outside(why.to_string()))?;
     let target = workspace.join(name.as_path());
     let root = folder::open_trusted(workspace).map_err(|source| CheckoutError::Io {
         action: "open",
         path: workspace.to_owned(),
         source,
     })?;
-    let folder = folder::make_folders(&root, &name)
-        .map_err(|_| outside("a link or a file stands on the way".into()))?;
+    let folder =
+        folder::make_folders(&root, &name).map_err(|_| outside("a link or a file stands on the way".into()))?;
     if clean {
         let failed = |source: rustix::io::Errno| CheckoutError::Io {
             action: "empty",
@@ -132,8 +119,7 @@ mod tests {
         let mut link = tar::Header::new_gnu();
         link.set_entry_type(tar::EntryType::Symlink);
         link.set_size(0);
-        tar.append_link(&mut link, "config", "/etc/hostname")
-            .unwrap();
+        tar.append_link(&mut link, "config", "/etc/hostname").unwrap();
         tar.into_inner().unwrap()
     }
 
@@ -149,20 +135,11 @@ mod tests {
         assert!(outside.path().join("precious").exists());
         assert!(!dir.path().join("old").exists() && !dir.path().join("link").exists());
         assert!(dir.path().join(".git/HEAD").exists());
-        assert_eq!(
-            fs::read_to_string(dir.path().join("makefile")).unwrap(),
-            "b"
-        );
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &fs::metadata(dir.path().join("run.sh"))
-                .unwrap()
-                .permissions(),
-        );
+        assert_eq!(fs::read_to_string(dir.path().join("makefile")).unwrap(), "b");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(dir.path().join("run.sh")).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o755);
-        assert_eq!(
-            fs::read_link(dir.path().join("config")).unwrap(),
-            Path::new("/etc/hostname")
-        );
+        assert_eq!(fs::read_link(dir.path().join("config")).unwrap(), Path::new("/etc/hostname"));
     }
 
     #[test]
@@ -172,10 +149,7 @@ mod tests {
         fs::write(dir.path().join("run.sh"), "old").unwrap();
         unpack_source(&source()[..], dir.path(), "", false).unwrap();
         assert!(dir.path().join("kept").exists());
-        assert_eq!(
-            fs::read_to_string(dir.path().join("run.sh")).unwrap(),
-            "true\n"
-        );
+        assert_eq!(fs::read_to_string(dir.path().join("run.sh")).unwrap(), "true\n");
     }
 
     #[test]
@@ -185,10 +159,7 @@ mod tests {
         symlink(outside.path(), dir.path().join("out")).unwrap();
         for bad in ["../x", "/tmp/x", "out", "out/deeper"] {
             let error = unpack_source(&source()[..], dir.path(), bad, true).unwrap_err();
-            assert!(
-                matches!(error, CheckoutError::Path { .. }),
-                "{bad}: {error}"
-            );
+            assert!(matches!(error, CheckoutError::Path { .. }), "{bad}: {error}");
         }
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         unpack_source(&source()[..], dir.path(), "sub/dir", true).unwrap();

@@ -30,10 +30,7 @@ pub enum HashFilesError {
 /// The SHA-256 over the SHA-256 of each file that the patterns find in `workspace`, as hex; empty when
 /// nothing is found. The first argument may be `--follow-symbolic-links`; without it links to folders
 /// are not entered. Files outside the workspace do not count.
-pub fn hash_files<S: AsRef<str>>(
-    workspace: &Path,
-    arguments: &[S],
-) -> Result<String, HashFilesError> {
+pub fn hash_files<S: AsRef<str>>(workspace: &Path, arguments: &[S]) -> Result<String, HashFilesError> {
     let mut arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
     let mut follow_links = false;
     if let Some(option) = arguments.first().filter(|first| first.starts_with("--")) {
@@ -44,10 +41,7 @@ pub fn hash_files<S: AsRef<str>>(
         arguments.remove(0);
     }
     let globber = Globber::new(&arguments.join("\n"), workspace, None)?;
-    let options = Options {
-        follow_links,
-        ..Options::default()
-    };
+    let options = Options { follow_links, ..Options::default() };
     let mut all = Sha256::new();
     let mut any = false;
     for path in globber.find(options)? {
@@ -56,19 +50,12 @@ pub fn hash_files<S: AsRef<str>>(
             any = true;
         }
     }
-    Ok(if any {
-        hex::encode(all.finalize())
-    } else {
-        String::new()
-    })
+    Ok(if any { hex::encode(all.finalize()) } else { String::new() })
 }
 
 /// The digest of one file; `None` for what is outside the workspace or no file.
 fn digest(workspace: &Path, path: &Path) -> Result<Option<[u8; 32]>, HashFilesError> {
-    let failed = |source| HashFilesError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| HashFilesError::Io { path: path.to_owned(), source };
     if path == workspace || !path.starts_with(workspace) {
         return Ok(None);
     }
@@ -114,15 +101,9 @@ mod tests {
     fn order_is_depth_first_with_names_by_bytes() {
         let dir = workspace();
         let hash = |patterns: &[&str]| hash_files(dir.path(), patterns).unwrap();
-        assert_eq!(
-            hash(&["**/Cargo.lock", "!node_modules"]),
-            expected(&["root", "hidden", "a", "b", "dash"])
-        );
+        assert_eq!(hash(&["**/Cargo.lock", "!node_modules"]), expected(&["root", "hidden", "a", "b", "dash"]));
         assert_eq!(hash(&["a/b", "Cargo.lock"]), expected(&["b", "root"]));
-        assert_eq!(
-            hash(&["Cargo.lock\n# comment\n\na/b/**"]),
-            expected(&["root", "b"])
-        );
+        assert_eq!(hash(&["Cargo.lock\n# comment\n\na/b/**"]), expected(&["root", "b"]));
     }
 
     #[test]

@@ -53,37 +53,22 @@ impl Inputs {
         with: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, InputError> {
         let known = action.inputs();
-        let mut values: BTreeMap<String, String> = known
-            .iter()
-            .filter_map(|input| Some((input.name.to_owned(), input.default?.to_owned())))
-            .collect();
+        let mut values: BTreeMap<String, String> =
+            known.iter().filter_map(|input| Some((input.name.to_owned(), input.default?.to_owned()))).collect();
         let mut unknown = Vec::new();
         for (name, value) in with {
             let (name, value) = (name.as_ref(), value.as_ref().trim());
-            match known
-                .iter()
-                .find(|input| input.name.eq_ignore_ascii_case(name))
-            {
+            match known.iter().find(|input| input.name.eq_ignore_ascii_case(name)) {
                 None => unknown.push(name.to_owned()),
-                Some(input)
-                    if input.support == Support::Refused
-                        && value != input.default.unwrap_or_default() =>
-                {
-                    return Err(InputError::Unsupported {
-                        action: action.name(),
-                        input: input.name.to_owned(),
-                    });
+                Some(input) if input.support == Support::Refused && value != input.default.unwrap_or_default() => {
+                    return Err(InputError::Unsupported { action: action.name(), input: input.name.to_owned() });
                 }
                 Some(input) => {
                     values.insert(input.name.to_owned(), value.to_owned());
                 }
             }
         }
-        Ok(Self {
-            action,
-            values,
-            unknown,
-        })
+        Ok(Self { action, values, unknown })
     }
 
     /// Inputs given that the action does not know; GitHub warns of them.
@@ -93,18 +78,12 @@ impl Inputs {
 
     /// A value as text; `None` when not given or empty.
     pub fn text(&self, input: &str) -> Option<&str> {
-        self.values
-            .get(input)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.values.get(input).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A value that must be there.
     pub fn required(&self, input: &str) -> Result<&str, InputError> {
-        self.text(input).ok_or_else(|| InputError::Missing {
-            action: self.action.name(),
-            input: input.to_owned(),
-        })
+        self.text(input).ok_or_else(|| InputError::Missing { action: self.action.name(), input: input.to_owned() })
     }
 
     /// `true`, `True`, `TRUE` or `false`, `False`, `FALSE`, the booleans of YAML's core schema.
@@ -133,12 +112,7 @@ impl Inputs {
 
     /// The lines of a value, trimmed, empty ones left out.
     pub fn lines(&self, input: &str) -> Vec<&str> {
-        self.text(input)
-            .unwrap_or_default()
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect()
+        self.text(input).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()).collect()
     }
 
     /// The error for a value that is not what was `expected`.
@@ -162,31 +136,18 @@ mod tests {
 
     #[test]
     fn kinds_are_read_and_errors_name_action_and_input() {
-        let inputs = upload(&[
-            ("PATH", " dist "),
-            ("overwrite", "True"),
-            ("retention-days", "x"),
-            ("pth", "1"),
-        ])
-        .unwrap();
+        let inputs =
+            upload(&[("PATH", " dist "), ("overwrite", "True"), ("retention-days", "x"), ("pth", "1")]).unwrap();
         assert_eq!(inputs.text("path"), Some("dist"));
         assert_eq!(inputs.boolean("overwrite"), Ok(Some(true)));
         assert_eq!(inputs.boolean("include-hidden-files"), Ok(Some(false)));
         assert_eq!(inputs.unknown(), ["pth"]);
         assert_eq!(
-            inputs
-                .integer("retention-days", 0, 90)
-                .unwrap_err()
-                .to_string(),
+            inputs.integer("retention-days", 0, 90).unwrap_err().to_string(),
             "actions/upload-artifact: input `retention-days` is `x`, expected a whole number from 0 to 90"
         );
         let yes = upload(&[("overwrite", "yes")]).unwrap();
-        assert!(
-            yes.boolean("overwrite")
-                .unwrap_err()
-                .to_string()
-                .contains("true or false")
-        );
+        assert!(yes.boolean("overwrite").unwrap_err().to_string().contains("true or false"));
         let missing = upload(&[]).unwrap().required("path").unwrap_err();
         assert!(missing.to_string().contains("`path` is required"));
     }

@@ -10,7 +10,10 @@ mod digest;
 pub mod extract;
 pub mod glob;
 mod hash_files;
+pub mod image;
 pub mod inputs;
+pub mod oci;
+pub mod sbom;
 
 pub use builtin::{Builtin, Input, Kind, Support};
 pub use hash_files::{HashFilesError, hash_files};

@@ -64,33 +64,17 @@ impl Download {
         let base = self.folder(workspace, home);
         if let Some(name) = &self.name {
             if !available.contains(name) {
-                return Err(ArtifactError::NotFound {
-                    name: name.clone(),
-                    available: available.to_vec(),
-                });
+                return Err(ArtifactError::NotFound { name: name.clone(), available: available.to_vec() });
             }
-            return Ok(vec![Placement {
-                artifact: name.clone(),
-                folder: base,
-            }]);
+            return Ok(vec![Placement { artifact: name.clone(), folder: base }]);
         }
         let pattern = self.pattern.as_deref().map(Segment::parse);
         let mut placements = Vec::new();
         for artifact in available {
             check_name(artifact)?;
-            if pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(artifact))
-            {
-                let folder = if self.merge_multiple {
-                    base.clone()
-                } else {
-                    base.join(artifact)
-                };
-                placements.push(Placement {
-                    artifact: artifact.clone(),
-                    folder,
-                });
+            if pattern.as_ref().is_none_or(|pattern| pattern.matches(artifact)) {
+                let folder = if self.merge_multiple { base.clone() } else { base.join(artifact) };
+                placements.push(Placement { artifact: artifact.clone(), folder });
             }
         }
         Ok(placements)
@@ -110,26 +94,18 @@ impl Download {
 /// is followed, for a step may have left one there. Files of the same name are replaced.
 pub fn unpack(tar: impl Read, workspace: &Path, folder: &Path) -> Result<Extracted, ArtifactError> {
     let policy = Policy::artifact();
-    let inside = folder.strip_prefix(workspace).ok().filter(|rest| {
-        !rest
-            .components()
-            .any(|part| part == std::path::Component::ParentDir)
-    });
+    let inside = folder
+        .strip_prefix(workspace)
+        .ok()
+        .filter(|rest| !rest.components().any(|part| part == std::path::Component::ParentDir));
     let Some(inside) = inside else {
         return Ok(extract_tar(tar, folder, &policy)?);
     };
     let spelled = Path::new(".").join(inside);
-    let name =
-        EntryName::parse(spelled.as_os_str().as_bytes(), policy.limits.depth).map_err(|why| {
-            ArtifactError::Folder {
-                path: folder.to_owned(),
-                through: why.to_string(),
-            }
-        })?;
+    let name = EntryName::parse(spelled.as_os_str().as_bytes(), policy.limits.depth)
+        .map_err(|why| ArtifactError::Folder { path: folder.to_owned(), through: why.to_string() })?;
     let root = folder::open_trusted(workspace).map_err(ArtifactError::io("open", workspace))?;
-    let target = folder::make_folders(&root, &name).map_err(|_| ArtifactError::Folder {
-        path: folder.to_owned(),
-        through: name.to_string(),
-    })?;
+    let target = folder::make_folders(&root, &name)
+        .map_err(|_| ArtifactError::Folder { path: folder.to_owned(), through: name.to_string() })?;
     Ok(extract_tar_at(tar, &target, folder, &policy)?)
 }

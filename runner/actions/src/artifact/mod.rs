@@ -27,9 +27,7 @@ pub enum ArtifactError {
         why: String,
     },
     /// A file's path holds a character that artifacts cannot hold.
-    #[error(
-        "file `{path}` cannot be in an artifact: its name holds `{character}`; rename it or exclude it with `!`"
-    )]
+    #[error("file `{path}` cannot be in an artifact: its name holds `{character}`; rename it or exclude it with `!`")]
     FileName {
         /// The path within the artifact.
         path: String,
@@ -37,18 +35,13 @@ pub enum ArtifactError {
         character: String,
     },
     /// Two files of one artifact differ only by upper and lower case.
-    #[error(
-        "files `{0}` and `{1}` differ only by upper and lower case, so one artifact cannot hold both"
-    )]
+    #[error("files `{0}` and `{1}` differ only by upper and lower case, so one artifact cannot hold both")]
     CaseCollision(String, String),
     /// Nothing was found and `if-no-files-found` is `error`.
     #[error("no files were found with the provided path: {0}; no artifacts will be uploaded")]
     NoFiles(String),
     /// There is no artifact of that name.
-    #[error(
-        "there is no artifact `{name}` in this run; there is: {}",
-        list(available)
-    )]
+    #[error("there is no artifact `{name}` in this run; there is: {}", list(available))]
     NotFound {
         /// The name asked for.
         name: String,
@@ -90,11 +83,7 @@ pub enum ArtifactError {
 impl ArtifactError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 

@@ -8,12 +8,7 @@ const FORBIDDEN_IN_FILES: &[char] = &['"', ':', '<', '>', '|', '*', '?', '\r', '
 
 /// Accepts a name for an artifact, or says what is wrong with it.
 pub fn check_name(name: &str) -> Result<(), ArtifactError> {
-    let refuse = |why: String| {
-        Err(ArtifactError::Name {
-            name: name.to_owned(),
-            why,
-        })
-    };
+    let refuse = |why: String| Err(ArtifactError::Name { name: name.to_owned(), why });
     if name.is_empty() || name == "." || name == ".." {
         return refuse("it does not name anything".into());
     }
@@ -41,20 +36,11 @@ mod tests {
 
     #[test]
     fn names_that_leave_their_folder_are_refused() {
-        for bad in [
-            "../x", "a/b", "a\\b", "..", ".", "", "a:b", "a*", "a\nb", "a\0b", "<a", "a|b", "\"a",
-        ] {
+        for bad in ["../x", "a/b", "a\\b", "..", ".", "", "a:b", "a*", "a\nb", "a\0b", "<a", "a|b", "\"a"] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(check_name(&"x".repeat(256)).is_err());
-        for good in [
-            "dist",
-            "my artifact",
-            "v1.2.3..rc",
-            ".hidden",
-            "žąsis",
-            &"x".repeat(255),
-        ] {
+        for good in ["dist", "my artifact", "v1.2.3..rc", ".hidden", "žąsis", &"x".repeat(255)] {
             assert!(check_name(good).is_ok(), "{good:?}");
         }
     }

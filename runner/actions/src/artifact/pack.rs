@@ -54,9 +54,7 @@ impl Upload {
             "error" => IfNoFilesFound::Error,
             "ignore" => IfNoFilesFound::Ignore,
             other => {
-                return Err(inputs
-                    .wrong("if-no-files-found", other, "warn, error or ignore")
-                    .into());
+                return Err(inputs.wrong("if-no-files-found", other, "warn, error or ignore").into());
             }
         };
         // Artifacts are kept as plain tar under their digest, so the level changes nothing; a wrong one
@@ -110,11 +108,8 @@ pub fn pack(
     output: &Path,
 ) -> Result<Option<Packed>, ArtifactError> {
     let globber = Globber::new(&upload.path, workspace, home)?;
-    let found = globber.find(Options {
-        follow_links: true,
-        skip_hidden: !upload.include_hidden_files,
-        folders: false,
-    })?;
+    let found =
+        globber.find(Options { follow_links: true, skip_hidden: !upload.include_hidden_files, folders: false })?;
     if found.is_empty() {
         return match upload.if_no_files_found {
             IfNoFilesFound::Error => Err(ArtifactError::NoFiles(upload.path.replace('\n', ", "))),
@@ -150,10 +145,7 @@ fn root(search_paths: &[PathBuf], found: &[PathBuf]) -> PathBuf {
 }
 
 /// The files by their path within the artifact.
-fn by_name<'a>(
-    found: &'a [PathBuf],
-    root: &Path,
-) -> Result<BTreeMap<PathBuf, &'a Path>, ArtifactError> {
+fn by_name<'a>(found: &'a [PathBuf], root: &Path) -> Result<BTreeMap<PathBuf, &'a Path>, ArtifactError> {
     let mut files = BTreeMap::new();
     let mut folded: HashMap<String, PathBuf> = HashMap::new();
     for path in found {
@@ -193,18 +185,10 @@ fn write(files: &BTreeMap<PathBuf, &Path>, output: &Path) -> Result<Packed, Arti
         Ok((sha256, size))
     };
     let (sha256, size) = finish().map_err(ArtifactError::io("write", output))?;
-    Ok(Packed {
-        sha256,
-        size,
-        files: packed,
-    })
+    Ok(Packed { sha256, size, files: packed })
 }
 
-fn append<W: Write>(
-    tar: &mut Builder<W>,
-    name: &Path,
-    path: &Path,
-) -> Result<PackedFile, ArtifactError> {
+fn append<W: Write>(tar: &mut Builder<W>, name: &Path, path: &Path) -> Result<PackedFile, ArtifactError> {
     let failed = |source| ArtifactError::io("pack", path)(source);
     // Looked at before it is opened: opening a fifo would wait for a writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -221,22 +205,12 @@ fn append<W: Write>(
     header.set_uid(0);
     header.set_gid(0);
     let mut body = file.take(size);
-    tar.append_data(
-        &mut header,
-        Path::new(std::ffi::OsStr::from_bytes(name.as_os_str().as_bytes())),
-        &mut body,
-    )
-    .map_err(failed)?;
+    tar.append_data(&mut header, Path::new(std::ffi::OsStr::from_bytes(name.as_os_str().as_bytes())), &mut body)
+        .map_err(failed)?;
     if body.limit() > 0 {
-        return Err(failed(io::Error::other(
-            "it became shorter while it was packed",
-        )));
+        return Err(failed(io::Error::other("it became shorter while it was packed")));
     }
-    Ok(PackedFile {
-        path: name.to_owned(),
-        size,
-        executable,
-    })
+    Ok(PackedFile { path: name.to_owned(), size, executable })
 }
 
 impl From<&InputError> for ArtifactError {

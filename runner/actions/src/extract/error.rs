@@ -140,26 +140,16 @@ impl ExtractError {
     }
 
     pub(crate) fn entry(name: impl std::fmt::Display, why: Refusal) -> Self {
-        Self::Entry {
-            entry: name.to_string(),
-            why,
-        }
+        Self::Entry { entry: name.to_string(), why }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 
     /// An error of the archive's own stream: a limit met while reading, a cut, a broken compression.
     pub(crate) fn reading(error: io::Error) -> Self {
-        if let Some(refusal) = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<Refusal>())
-        {
+        if let Some(refusal) = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()) {
             return Self::Archive(refusal.clone());
         }
         match error.kind() {

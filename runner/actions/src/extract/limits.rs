@@ -23,13 +23,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 200,000 entries, 16 GiB, 100:1 after the first 16 MiB, 128 folders deep.
     fn default() -> Self {
-        Self {
-            entries: 200_000,
-            bytes: 16 << 30,
-            ratio: 100,
-            ratio_after: 16 << 20,
-            depth: 128,
-        }
+        Self { entries: 200_000, bytes: 16 << 30, ratio: 100, ratio_after: 16 << 20, depth: 128 }
     }
 }
 
@@ -77,19 +71,12 @@ pub(super) struct Metered<R> {
 impl<R> Metered<R> {
     /// `consumed` counts the compressed bytes; without it no ratio is checked.
     pub(super) fn new(inner: R, limits: Limits, consumed: Option<Rc<Cell<u64>>>) -> Self {
-        Self {
-            inner,
-            limits,
-            out: 0,
-            consumed,
-        }
+        Self { inner, limits, out: 0, consumed }
     }
 
     fn check(&self) -> Result<(), Refusal> {
         if self.out > self.limits.bytes {
-            return Err(Refusal::TooLarge {
-                limit: self.limits.bytes,
-            });
+            return Err(Refusal::TooLarge { limit: self.limits.bytes });
         }
         let Some(consumed) = &self.consumed else {
             return Ok(());
@@ -102,9 +89,7 @@ impl<R> Metered<R> {
 pub(super) fn check_ratio(limits: &Limits, consumed: u64, out: u64) -> Result<(), Refusal> {
     let allowed = consumed.max(1).saturating_mul(limits.ratio);
     if limits.ratio > 0 && out > limits.ratio_after && out > allowed {
-        return Err(Refusal::Ratio {
-            limit: limits.ratio,
-        });
+        return Err(Refusal::Ratio { limit: limits.ratio });
     }
     Ok(())
 }

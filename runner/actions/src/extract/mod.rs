@@ -7,6 +7,7 @@
 
 mod error;
 pub(crate) mod folder;
+mod layer;
 mod limits;
 pub(crate) mod name;
 mod seen;
@@ -16,9 +17,11 @@ mod write;
 mod zipfile;
 
 pub use error::{ExtractError, Refusal};
+pub use layer::apply_layer;
 pub use limits::Limits;
 pub use zipfile::extract_zip;
 
+pub(crate) use layer::{Change, change};
 pub(crate) use write::Writer;
 
 use name::EntryName;
@@ -84,10 +87,7 @@ impl Policy {
     /// For a source tree: what Git trees hold, links that point anywhere included.
     pub fn source() -> Self {
         Self {
-            limits: Limits {
-                entries: 2_000_000,
-                ..Limits::default()
-            },
+            limits: Limits { entries: 2_000_000, ..Limits::default() },
             links: Links::Any,
             case_collisions: true,
             ..Self::artifact()
@@ -96,11 +96,7 @@ impl Policy {
 
     /// For layers of an image: set-user-id bits are stripped, permissions and times kept, owners dropped.
     pub fn layer() -> Self {
-        Self {
-            special_bits: SpecialBits::Strip,
-            modes: Modes::Kept,
-            ..Self::source()
-        }
+        Self { special_bits: SpecialBits::Strip, modes: Modes::Kept, ..Self::source() }
     }
 }
 
@@ -128,20 +124,23 @@ pub(crate) struct Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     Folder,
-    File { size: u64 },
-    Symlink { target: Vec<u8> },
-    HardLink { target: EntryName },
+    File {
+        size: u64,
+    },
+    Symlink {
+        target: Vec<u8>,
+    },
+    HardLink {
+        target: EntryName,
+    },
+    /// A device, a fifo or a socket: never written.
+    Device,
 }
 
 /// Extracts a tar, gzipped or not, into `destination`, which is trusted and made when missing.
 /// Files already there are replaced; a folder is never replaced by a file or the reverse.
-pub fn extract_tar(
-    reader: impl Read,
-    destination: &Path,
-    policy: &Policy,
-) -> Result<Extracted, ExtractError> {
-    let folder = folder::open_trusted(destination)
-        .map_err(|error| ExtractError::io("open", destination, error))?;
+pub fn extract_tar(reader: impl Read, destination: &Path, policy: &Policy) -> Result<Extracted, ExtractError> {
+    let folder = folder::open_trusted(destination).map_err(|error| ExtractError::io("open", destination, error))?;
     extract_tar_at(reader, &folder, destination, policy)
 }
 

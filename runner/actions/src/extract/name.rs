@@ -81,18 +81,12 @@ impl EntryName {
 
     /// Its components, outermost first; none for the root.
     pub(crate) fn components(&self) -> impl Iterator<Item = &[u8]> {
-        self.0
-            .split(|byte| *byte == b'/')
-            .filter(|part| !part.is_empty())
+        self.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
     }
 
     /// Every folder above it, outermost first, without the root.
     pub(crate) fn ancestors(&self) -> impl Iterator<Item = &[u8]> {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .map(|(end, _)| &self.0[..end])
+        self.0.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| &self.0[..end])
     }
 
     /// The entry `file_name` in this folder. `file_name` must be one plain component.
@@ -140,10 +134,7 @@ mod tests {
         assert_eq!(name.as_bytes(), b"a/b/c");
         assert_eq!(name.parent().as_bytes(), b"a/b");
         assert_eq!(name.file_name(), b"c");
-        assert_eq!(
-            name.ancestors().collect::<Vec<_>>(),
-            [b"a".as_slice(), b"a/b"]
-        );
+        assert_eq!(name.ancestors().collect::<Vec<_>>(), [b"a".as_slice(), b"a/b"]);
         assert!(EntryName::parse(b"./", 8).unwrap().is_root());
     }
 

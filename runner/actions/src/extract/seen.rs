@@ -20,10 +20,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn new(case_collisions: bool) -> Self {
-        Self {
-            names: HashMap::new(),
-            folded: (!case_collisions).then(HashMap::new),
-        }
+        Self { names: HashMap::new(), folded: (!case_collisions).then(HashMap::new) }
     }
 
     /// Takes the next entry in, or says which rule its name breaks.
@@ -32,9 +29,7 @@ impl Seen {
             match self.names.get(folder) {
                 Some(Was::Folder) => {}
                 Some(Was::File | Was::Link) => {
-                    return Err(Refusal::Through {
-                        through: String::from_utf8_lossy(folder).into_owned(),
-                    });
+                    return Err(Refusal::Through { through: String::from_utf8_lossy(folder).into_owned() });
                 }
                 None => {
                     self.fold(folder)?;
@@ -44,7 +39,7 @@ impl Seen {
         }
         let was = match kind {
             Kind::Folder => Was::Folder,
-            Kind::File { .. } | Kind::HardLink { .. } => Was::File,
+            Kind::File { .. } | Kind::HardLink { .. } | Kind::Device => Was::File,
             Kind::Symlink { .. } => Was::Link,
         };
         match self.names.get(name.as_bytes()) {
@@ -78,9 +73,7 @@ impl Seen {
         };
         let key = String::from_utf8_lossy(name).to_lowercase();
         match folded.insert(key, name.to_vec()) {
-            Some(other) => Err(Refusal::CaseCollision {
-                other: String::from_utf8_lossy(&other).into_owned(),
-            }),
+            Some(other) => Err(Refusal::CaseCollision { other: String::from_utf8_lossy(&other).into_owned() }),
             None => Ok(()),
         }
     }

@@ -58,32 +58,21 @@ fn failed(action: &'static str, path: &Path, error: Errno) -> ExtractError {
 
 /// Moves what lies in `from` into `to`, folder by folder only where both have one; with `act` false
 /// it only looks for what stands in the way.
-fn merge(
-    from: &OwnedFd,
-    to: &OwnedFd,
-    at: &EntryName,
-    shown: &Path,
-    act: bool,
-) -> Result<(), ExtractError> {
+fn merge(from: &OwnedFd, to: &OwnedFd, at: &EntryName, shown: &Path, act: bool) -> Result<(), ExtractError> {
     let names = folder::names(from).map_err(|error| failed("list", shown, error))?;
     for name in names {
         let here = at.child(&name);
         let path = shown.join(here.as_path());
-        let look = |folder| {
-            folder::file_type(folder, &name).map_err(|error| failed("look at", &path, error))
-        };
+        let look = |folder| folder::file_type(folder, &name).map_err(|error| failed("look at", &path, error));
         let new_is_folder = look(from)? == Some(FileType::Directory);
         match look(to)? {
             Some(FileType::Directory) if new_is_folder => {
-                let inner = |folder| {
-                    folder::open_child(folder, &name).map_err(|error| failed("open", &path, error))
-                };
+                let inner = |folder| folder::open_child(folder, &name).map_err(|error| failed("open", &path, error));
                 merge(&inner(from)?, &inner(to)?, &here, shown, act)?;
             }
             Some(FileType::Directory) => return Err(ExtractError::entry(here, Refusal::Exists)),
             Some(_) if new_is_folder => return Err(ExtractError::entry(here, Refusal::Exists)),
-            _ if act => fs::renameat(from, &name[..], to, &name[..])
-                .map_err(|error| failed("write", &path, error))?,
+            _ if act => fs::renameat(from, &name[..], to, &name[..]).map_err(|error| failed("write", &path, error))?,
             _ => {}
         }
     }

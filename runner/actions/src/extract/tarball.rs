@@ -46,13 +46,7 @@ impl<'a> TarReader<'a> {
         } else {
             Box::new(Metered::new(counted, limits, None))
         };
-        Ok(Self {
-            inner,
-            limits,
-            entries: 0,
-            body_left: 0,
-            padding: 0,
-        })
+        Ok(Self { inner, limits, entries: 0, body_left: 0, padding: 0 })
     }
 
     /// The next file, folder or link; `None` after the end mark, once the rest proved to be zeros.
@@ -63,9 +57,7 @@ impl<'a> TarReader<'a> {
             let Some(header) = self.header()? else {
                 return self.finish(&extended).map(|()| None);
             };
-            let size = header
-                .entry_size()
-                .map_err(|_| malformed("a size is not a number"))?;
+            let size = header.entry_size().map_err(|_| malformed("a size is not a number"))?;
             self.start_body(size);
             match header.entry_type() {
                 EntryType::GNULongName => set_once(&mut extended.path, self.long_name()?)?,
@@ -90,20 +82,13 @@ impl<'a> TarReader<'a> {
     fn item(&mut self, header: &Header, extended: Extended) -> Result<Item, ExtractError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(ExtractError::Archive(Refusal::TooMany {
-                limit: self.limits.entries,
-            }));
+            return Err(ExtractError::Archive(Refusal::TooMany { limit: self.limits.entries }));
         }
-        let raw = extended
-            .path
-            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let raw = extended.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = String::from_utf8_lossy(&raw).into_owned();
         let refuse = |why| ExtractError::entry(&shown, why);
         if let Some(size) = extended.size.filter(|size| *size != self.body_left) {
-            return Err(refuse(Refusal::SizeMismatch {
-                header: self.body_left,
-                extended: size,
-            }));
+            return Err(refuse(Refusal::SizeMismatch { header: self.body_left, extended: size }));
         }
         let name = EntryName::parse(&raw, self.limits.depth).map_err(refuse)?;
         let link = || {
@@ -116,32 +101,22 @@ impl<'a> TarReader<'a> {
         let kind = match header.entry_type() {
             EntryType::Directory => Kind::Folder,
             EntryType::Regular if raw.ends_with(b"/") => Kind::Folder,
-            EntryType::Regular => Kind::File {
-                size: self.body_left,
-            },
+            EntryType::Regular => Kind::File { size: self.body_left },
             EntryType::Symlink => Kind::Symlink { target: link() },
             EntryType::Link => {
                 let target = link();
-                let name = EntryName::parse(&target, self.limits.depth).map_err(|_| {
-                    refuse(Refusal::HardLink {
-                        target: String::from_utf8_lossy(&target).into_owned(),
-                    })
-                })?;
+                let name = EntryName::parse(&target, self.limits.depth)
+                    .map_err(|_| refuse(Refusal::HardLink { target: String::from_utf8_lossy(&target).into_owned() }))?;
                 Kind::HardLink { target: name }
             }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                return Err(refuse(Refusal::Device));
-            }
+            EntryType::Char | EntryType::Block | EntryType::Fifo => Kind::Device,
             other => {
                 let letter = char::from(other.as_byte()).escape_default().to_string();
                 return Err(refuse(Refusal::Type(letter)));
             }
         };
         if !matches!(kind, Kind::File { .. }) && self.body_left > 0 {
-            return Err(refuse(Refusal::SizeMismatch {
-                header: self.body_left,
-                extended: 0,
-            }));
+            return Err(refuse(Refusal::SizeMismatch { header: self.body_left, extended: 0 }));
         }
         let number = |value: io::Result<u64>| value.unwrap_or(0);
         Ok(Item {
@@ -155,9 +130,7 @@ impl<'a> TarReader<'a> {
 
     fn header(&mut self) -> Result<Option<Header>, ExtractError> {
         let mut header = Header::new_old();
-        self.inner
-            .read_exact(header.as_mut_bytes())
-            .map_err(ExtractError::reading)?;
+        self.inner.read_exact(header.as_mut_bytes()).map_err(ExtractError::reading)?;
         if header.as_bytes().iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -165,13 +138,7 @@ impl<'a> TarReader<'a> {
             .as_bytes()
             .iter()
             .enumerate()
-            .map(|(at, byte)| {
-                if (148..156).contains(&at) {
-                    32
-                } else {
-                    u32::from(*byte)
-                }
-            })
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
             .sum();
         if header.cksum().ok() != Some(sum) {
             return Err(malformed("a header's checksum is wrong"));
@@ -187,8 +154,7 @@ impl<'a> TarReader<'a> {
     fn skip_body(&mut self) -> Result<(), ExtractError> {
         let skip = self.body_left.saturating_add(self.padding);
         (self.body_left, self.padding) = (0, 0);
-        let skipped = io::copy(&mut (&mut self.inner).take(skip), &mut io::sink())
-            .map_err(ExtractError::reading)?;
+        let skipped = io::copy(&mut (&mut self.inner).take(skip), &mut io::sink()).map_err(ExtractError::reading)?;
         if skipped < skip {
             return Err(ExtractError::Archive(Refusal::Truncated));
         }
@@ -218,10 +184,7 @@ impl<'a> TarReader<'a> {
         }
         let mut buffer = [0; 8192];
         loop {
-            let read = self
-                .inner
-                .read(&mut buffer)
-                .map_err(ExtractError::reading)?;
+            let read = self.inner.read(&mut buffer).map_err(ExtractError::reading)?;
             if read == 0 {
                 return Ok(());
             }
@@ -234,8 +197,7 @@ impl<'a> TarReader<'a> {
 
 impl Read for TarReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want =
-            usize::try_from(self.body_left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let want = usize::try_from(self.body_left).map_or(buffer.len(), |left| left.min(buffer.len()));
         if want == 0 {
             return Ok(0);
         }
@@ -255,18 +217,14 @@ fn malformed(what: &str) -> ExtractError {
 fn set_once(slot: &mut Option<Vec<u8>>, value: Vec<u8>) -> Result<(), ExtractError> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(first) => Err(ExtractError::entry(
-            String::from_utf8_lossy(&first),
-            Refusal::TwoNames,
-        )),
+        Some(first) => Err(ExtractError::entry(String::from_utf8_lossy(&first), Refusal::TwoNames)),
     }
 }
 
 /// Reads PAX records `LENGTH KEY=VALUE\n`; keys that name no file or size are passed over.
 fn read_pax(mut records: &[u8], extended: &mut Extended) -> Result<(), ExtractError> {
     while !records.is_empty() {
-        let (key, value, rest) =
-            pax_record(records).ok_or_else(|| malformed("a PAX record is broken"))?;
+        let (key, value, rest) = pax_record(records).ok_or_else(|| malformed("a PAX record is broken"))?;
         records = rest;
         match key {
             b"path" => set_once(&mut extended.path, value.to_vec())?,

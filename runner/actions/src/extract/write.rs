@@ -2,9 +2,7 @@
 
 use super::name::EntryName;
 use super::seen::Seen;
-use super::{
-    ExtractError, Extracted, Item, Kind, Links, Modes, Policy, Refusal, SpecialBits, folder, stage,
-};
+use super::{ExtractError, Extracted, Item, Kind, Links, Modes, Policy, Refusal, SpecialBits, folder, stage};
 use rustix::fs::{self, AtFlags, FileType, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::io::{self, Read};
@@ -30,11 +28,7 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Writes into `root`, an empty folder; `shown` is its path in messages.
-    pub(crate) fn new(
-        root: OwnedFd,
-        shown: &'a Path,
-        policy: &'a Policy,
-    ) -> Result<Self, ExtractError> {
+    pub(crate) fn new(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Result<Self, ExtractError> {
         Ok(Self {
             root,
             shown,
@@ -48,15 +42,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes over what `root` holds: a new entry replaces an old one, folders are united.
-    pub(crate) fn over(
-        root: OwnedFd,
-        shown: &'a Path,
-        policy: &'a Policy,
-    ) -> Result<Self, ExtractError> {
-        Ok(Self {
-            over: true,
-            ..Self::new(root, shown, policy)?
-        })
+    pub(crate) fn over(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Result<Self, ExtractError> {
+        Ok(Self { over: true, ..Self::new(root, shown, policy)? })
     }
 
     /// Writes one entry; `body` gives a file's bytes.
@@ -80,6 +67,7 @@ impl<'a> Writer<'a> {
                     .map_err(|error| self.failed("link", item, error))
             }
             Kind::HardLink { target } => self.put_hard_link(item, target),
+            Kind::Device => Err(refuse(Refusal::Device)),
         }
     }
 
@@ -95,8 +83,14 @@ impl<'a> Writer<'a> {
         Ok(self.done)
     }
 
-    /// Removes `name` and all beneath it, as a whiteout of a layer asks.
-    pub(crate) fn remove(&mut self, name: &EntryName) -> Result<(), ExtractError> {
+    /// Removes what lower layers have as `name`, as a whiteout asks; what this archive wrote stays.
+    pub(crate) fn hide(&mut self, name: &EntryName) -> Result<(), ExtractError> {
+        if self.seen.is_folder(name) {
+            return self.empty(name);
+        }
+        if self.seen.holds(name) {
+            return Ok(());
+        }
         match folder::open_folder(&self.root, &name.parent()) {
             Ok(parent) => folder::remove_tree(parent, name.file_name())
                 .map_err(|error| ExtractError::io("remove", &self.path(name), error)),
@@ -137,12 +131,9 @@ impl<'a> Writer<'a> {
             Kind::Symlink { target }
                 if target.is_empty()
                     || target.contains(&0)
-                    || (self.policy.links == Links::Inside
-                        && !item.name.link_stays_inside(target)) =>
+                    || (self.policy.links == Links::Inside && !item.name.link_stays_inside(target)) =>
             {
-                Err(Refusal::LinkEscapes {
-                    target: String::from_utf8_lossy(target).into_owned(),
-                })
+                Err(Refusal::LinkEscapes { target: String::from_utf8_lossy(target).into_owned() })
             }
             _ => Ok(()),
         }
@@ -154,34 +145,18 @@ impl<'a> Writer<'a> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(self.failed("make", item, error)),
         }
-        self.folders
-            .push((item.name.clone(), item.mode, item.mtime));
+        self.folders.push((item.name.clone(), item.mode, item.mtime));
         Ok(())
     }
 
-    fn put_file(
-        &mut self,
-        item: &Item,
-        size: u64,
-        body: &mut dyn Read,
-    ) -> Result<(), ExtractError> {
+    fn put_file(&mut self, item: &Item, size: u64, body: &mut dyn Read) -> Result<(), ExtractError> {
         self.make_room(item, false)?;
         let mut file = folder::create_file(self.parent(), item.name.file_name())
             .map_err(|error| self.failed("create", item, error))?;
         // One byte more than announced is read, so that a body that is too long shows.
-        let written = copy(
-            &mut body.take(size.saturating_add(1)),
-            &mut file,
-            &self.path(&item.name),
-        )?;
+        let written = copy(&mut body.take(size.saturating_add(1)), &mut file, &self.path(&item.name))?;
         if written != size {
-            return Err(ExtractError::entry(
-                &item.name,
-                Refusal::SizeMismatch {
-                    header: size,
-                    extended: written,
-                },
-            ));
+            return Err(ExtractError::entry(&item.name, Refusal::SizeMismatch { header: size, extended: written }));
         }
         self.dress(&file, item.mode & 0o7777 | FILE, item.mtime)
             .map_err(|error| self.failed("set permissions of", item, error))?;
@@ -191,14 +166,7 @@ impl<'a> Writer<'a> {
     }
 
     fn put_hard_link(&mut self, item: &Item, target: &EntryName) -> Result<(), ExtractError> {
-        let no_file = || {
-            ExtractError::entry(
-                &item.name,
-                Refusal::HardLink {
-                    target: target.to_string(),
-                },
-            )
-        };
+        let no_file = || ExtractError::entry(&item.name, Refusal::HardLink { target: target.to_string() });
         if target == &item.name || !(self.over || self.seen.is_file(target)) {
             return Err(no_file());
         }
@@ -208,14 +176,8 @@ impl<'a> Writer<'a> {
         }
         self.make_room(item, false)?;
         let to = item.name.file_name();
-        fs::linkat(
-            &from,
-            target.file_name(),
-            self.parent(),
-            to,
-            AtFlags::empty(),
-        )
-        .map_err(|error| self.failed("link", item, error))?;
+        fs::linkat(&from, target.file_name(), self.parent(), to, AtFlags::empty())
+            .map_err(|error| self.failed("link", item, error))?;
         self.done.files += 1;
         Ok(())
     }
@@ -226,8 +188,8 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         self.parent = None;
-        let folder = folder::make_folders(&self.root, name)
-            .map_err(|error| self.failed("open the folder of", item, error))?;
+        let folder =
+            folder::make_folders(&self.root, name).map_err(|error| self.failed("open the folder of", item, error))?;
         self.parent = Some((name.clone(), folder));
         Ok(())
     }
@@ -238,13 +200,11 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let name = item.name.file_name();
-        let there = folder::file_type(self.parent(), name)
-            .map_err(|error| self.failed("look at", item, error))?;
+        let there = folder::file_type(self.parent(), name).map_err(|error| self.failed("look at", item, error))?;
         if folder && there == Some(FileType::Directory) {
             return Ok(());
         }
-        folder::remove_tree(self.parent(), name)
-            .map_err(|error| self.failed("replace", item, error))
+        folder::remove_tree(self.parent(), name).map_err(|error| self.failed("replace", item, error))
     }
 
     /// Sets permissions, and times where they are kept. `mode` has `FILE` set for a file.
@@ -259,26 +219,15 @@ impl<'a> Writer<'a> {
         };
         fs::fchmod(&target, Mode::from_raw_mode(bits))?;
         if self.policy.modes == Modes::Kept {
-            let time = Timespec {
-                tv_sec: i64::try_from(mtime).unwrap_or(0),
-                tv_nsec: 0,
-            };
-            fs::futimens(
-                &target,
-                &Timestamps {
-                    last_access: time,
-                    last_modification: time,
-                },
-            )?;
+            let time = Timespec { tv_sec: i64::try_from(mtime).unwrap_or(0), tv_nsec: 0 };
+            fs::futimens(&target, &Timestamps { last_access: time, last_modification: time })?;
         }
         Ok(())
     }
 
     fn parent(&self) -> &OwnedFd {
         // `put` enters the parent before anything else asks for it.
-        self.parent
-            .as_ref()
-            .map_or(&self.root, |(_, folder)| folder)
+        self.parent.as_ref().map_or(&self.root, |(_, folder)| folder)
     }
 
     fn path(&self, name: &EntryName) -> PathBuf {
@@ -287,12 +236,9 @@ impl<'a> Writer<'a> {
 
     fn failed(&self, action: &'static str, item: &Item, error: Errno) -> ExtractError {
         match error {
-            Errno::NOTDIR | Errno::LOOP | Errno::XDEV => ExtractError::entry(
-                &item.name,
-                Refusal::Through {
-                    through: item.name.parent().to_string(),
-                },
-            ),
+            Errno::NOTDIR | Errno::LOOP | Errno::XDEV => {
+                ExtractError::entry(&item.name, Refusal::Through { through: item.name.parent().to_string() })
+            }
             _ => ExtractError::io(action, &self.path(&item.name), error),
         }
     }
@@ -312,8 +258,7 @@ fn copy(body: &mut dyn Read, file: &mut impl io::Write, path: &Path) -> Result<u
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(ExtractError::reading(error)),
         };
-        file.write_all(&buffer[..read])
-            .map_err(|error| ExtractError::io("write", path, error))?;
+        file.write_all(&buffer[..read]).map_err(|error| ExtractError::io("write", path, error))?;
         written += read as u64;
     }
 }

@@ -21,11 +21,8 @@ pub fn extract_zip(
     destination: &Path,
     policy: &Policy,
 ) -> Result<Extracted, ExtractError> {
-    let folder = folder::open_trusted(destination)
-        .map_err(|error| ExtractError::io("open", destination, error))?;
-    let length = reader
-        .seek(SeekFrom::End(0))
-        .map_err(ExtractError::reading)?;
+    let folder = folder::open_trusted(destination).map_err(|error| ExtractError::io("open", destination, error))?;
+    let length = reader.seek(SeekFrom::End(0)).map_err(ExtractError::reading)?;
     let announced = announced_entries(&mut reader, length)?;
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
     check_directory(&mut archive, announced, length, &policy.limits)?;
@@ -106,27 +103,18 @@ fn item<R: Read>(file: &mut ZipFile<'_, R>, limits: &Limits) -> Result<Item, Ext
     let name = EntryName::parse(&raw, limits.depth).map_err(refuse)?;
     let mode = file.unix_mode().unwrap_or(0o644);
     let kind = match mode & TYPE {
-        0o120_000 => Kind::Symlink {
-            target: link_target(file).map_err(refuse)?,
-        },
-        0o020_000 | 0o060_000 | 0o010_000 | 0o140_000 => return Err(refuse(Refusal::Device)),
+        0o120_000 => Kind::Symlink { target: link_target(file).map_err(refuse)? },
+        0o020_000 | 0o060_000 | 0o010_000 | 0o140_000 => Kind::Device,
         _ if raw.ends_with(b"/") => Kind::Folder,
         0o040_000 => return Err(refuse(Refusal::Malformed("a folder without `/`".into()))),
         _ => Kind::File { size: file.size() },
     };
-    Ok(Item {
-        name,
-        kind,
-        mode: mode & !TYPE,
-        mtime: 0,
-    })
+    Ok(Item { name, kind, mode: mode & !TYPE, mtime: 0 })
 }
 
 fn link_target(file: &mut impl Read) -> Result<Vec<u8>, Refusal> {
     let mut target = Vec::new();
-    file.take(TARGET_MAX + 1)
-        .read_to_end(&mut target)
-        .map_err(|error| Refusal::Malformed(error.to_string()))?;
+    file.take(TARGET_MAX + 1).read_to_end(&mut target).map_err(|error| Refusal::Malformed(error.to_string()))?;
     if target.len() as u64 > TARGET_MAX {
         return Err(Refusal::Name("its link target is longer than 4096 bytes"));
     }

@@ -55,10 +55,7 @@ impl Globber {
             patterns.extend(descendants);
         }
         let search_paths = search_paths(&patterns);
-        Ok(Self {
-            patterns,
-            search_paths,
-        })
+        Ok(Self { patterns, search_paths })
     }
 
     /// The longest literal path of each pattern that includes, without those beneath another one.
@@ -87,9 +84,7 @@ impl Globber {
 
     /// Whether something beneath the path could be found.
     fn leads_on(&self, path: &[String]) -> bool {
-        self.patterns
-            .iter()
-            .any(|pattern| !pattern.negated && pattern.leads_on(path))
+        self.patterns.iter().any(|pattern| !pattern.negated && pattern.leads_on(path))
     }
 }
 
@@ -100,17 +95,11 @@ struct Found {
 }
 
 fn search_paths(patterns: &[Pattern]) -> Vec<PathBuf> {
-    let candidates: Vec<&Path> = patterns
-        .iter()
-        .filter(|pattern| !pattern.negated)
-        .map(|pattern| pattern.search_path.as_path())
-        .collect();
+    let candidates: Vec<&Path> =
+        patterns.iter().filter(|pattern| !pattern.negated).map(|pattern| pattern.search_path.as_path()).collect();
     let mut included: Vec<PathBuf> = Vec::new();
     for path in &candidates {
-        let covered = path
-            .ancestors()
-            .skip(1)
-            .any(|above| candidates.contains(&above));
+        let covered = path.ancestors().skip(1).any(|above| candidates.contains(&above));
         if !covered && !included.iter().any(|one| one == path) {
             included.push(path.to_path_buf());
         }

@@ -69,10 +69,9 @@ fn literal(tokens: &[Token]) -> Option<String> {
         .iter()
         .map(|token| match token {
             Token::Char(one) => Some(*one),
-            Token::Class {
-                negated: false,
-                ranges,
-            } if ranges.len() == 1 && ranges[0].0 == ranges[0].1 => Some(ranges[0].0),
+            Token::Class { negated: false, ranges } if ranges.len() == 1 && ranges[0].0 == ranges[0].1 => {
+                Some(ranges[0].0)
+            }
             _ => None,
         })
         .collect()
@@ -130,10 +129,7 @@ fn matches(tokens: &[Token], chars: &[char]) -> bool {
             Some(Token::One) => true,
             Some(Token::Char(one)) => *one == chars[at],
             Some(Token::Class { negated, ranges }) => {
-                ranges
-                    .iter()
-                    .any(|(from, to)| (*from..=*to).contains(&chars[at]))
-                    != *negated
+                ranges.iter().any(|(from, to)| (*from..=*to).contains(&chars[at])) != *negated
             }
             None => false,
         };

@@ -22,12 +22,7 @@ pub(super) fn walk(globber: &Globber, options: Options) -> Result<Vec<PathBuf>, 
     let mut found = Vec::new();
     for start in globber.search_paths() {
         if exists(start)? {
-            let mut search = Search {
-                globber,
-                options,
-                found: &mut found,
-                chain: Vec::new(),
-            };
+            let mut search = Search { globber, options, found: &mut found, chain: Vec::new() };
             search.run(start)?;
         }
     }
@@ -66,22 +61,14 @@ impl Search<'_> {
             }
             if leads_on {
                 let names = names(&path)?;
-                stack.extend(
-                    names
-                        .into_iter()
-                        .rev()
-                        .map(|name| (path.join(name), level + 1)),
-                );
+                stack.extend(names.into_iter().rev().map(|name| (path.join(name), level + 1)));
             }
         }
         Ok(())
     }
 
     fn hidden(&self, path: &Path) -> bool {
-        self.options.skip_hidden
-            && path
-                .file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+        self.options.skip_hidden && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
     }
 
     /// What the path is; `None` for a link that leads nowhere or into a folder it lies in.
@@ -115,11 +102,7 @@ fn exists(path: &Path) -> Result<bool, GlobError> {
 
 fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>, GlobError> {
     let mut names = fs::read_dir(folder)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.file_name()))
-                .collect::<io::Result<Vec<_>>>()
-        })
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>())
         .map_err(failed(folder))?;
     names.sort();
     Ok(names)
