@@ -2,6 +2,9 @@
 //!
 //! It is read from the default branch, never from the tag being released: a tag cannot rewrite the rules that guard it.
 
+mod duration;
 mod model;
+mod read;
 
 pub use model::{Environment, EnvironmentsFile, Reviewers};
+pub use read::{Outcome, read};

@@ -1,0 +1,350 @@
+//! From a file to an [`EnvironmentsFile`], with everything that is wrong in it.
+//!
+//! A key that is not enforced is an error: a rule that protects nothing is worse than none.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::{Environment, EnvironmentsFile, Reviewers, duration};
+use crate::diagnostic::{Diagnostic, SourceFile, Span, tidy};
+use crate::expression::nearest;
+use crate::read::{Entry, Fields, Reader};
+use crate::tag::VersionRange;
+use crate::tree::{self, Kind, Node, Typed};
+
+/// Silence for three days is a no.
+const DEFAULT_EXPIRES: u64 = 72 * 60 * 60;
+
+/// Keys that are planned and do nothing yet.
+const NOT_ENFORCED: &[&str] = &["cluster", "requires", "wait", "windows", "freezes", "checklist"];
+
+/// What reading an environments file gives.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The environments; nothing where a diagnostic is an error.
+    pub file: Option<EnvironmentsFile>,
+    /// What is wrong, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads an environments file, with all its errors at once.
+pub fn read(source: &SourceFile) -> Outcome {
+    let (tree, found) = tree::parse(source);
+    let mut reader = Reader::new(source, found);
+    let file = tree.as_ref().and_then(|tree| root(&mut reader, tree.root()));
+    let mut diagnostics = reader.into_found();
+    tidy(&mut diagnostics);
+    let sound = !diagnostics.iter().any(Diagnostic::is_error);
+    Outcome { file: file.filter(|_| sound), diagnostics }
+}
+
+/// Names and places that are checked once everything is read.
+#[derive(Default)]
+struct Links {
+    /// `after`, by environment.
+    after: IndexMap<String, (String, Span)>,
+}
+
+fn root(reader: &mut Reader<'_>, node: Node<'_>) -> Option<EnvironmentsFile> {
+    let mut fields = reader.fields(node, "an environments file")?;
+    let teams = fields.take("teams").map(|node| teams(reader, node)).unwrap_or_default();
+    let variables = fields.take("variables").map(|node| variables(reader, node)).unwrap_or_default();
+    let mut links = Links::default();
+    let mut environments = IndexMap::new();
+    let node = fields.take("environments").filter(|node| !node.is_null());
+    let entries = node.and_then(|node| reader.fields(node, "`environments`")).map(Fields::rest);
+    for Entry { key, node, value } in entries.unwrap_or_default() {
+        reader.name(node, &key);
+        let environment = environment(reader, &key, value, &teams, &mut links);
+        environments.insert(key, environment);
+    }
+    finish(reader, fields);
+    check_after(reader, &mut environments, &links.after);
+    Some(EnvironmentsFile { teams, variables, environments })
+}
+
+fn teams(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<String, Vec<String>> {
+    let Some(fields) = reader.fields(node, "`teams`") else { return IndexMap::new() };
+    let mut teams = IndexMap::new();
+    for Entry { key, node, value } in fields.rest() {
+        reader.name(node, &key);
+        if key.contains('@') {
+            reader.error("bad-team", node.span(), format!("`{key}` is a person's address, not the name of a team"));
+        }
+        let mut members = Vec::new();
+        for item in list(reader, value) {
+            let Some(name) = reader.literal(item) else { continue };
+            let person = name.to_lowercase();
+            if !is_person(&person) {
+                let message = format!("`{name}` is no e-mail address");
+                let help = "a person is known by the `user.email` of their Git configuration";
+                reader.report(Diagnostic::error("bad-person", item.span(), message).help(help));
+            } else if !members.contains(&person) {
+                members.push(person);
+            }
+        }
+        teams.insert(key, members);
+    }
+    teams
+}
+
+fn is_person(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
+        && !name.contains(char::is_whitespace)
+}
+
+/// The items of a list, or one word as a list of one.
+fn list<'t>(reader: &mut Reader<'_>, node: Node<'t>) -> Vec<Node<'t>> {
+    match node.kind() {
+        Kind::Sequence => node.items().collect(),
+        Kind::Scalar(_) => vec![node],
+        _ => {
+            reader.wrong_type(node, "a list");
+            Vec::new()
+        }
+    }
+}
+
+fn environment(
+    reader: &mut Reader<'_>,
+    name: &str,
+    node: Node<'_>,
+    teams: &IndexMap<String, Vec<String>>,
+    links: &mut Links,
+) -> Environment {
+    let mut environment = Environment { expires_seconds: DEFAULT_EXPIRES, ..Environment::default() };
+    if node.is_null() {
+        return environment;
+    }
+    let Some(mut fields) = reader.fields(node, "an environment") else { return environment };
+    environment.url = fields.take("url").and_then(|node| reader.literal(node));
+    environment.tags = fields.take("tags").and_then(|node| range(reader, node));
+    if let Some(node) = fields.take("after") {
+        if let Some(after) = reader.literal(node) {
+            links.after.insert(name.to_owned(), (after, node.span()));
+        }
+    }
+    environment.reviewers = fields.take("reviewers").and_then(|node| reviewers(reader, node, teams));
+    if let Some(seconds) = fields.take("expires").and_then(|node| expires(reader, node)) {
+        environment.expires_seconds = seconds;
+    }
+    environment.variables = fields.take("variables").map(|node| variables(reader, node)).unwrap_or_default();
+    environment.required_variables = fields.take("required-variables").map(|node| names(reader, node)).unwrap_or_default();
+    environment.secrets = fields.take("secrets").map(|node| names(reader, node)).unwrap_or_default();
+    finish(reader, fields);
+    environment
+}
+
+/// Reports what is not enforced by name, and everything else as unknown.
+fn finish(reader: &mut Reader<'_>, mut fields: Fields<'_>) {
+    for key in NOT_ENFORCED {
+        if !fields.has(key) {
+            continue;
+        }
+        if let Some(entry) = fields.entry(key) {
+            let message = format!("`{key}` is not enforced yet, so it may not stand here");
+            let help = "leave the key away: a rule that is written and not kept would deceive its readers";
+            reader.report(Diagnostic::error("not-enforced-yet", entry.node.span(), message).help(help));
+        }
+    }
+    fields.finish(reader);
+}
+
+fn range(reader: &mut Reader<'_>, node: Node<'_>) -> Option<String> {
+    let text = reader.literal(node)?;
+    match VersionRange::parse(&text) {
+        Ok(_) => Some(text),
+        Err(error) => {
+            reader.error("bad-range", node.span(), error.to_string());
+            None
+        }
+    }
+}
+
+fn expires(reader: &mut Reader<'_>, node: Node<'_>) -> Option<u64> {
+    let text = reader.literal(node)?;
+    duration::parse(&text)
+        .map_err(|why| {
+            let report = Diagnostic::error("bad-duration", node.span(), why);
+            reader.report(report.help("write a number and s, m, h or d: `72h`"));
+        })
+        .ok()
+}
+
+fn variables(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<String, String> {
+    let Some(fields) = reader.fields(node, "`variables`") else { return IndexMap::new() };
+    let mut variables = IndexMap::new();
+    for Entry { key, node, value } in fields.rest() {
+        check_name(reader, node, &key);
+        if let Some(text) = reader.text(value, None) {
+            variables.insert(key, text.text);
+        }
+    }
+    variables
+}
+
+fn names(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in list(reader, node) {
+        let Some(name) = reader.literal(item) else { continue };
+        check_name(reader, item, &name);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// GitHub's rule for names of variables and secrets.
+fn check_name(reader: &mut Reader<'_>, node: Node<'_>, name: &str) {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let sound = first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !sound {
+        let message = format!("`{name}` is no name: letters, digits and `_`, a digit not first");
+        reader.error("bad-name", node.span(), message);
+    } else if name.to_ascii_uppercase().starts_with("GITHUB_") {
+        reader.error("bad-name", node.span(), format!("`{name}` begins with `GITHUB_`, which is GitHub's own"));
+    }
+}
+
+fn reviewers(reader: &mut Reader<'_>, node: Node<'_>, teams: &IndexMap<String, Vec<String>>) -> Option<Reviewers> {
+    let mut fields = reader.fields(node, "`reviewers`")?;
+    let any_of = fields.require(reader, "any-of");
+    let any_of = any_of.map(|node| voters(reader, node, teams)).unwrap_or_default();
+    let required = fields.take("required");
+    let required_at = required.map_or(node.span(), |node| node.span());
+    let required = required.and_then(|node| count(reader, node)).unwrap_or(1);
+    let from = fields.take("from").map(|node| from(reader, node, teams)).unwrap_or_default();
+    let prevent = fields.take("prevent-self-review").and_then(|node| reader.boolean(node)).unwrap_or(true);
+    fields.finish(reader);
+    let people = people(&any_of, teams);
+    if !any_of.is_empty() && people.len() < required as usize {
+        let message = format!("{required} approvals are required, and {} can approve", count_people(people.len()));
+        reader.error("quorum-out-of-reach", required_at, message);
+    }
+    for (team, (needed, span)) in &from {
+        let available = teams[team].iter().filter(|person| people.contains(person)).count();
+        if available < *needed as usize {
+            let message = format!("{needed} approvals from `{team}` are required, and {} of it can approve", count_people(available));
+            reader.error("quorum-out-of-reach", *span, message);
+        } else if *needed > required {
+            let message = format!("{needed} approvals from `{team}` are required, and {required} in all");
+            reader.error("quorum-out-of-reach", *span, message);
+        }
+    }
+    let from = from.into_iter().map(|(team, (needed, _))| (team, needed)).collect();
+    Some(Reviewers { any_of, required, from, prevent_self_review: prevent })
+}
+
+fn count_people(number: usize) -> String {
+    if number == 1 { "1 person".to_owned() } else { format!("{number} people") }
+}
+
+/// Teams by their names, people by their addresses in lower case.
+fn voters(reader: &mut Reader<'_>, node: Node<'_>, teams: &IndexMap<String, Vec<String>>) -> Vec<String> {
+    let mut voters = Vec::new();
+    let items = list(reader, node);
+    if items.is_empty() {
+        reader.error("empty-value", node.span(), "at least one team or person must be named");
+    }
+    for item in items {
+        let Some(name) = reader.literal(item) else { continue };
+        let voter = if teams.contains_key(&name) {
+            name
+        } else if is_person(&name) {
+            name.to_lowercase()
+        } else {
+            unknown_team(reader, item, &name, teams);
+            continue;
+        };
+        if !voters.contains(&voter) {
+            voters.push(voter);
+        }
+    }
+    voters
+}
+
+fn unknown_team(reader: &mut Reader<'_>, node: Node<'_>, name: &str, teams: &IndexMap<String, Vec<String>>) {
+    let guess = nearest(name, teams.keys().map(String::as_str));
+    let message = format!("there is no team `{name}`, and it is no person's address");
+    reader.report(Diagnostic::error("unknown-team", node.span(), message).suggest(node.span(), guess));
+}
+
+/// Everybody that teams and addresses stand for.
+fn people<'t>(any_of: &'t [String], teams: &'t IndexMap<String, Vec<String>>) -> Vec<&'t String> {
+    let mut people: Vec<&String> = Vec::new();
+    for voter in any_of {
+        match teams.get(voter) {
+            Some(members) => people.extend(members),
+            None => people.push(voter),
+        }
+    }
+    people.sort();
+    people.dedup();
+    people
+}
+
+fn from(
+    reader: &mut Reader<'_>,
+    node: Node<'_>,
+    teams: &IndexMap<String, Vec<String>>,
+) -> BTreeMap<String, (u32, Span)> {
+    let Some(fields) = reader.fields(node, "`from`") else { return BTreeMap::new() };
+    let mut from = BTreeMap::new();
+    for Entry { key, node, value } in fields.rest() {
+        if !teams.contains_key(&key) {
+            unknown_team(reader, node, &key, teams);
+        } else if let Some(number) = count(reader, value) {
+            from.insert(key, (number, value.span()));
+        }
+    }
+    from
+}
+
+/// A whole number from 1.
+fn count(reader: &mut Reader<'_>, node: Node<'_>) -> Option<u32> {
+    const MAX: f64 = 1000.0;
+    match node.scalar().map(|scalar| scalar.typed) {
+        Some(Typed::Number(number)) if number.fract() == 0.0 && (1.0..=MAX).contains(&number) => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, from 1 to 1,000")]
+            Some(number as u32)
+        }
+        _ => {
+            reader.wrong_type(node, "a whole number from 1");
+            None
+        }
+    }
+}
+
+/// Puts each `after` into its environment; reports unknown ones and cycles.
+fn check_after(
+    reader: &mut Reader<'_>,
+    environments: &mut IndexMap<String, Environment>,
+    after: &IndexMap<String, (String, Span)>,
+) {
+    for (name, (before, span)) in after {
+        if environments.contains_key(before) {
+            environments[name].after = Some(before.clone());
+        } else {
+            let guess = nearest(before, environments.keys().map(String::as_str).filter(|other| *other != name));
+            let report = Diagnostic::error("unknown-environment", *span, format!("there is no environment `{before}`"));
+            reader.report(report.suggest(*span, guess));
+        }
+    }
+    for (name, (_, span)) in after {
+        let mut path = vec![name.as_str()];
+        while let Some((next, _)) = after.get(path[path.len() - 1]) {
+            if let Some(at) = path.iter().position(|seen| *seen == next) {
+                // Told once, by the environment of the cycle that stands first in the file.
+                let first = after.keys().find(|key| path[at..].contains(&key.as_str()));
+                if first.map(String::as_str) == Some(name) {
+                    let names = path[at..].iter().chain([&next.as_str()]).copied().collect::<Vec<_>>().join(" → ");
+                    reader.error("cycle", *span, format!("the environments come after each other: {names}"));
+                }
+                break;
+            }
+            path.push(next);
+        }
+    }
+}
