@@ -1,6 +1,6 @@
 //! The binary as a release uses it: migrated, served, stopped.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
+#![expect(clippy::unwrap_used, reason = "what a test calls fails as the test does")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

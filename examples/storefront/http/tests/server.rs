@@ -1,6 +1,6 @@
 //! The server against a peer that does as it likes.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
+#![expect(clippy::unwrap_used, reason = "what a test calls fails as the test does")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

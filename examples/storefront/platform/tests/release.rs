@@ -2,7 +2,7 @@
 //!
 //! `STOREFRONT_BIN_OLD` and `STOREFRONT_BIN` name binaries of 1.2.2 and 1.2.3; without them both are built.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
+#![expect(clippy::unwrap_used, reason = "what a test calls fails as the test does")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
