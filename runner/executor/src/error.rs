@@ -1,0 +1,83 @@
+//! Why a job could not be launched, found, killed or cleaned up.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::folder::FolderError;
+use crate::launch::{ImageRef, Key};
+
+/// What an executor answers when it cannot.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The job's folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The agent's program does not start.
+    #[error("cannot start the agent {path}: {source}", path = path.display())]
+    Agent {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The sandbox could not be made.
+    #[error("job {key} cannot start in the sandbox: {why}")]
+    Sandbox {
+        /// Which job.
+        key: Key,
+        /// In the launcher's words.
+        why: String,
+    },
+    /// The agent did not come up in time.
+    #[error("the agent of job {key} did not answer within {seconds} s{said}")]
+    Slow {
+        /// Which job.
+        key: Key,
+        /// How long was waited.
+        seconds: u64,
+        /// What it said meanwhile, if anything.
+        said: String,
+    },
+    /// The folder is in use by an agent with another token.
+    #[error("job {key} is run by an agent of another start; `tagline cancel` ends it")]
+    Taken {
+        /// Which job.
+        key: Key,
+    },
+    /// The agent was started by another executor.
+    #[error("this job runs with `--runner {executor}`; use that runner again")]
+    Other {
+        /// Which one.
+        executor: String,
+    },
+    /// A process could not be signalled.
+    #[error("cannot end the agent, process {pid}: {source}")]
+    Kill {
+        /// Which.
+        pid: u32,
+        /// Why.
+        source: io::Error,
+    },
+    /// The image for a job could not be had.
+    #[error("cannot use the image {image}: {why}")]
+    Image {
+        /// Which.
+        image: ImageRef,
+        /// Why not, in the daemon's or the registry's words.
+        why: String,
+    },
+    /// The sandbox holds no limits.
+    #[error("the sandbox carries out no `container.options`; use `--runner docker`, or remove them")]
+    Limits,
+    /// The container daemon.
+    #[error("Docker cannot {action}: {why}")]
+    Docker {
+        /// What was tried.
+        action: &'static str,
+        /// In the daemon's words.
+        why: String,
+    },
+    /// The script of a fake says so.
+    #[error("{0}")]
+    Fake(String),
+}

@@ -1,0 +1,212 @@
+//! Jobs in namespaces of this host, without a daemon.
+//!
+//! Invariants: the launcher gets an empty environment, no descriptor but its three, and the folder `/`; a job folder
+//! has at most one agent (the launch log is locked until the launcher and what it started are through); `agent.json`
+//! is written as soon as the agent is known, and an agent that came up while nobody wrote it down is taken over.
+
+mod launcher;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use tagline_protocol::{JobPaths, SandboxConfig, SandboxRoot, StepUser, VERSION};
+use tokio::time::{Instant, sleep};
+
+use crate::environment::{Environment, merge};
+use crate::error::ExecutorError;
+use crate::folder::{AgentFile, JobFolder};
+use crate::launch::Launch;
+use crate::link::{Greeting, greet};
+use crate::process::Process;
+use crate::{Found, Launched};
+
+/// The executor's name in `agent.json`.
+const NAME: &str = "sandbox";
+
+/// How long an earlier launcher of the same folder may take to end or to come up.
+const EARLIER: Duration = Duration::from_secs(15);
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Runs jobs in sandboxes.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    environment: Environment,
+    allow_plain_process: bool,
+}
+
+impl Sandbox {
+    /// With the base environment of the steps.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, allow_plain_process: true }
+    }
+
+    /// Whether a job may run as a plain process group where the kernel gives no namespaces (it may at first; `doctor`
+    /// says so). A job with an image never may.
+    #[must_use]
+    pub fn allow_plain_process(mut self, allow: bool) -> Self {
+        self.allow_plain_process = allow;
+        self
+    }
+
+    /// GitHub's own places.
+    pub(crate) fn paths(repository: &str) -> JobPaths {
+        JobPaths {
+            workspace: format!("/home/runner/work/{repository}/{repository}"),
+            temp: "/home/runner/work/_temp".to_owned(),
+            home: "/home/runner".to_owned(),
+            tool_cache: "/opt/hostedtoolcache".to_owned(),
+        }
+    }
+
+    /// Started as root, steps get an unprivileged user, under GitHub's own number for `runner`.
+    pub(crate) fn step_user() -> Option<StepUser> {
+        let root = rustix::process::geteuid().is_root();
+        root.then_some(StepUser { uid: 1001, gid: 1001 })
+    }
+
+    pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
+        launch.folder.create()?;
+        if let Some(found) = recorded(launch)? {
+            return Ok(found);
+        }
+        let log = launch.folder.launch_log()?;
+        if let Some(found) = wait_for_earlier(launch, &log).await? {
+            return Ok(found);
+        }
+        if !launch.limits.is_empty() {
+            return Err(ExecutorError::Limits);
+        }
+        let config = self.config(launch).await?;
+        launch.folder.forget_agent()?;
+        let up = launcher::run(launch, &config, log).await?;
+        record(launch, up.process, up.isolation)
+    }
+
+    async fn config(&self, launch: &Launch) -> Result<SandboxConfig, ExecutorError> {
+        let (root, base) = self.root(launch).await?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Ok(SandboxConfig {
+            version: VERSION,
+            job_folder: text(launch.folder.path()),
+            token: launch.token.clone(),
+            root,
+            expose: launch.expose.folders.iter().map(|path| text(path)).collect(),
+            environment: merge([base, launch.environment.clone()]),
+            paths: launch.paths.clone(),
+            allow_plain_process: self.allow_plain_process && launch.image.is_none(),
+        })
+    }
+
+    /// The root file system and its base environment.
+    #[expect(clippy::unused_async, reason = "images are fetched here")]
+    async fn root(&self, launch: &Launch) -> Result<(SandboxRoot, Vec<(String, String)>), ExecutorError> {
+        match &launch.image {
+            None => {
+                let environment = self.environment.for_host(&launch.expose);
+                Ok((SandboxRoot::Host, environment))
+            }
+            Some(image) => {
+                Err(ExecutorError::Image { image: image.clone(), why: "the sandbox has no image cache".to_owned() })
+            }
+        }
+    }
+
+    pub(crate) async fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {
+        let Some(agent) = agent(folder)? else {
+            return Ok(Found::Never);
+        };
+        let found = if process(&agent).alive() { Found::Alive } else { Found::Dead };
+        Ok(found)
+    }
+
+    pub(crate) async fn kill(folder: &JobFolder) -> Result<(), ExecutorError> {
+        let Some(agent) = agent(folder)? else {
+            return Ok(());
+        };
+        let process = process(&agent);
+        let killed = if agent.isolation.iter().any(|space| space == "pid") {
+            process.kill().await
+        } else {
+            process.kill_tree().await
+        };
+        killed.map_err(|source| ExecutorError::Kill { pid: agent.pid, source })
+    }
+
+    pub(crate) async fn clean(folder: &JobFolder) -> Result<(), ExecutorError> {
+        Self::kill(folder).await?;
+        Ok(folder.clean()?)
+    }
+}
+
+fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
+    match folder.agent()? {
+        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
+        other => Ok(other),
+    }
+}
+
+fn process(agent: &AgentFile) -> Process {
+    Process { pid: agent.pid, start_time: agent.start_time }
+}
+
+/// The live agent that `agent.json` names.
+fn recorded(launch: &Launch) -> Result<Option<Launched>, ExecutorError> {
+    let Some(agent) = agent(&launch.folder)? else {
+        return Ok(None);
+    };
+    if !process(&agent).alive() {
+        return Ok(None);
+    }
+    if agent.token != launch.token {
+        return Err(ExecutorError::Taken { key: launch.key.clone() });
+    }
+    Ok(Some(Launched { isolation: agent.isolation, new: false }))
+}
+
+/// Locks the launch log. While an earlier launcher or its agent holds it, the agent may come up: then it is the one.
+async fn wait_for_earlier(launch: &Launch, log: &File) -> Result<Option<Launched>, ExecutorError> {
+    let deadline = Instant::now() + EARLIER;
+    loop {
+        if let Some(greeting) = greet(&launch.folder, &launch.token).await.unwrap_or(None) {
+            return adopt(launch, &greeting).map(Some);
+        }
+        match log.try_lock() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL).await,
+            Err(TryLockError::WouldBlock) => {
+                return Err(ExecutorError::Taken { key: launch.key.clone() });
+            }
+            // A file system without locks: nothing can be waited for.
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "the launch log cannot be locked");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Writes down an agent that answers to the token.
+fn adopt(launch: &Launch, greeting: &Greeting) -> Result<Launched, ExecutorError> {
+    let process = greeting.pid().and_then(Process::of);
+    let process = process.ok_or_else(|| ExecutorError::Sandbox {
+        key: launch.key.clone(),
+        why: "its agent is no process of this host".to_owned(),
+    })?;
+    let isolation = crate::probe::namespaces(process.pid);
+    Ok(Launched { new: false, ..record(launch, process, isolation)? })
+}
+
+fn record(launch: &Launch, process: Process, isolation: Vec<String>) -> Result<Launched, ExecutorError> {
+    launch.folder.write_agent(&AgentFile {
+        version: AgentFile::VERSION,
+        executor: NAME.to_owned(),
+        token: launch.token.clone(),
+        pid: process.pid,
+        start_time: process.start_time,
+        container: None,
+        isolation: isolation.clone(),
+    })?;
+    Ok(Launched { isolation, new: true })
+}
