@@ -22,22 +22,12 @@ impl Background {
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
         let words = words(command);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {words}: {error}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {words}: {error}"));
         let (sender, lines) = mpsc::channel();
         forward(child.stdout.take().expect("piped"), sender.clone());
         forward(child.stderr.take().expect("piped"), sender);
-        Self {
-            child,
-            words,
-            lines,
-            seen: Vec::new(),
-        }
+        Self { child, words, lines, seen: Vec::new() }
     }
 
     /// Its process id.
@@ -52,11 +42,7 @@ impl Background {
         loop {
             let left = LIMIT.saturating_sub(start.elapsed());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!(
-                    "`{}` printed no line with `{text}`:\n{}",
-                    self.words,
-                    self.seen.join("\n")
-                );
+                panic!("`{}` printed no line with `{text}`:\n{}", self.words, self.seen.join("\n"));
             };
             self.seen.push(line.clone());
             if line.contains(text) {
@@ -100,14 +86,9 @@ impl Background {
     #[track_caller]
     fn code(&mut self) -> i32 {
         let words = self.words.clone();
-        let status = crate::until(&format!("the end of `{words}`"), || {
-            self.child.try_wait().expect("our own child")
-        });
+        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        status
-            .code()
-            .or(signal.map(|number| 128 + number))
-            .unwrap_or(-1)
+        status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1)
     }
 }
 
@@ -123,10 +104,7 @@ impl Drop for Background {
 fn forward(from: impl Read + Send + 'static, to: Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-            if to
-                .send(String::from_utf8_lossy(&line).into_owned())
-                .is_err()
-            {
+            if to.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                 return;
             }
         }

@@ -26,10 +26,7 @@ fn ci() -> bool {
 /// Notes that the running test was skipped for a reason; fails it in CI.
 #[track_caller]
 pub fn skip(what: &str, reason: &str) {
-    assert!(
-        !ci() || what == "conformance",
-        "{what} must be there in CI: {reason}"
-    );
+    assert!(!ci() || what == "conformance", "{what} must be there in CI: {reason}");
     note(what, reason);
 }
 
@@ -40,12 +37,8 @@ fn note(what: &str, reason: &str) {
         let _ = writeln!(std::io::stderr(), "skipped {test}: {what}: {reason}");
         return;
     };
-    let line =
-        json!({ "suite": suite(), "what": format!("{test} needs {what}"), "reason": reason });
-    let file = std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(file);
+    let line = json!({ "suite": suite(), "what": format!("{test} needs {what}"), "reason": reason });
+    let file = std::fs::File::options().append(true).create(true).open(file);
     // One write, so that lines of tests that run at once do not mix.
     let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     written.expect("the list of skips can be written");
@@ -54,13 +47,8 @@ fn note(what: &str, reason: &str) {
 /// The name `cargo xtask test` knows this test program by.
 fn suite() -> String {
     let program = std::env::current_exe().unwrap_or_default();
-    let name = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    name.rsplit_once('-')
-        .map_or(name.clone(), |(crate_name, _)| crate_name.replace('_', "-"))
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.rsplit_once('-').map_or(name.clone(), |(crate_name, _)| crate_name.replace('_', "-"))
 }
 
 /// Whether a Docker daemon answers and has the test images.
@@ -68,17 +56,12 @@ fn suite() -> String {
 pub fn require_docker() -> bool {
     let images = || {
         let mut docker = Command::new("docker");
-        docker
-            .args(["image", "inspect", BUSYBOX, BASH])
-            .stdin(Stdio::null());
+        docker.args(["image", "inspect", BUSYBOX, BASH]).stdin(Stdio::null());
         docker.stdout(Stdio::null()).stderr(Stdio::null()).status()
     };
     let there = images().is_ok_and(|status| status.success());
     if !there {
-        skip(
-            "docker",
-            "no daemon with the test images answers; cargo xtask setup starts one",
-        );
+        skip("docker", "no daemon with the test images answers; cargo xtask setup starts one");
     }
     there
 }
@@ -90,10 +73,7 @@ pub fn require_registry() -> Option<String> {
     let answers = |address: &String| std::net::TcpStream::connect(address).is_ok();
     let found = address.filter(answers);
     if found.is_none() {
-        skip(
-            "registry",
-            "none runs (TAGLINE_TEST_REGISTRY); cargo xtask test starts one",
-        );
+        skip("registry", "none runs (TAGLINE_TEST_REGISTRY); cargo xtask test starts one");
     }
     found
 }

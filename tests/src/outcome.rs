@@ -22,11 +22,7 @@ impl Outcome {
         let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
         Self {
             command,
-            code: output
-                .status
-                .code()
-                .or(signal.map(|number| 128 + number))
-                .unwrap_or(-1),
+            code: output.status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -48,20 +44,14 @@ impl Outcome {
     /// Asserts that standard output holds the text.
     #[track_caller]
     pub fn stdout_has(&self, text: &str) -> &Self {
-        assert!(
-            self.stdout.contains(text),
-            "standard output lacks `{text}`\n{self}"
-        );
+        assert!(self.stdout.contains(text), "standard output lacks `{text}`\n{self}");
         self
     }
 
     /// Asserts that standard error holds the text.
     #[track_caller]
     pub fn stderr_has(&self, text: &str) -> &Self {
-        assert!(
-            self.stderr.contains(text),
-            "standard error lacks `{text}`\n{self}"
-        );
+        assert!(self.stderr.contains(text), "standard error lacks `{text}`\n{self}");
         self
     }
 
@@ -97,10 +87,6 @@ impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "$ {}", self.command)?;
         writeln!(out, "exit code {}", self.code)?;
-        writeln!(
-            out,
-            "--- stdout\n{}--- stderr\n{}---",
-            self.stdout, self.stderr
-        )
+        writeln!(out, "--- stdout\n{}--- stderr\n{}---", self.stdout, self.stderr)
     }
 }

@@ -42,8 +42,7 @@ impl Repo {
     #[track_caller]
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         let file = self.path.join(name);
-        std::fs::create_dir_all(file.parent().expect("a file has a folder"))
-            .expect("folders in the repository");
+        std::fs::create_dir_all(file.parent().expect("a file has a folder")).expect("folders in the repository");
         std::fs::write(file, content).expect("a file in the repository");
         self
     }
@@ -96,24 +95,15 @@ impl Repo {
     pub fn command(&self) -> Command {
         let mut command = Command::new("git");
         command.current_dir(&self.path).env("HOME", &self.home);
-        command
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null");
-        command
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
         command
     }
 
     /// Runs `git`; its standard output without the last line end.
     #[track_caller]
     pub fn git<const N: usize>(&self, args: [&str; N]) -> String {
-        let out = self
-            .command()
-            .args(args)
-            .output()
-            .expect("git is installed");
+        let out = self.command().args(args).output().expect("git is installed");
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "git {}: {said}", args.join(" "));
         String::from_utf8_lossy(&out.stdout).trim_end().to_owned()

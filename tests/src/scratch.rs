@@ -20,13 +20,8 @@ impl Scratch {
     /// A new, empty folder.
     #[track_caller]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("tl")
-            .rand_bytes(5)
-            .tempdir()
-            .expect("a temporary folder");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
-            .expect("our own folder");
+        let folder = tempfile::Builder::new().prefix("tl").rand_bytes(5).tempdir().expect("a temporary folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our own folder");
         Self { folder }
     }
 
@@ -44,8 +39,7 @@ impl Scratch {
     #[track_caller]
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let file = self.join(name);
-        fs::create_dir_all(file.parent().expect("a file has a folder"))
-            .expect("folders in the scratch");
+        fs::create_dir_all(file.parent().expect("a file has a folder")).expect("folders in the scratch");
         fs::write(&file, content).expect("a file in the scratch");
         file
     }

@@ -11,13 +11,7 @@ use std::time::Duration;
 use crate::{Background, LIMIT, Outcome, Scratch, Terminal, binary};
 
 /// What of the caller's environment a command sees.
-const PASSED: [&str; 5] = [
-    "PATH",
-    "DOCKER_HOST",
-    "RUST_BACKTRACE",
-    "TMPDIR",
-    "CARGO_HOME",
-];
+const PASSED: [&str; 5] = ["PATH", "DOCKER_HOST", "RUST_BACKTRACE", "TMPDIR", "CARGO_HOME"];
 
 /// A `tagline` to be run, any number of times, with one home and one store.
 #[derive(Clone, Debug)]
@@ -81,8 +75,7 @@ impl Tagline {
                 crate::scratch::give(&path, 1000);
             }
         }
-        std::os::unix::fs::chown(scratch.path(), Some(1000), Some(1000))
-            .expect("root gives the scratch away");
+        std::os::unix::fs::chown(scratch.path(), Some(1000), Some(1000)).expect("root gives the scratch away");
         self.uid = Some(1000);
         self
     }
@@ -102,19 +95,13 @@ impl Tagline {
             }
         }
         command.env("HOME", &self.home).env("LANG", "C.UTF-8");
-        for (variable, folder) in [
-            ("DATA", "data"),
-            ("STATE", "state"),
-            ("CONFIG", "config"),
-            ("CACHE", "cache"),
-            ("RUNTIME", "run"),
-        ] {
+        for (variable, folder) in
+            [("DATA", "data"), ("STATE", "state"), ("CONFIG", "config"), ("CACHE", "cache"), ("RUNTIME", "run")]
+        {
             let name = if variable == "RUNTIME" { "DIR" } else { "HOME" };
             command.env(format!("XDG_{variable}_{name}"), self.home.join(folder));
         }
-        command
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
@@ -147,10 +134,7 @@ impl Tagline {
 #[track_caller]
 fn finish(command: &mut Command, limit: Duration) -> Outcome {
     let words = words(command);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.unwrap_or_else(|error| panic!("cannot start {words}: {error}"));
     let id = rustix::process::Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
@@ -159,18 +143,12 @@ fn finish(command: &mut Command, limit: Duration) -> Outcome {
         rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("our own child");
         panic!("no end within {limit:?}: {words}");
     };
-    waiting
-        .join()
-        .expect("the waiting thread")
-        .expect("the receiver is there");
+    waiting.join().expect("the waiting thread").expect("the receiver is there");
     Outcome::new(words, &output.expect("the output of a child"))
 }
 
 /// The words of a command, for messages.
 pub(crate) fn words(command: &Command) -> String {
-    let words: Vec<_> = command
-        .get_args()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
+    let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     format!("tagline {}", words.join(" "))
 }

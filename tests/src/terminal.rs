@@ -33,70 +33,26 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn start(command: &Command, uid: Option<u32>) -> Self {
         let words = words(command);
-        let keyboard =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
-        grantpt(&keyboard)
-            .and_then(|()| unlockpt(&keyboard))
-            .expect("our own pty");
-        tcsetwinsize(
-            &keyboard,
-            Winsize {
-                ws_row: 40,
-                ws_col: 120,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            },
-        )
-        .expect("a size");
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("our own pty");
+        tcsetwinsize(&keyboard, Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
         let name = ptsname(&keyboard, Vec::new()).expect("the name of our own pty");
-        let path = name
-            .to_str()
-            .expect("a terminal's path is ASCII")
-            .to_owned();
-        let screen = File::options()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .expect("the other end of our own pty");
+        let path = name.to_str().expect("a terminal's path is ASCII").to_owned();
+        let screen = File::options().read(true).write(true).open(&path).expect("the other end of our own pty");
         let mut wrapped = Command::new("setsid");
-        wrapped
-            .arg("--ctty")
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_clear();
-        wrapped.envs(
-            command
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        );
-        wrapped
-            .env("TERM", "xterm-256color")
-            .current_dir(command.get_current_dir().expect("set by the runner"));
+        wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+        wrapped.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        wrapped.env("TERM", "xterm-256color").current_dir(command.get_current_dir().expect("set by the runner"));
         if let Some(uid) = uid {
-            std::os::unix::fs::chown(&path, Some(uid), Some(uid))
-                .expect("root gives the terminal away");
+            std::os::unix::fs::chown(&path, Some(uid), Some(uid)).expect("root gives the terminal away");
             wrapped.uid(uid).gid(uid);
         }
         let end = || Stdio::from(screen.try_clone().expect("another descriptor"));
-        let child = wrapped
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .expect("setsid of util-linux");
+        let child = wrapped.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid of util-linux");
         let keyboard = File::from(keyboard);
         let (stopped, stop) = std::io::pipe().expect("a pipe");
         let (chunks, reader) = read(keyboard.try_clone().expect("another descriptor"), stopped);
-        Self {
-            child,
-            words,
-            keyboard,
-            chunks,
-            reader,
-            stop,
-            text: String::new(),
-            matched: 0,
-        }
+        Self { child, words, keyboard, chunks, reader, stop, text: String::new(), matched: 0 }
     }
 
     /// Waits until the text appears after the last match; what was printed up to and with it, without escapes.
@@ -112,16 +68,11 @@ impl Terminal {
                 self.matched = end;
                 return found;
             }
-            match self
-                .chunks
-                .recv_timeout(LIMIT.saturating_sub(start.elapsed()))
-            {
-                Ok(chunk) => self.text.push_str(&String::from_utf8_lossy(&chunk)),
-                Err(_) => panic!(
-                    "`{}` never showed `{text}`; the screen:\n{plain}",
-                    self.words
-                ),
-            }
+            let left = LIMIT.saturating_sub(start.elapsed());
+            let Ok(chunk) = self.chunks.recv_timeout(left) else {
+                panic!("`{}` never showed `{text}`; the screen:\n{plain}", self.words);
+            };
+            self.text.push_str(&String::from_utf8_lossy(&chunk));
         }
     }
 
@@ -134,30 +85,20 @@ impl Terminal {
     /// Types keys as they are: `\x03` is Ctrl-C, `\x04` end of input.
     #[track_caller]
     pub fn keys(&mut self, keys: &str) {
-        self.keyboard
-            .write_all(keys.as_bytes())
-            .expect("the terminal takes keys");
+        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
     /// Waits for the end; exit code (128 + signal) and everything printed, without escapes.
     #[track_caller]
     pub fn end(mut self) -> (i32, String) {
         let words = self.words.clone();
-        let status = crate::until(&format!("the end of `{words}`"), || {
-            self.child.try_wait().expect("our own child")
-        });
+        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
         // The reader ends once nobody has the other end open.
         while let Ok(chunk) = self.chunks.recv_timeout(LIMIT) {
             self.text.push_str(&String::from_utf8_lossy(&chunk));
         }
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        (
-            status
-                .code()
-                .or(signal.map(|number| 128 + number))
-                .unwrap_or(-1),
-            plain(&self.text),
-        )
+        (status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1), plain(&self.text))
     }
 
     /// Everything printed so far, escapes and all.
@@ -176,13 +117,7 @@ impl Terminal {
     /// Closes the window: the terminal goes away under the running command, which goes on or not as it likes.
     #[track_caller]
     pub fn close(self) -> Child {
-        let Self {
-            child,
-            keyboard,
-            reader,
-            stop,
-            ..
-        } = self;
+        let Self { child, keyboard, reader, stop, .. } = self;
         drop((keyboard, stop));
         reader.join().expect("the reader does not panic");
         child
@@ -195,10 +130,7 @@ fn read(mut screen: File, stopped: PipeReader) -> (Receiver<Vec<u8>>, JoinHandle
     let reader = thread::spawn(move || {
         let mut buffer = [0_u8; 4096];
         loop {
-            let mut ends = [
-                PollFd::new(&screen, PollFlags::IN),
-                PollFd::new(&stopped, PollFlags::IN),
-            ];
+            let mut ends = [PollFd::new(&screen, PollFlags::IN), PollFd::new(&stopped, PollFlags::IN)];
             if poll(&mut ends, None).is_err() || !ends[1].revents().is_empty() {
                 return;
             }
@@ -242,18 +174,14 @@ mod tests {
 
     fn shell(script: &str) -> Terminal {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", script])
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir("/");
+        command.args(["-c", script]).env("PATH", "/usr/bin:/bin").current_dir("/");
         Terminal::start(&command, None)
     }
 
     #[test]
     fn a_program_sees_a_terminal_and_answers_what_is_typed() {
-        let mut terminal = shell(
-            "test -t 0 && test -t 2 && printf 'vote> ' && read a && echo \"got $a\"; stty size; exit 3",
-        );
+        let mut terminal =
+            shell("test -t 0 && test -t 2 && printf 'vote> ' && read a && echo \"got $a\"; stty size; exit 3");
         terminal.expect("vote> ");
         terminal.line("approve");
         terminal.expect("got approve");
@@ -264,8 +192,7 @@ mod tests {
 
     #[test]
     fn control_c_is_a_signal() {
-        let mut terminal =
-            shell("trap 'echo caught; exit 130' INT; echo ready; while :; do read a; done");
+        let mut terminal = shell("trap 'echo caught; exit 130' INT; echo ready; while :; do read a; done");
         terminal.expect("ready");
         terminal.keys("\x03");
         terminal.expect("caught");
@@ -283,9 +210,6 @@ mod tests {
 
     #[test]
     fn escapes_are_taken_out() {
-        assert_eq!(
-            plain("\x1b[1;32mok\x1b[0m\r\n\x1b]0;title\x07done"),
-            "ok\ndone"
-        );
+        assert_eq!(plain("\x1b[1;32mok\x1b[0m\r\n\x1b]0;title\x07done"), "ok\ndone");
     }
 }

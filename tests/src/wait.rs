@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a test waits for anything: long enough for a loaded machine, so that passing it means it will not come.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// Asks `ready` until it gives a value; fails the test after [`LIMIT`], naming `what` it waited for.
 #[track_caller]

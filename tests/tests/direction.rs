@@ -13,18 +13,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("run", &["syntax", "plan"]),
     ("store", &["syntax", "plan", "run"]),
     ("evidence", &[]),
-    (
-        "server",
-        &[
-            "syntax", "plan", "run", "store", "evidence", "protocol", "executor",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "syntax", "plan", "run", "store", "evidence", "server", "protocol", "executor",
-        ],
-    ),
+    ("server", &["syntax", "plan", "run", "store", "evidence", "protocol", "executor"]),
+    ("cli", &["syntax", "plan", "run", "store", "evidence", "server", "protocol", "executor"]),
     ("protocol", &[]),
     ("agent", &["protocol", "syntax", "actions"]),
     ("executor", &["protocol"]),
@@ -66,43 +56,23 @@ impl Graph {
     fn read() -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut metadata = Command::new(cargo);
-        metadata
-            .args(["metadata", "--format-version", "1"])
-            .current_dir(tagline_tests::workspace());
+        metadata.args(["metadata", "--format-version", "1"]).current_dir(tagline_tests::workspace());
         let out = metadata.output().expect("cargo runs");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let told: Value = serde_json::from_slice(&out.stdout).expect("metadata is JSON");
         let text = |value: &Value| value.as_str().expect("an id or a name").to_owned();
         let list = |value: &Value| value.as_array().expect("a list").clone();
-        let names = list(&told["packages"])
-            .iter()
-            .map(|package| (text(&package["id"]), text(&package["name"])))
-            .collect();
+        let names =
+            list(&told["packages"]).iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
         let members = list(&told["workspace_members"]).iter().map(text).collect();
-        let needed = |dep: &Value| {
-            list(&dep["dep_kinds"])
-                .iter()
-                .any(|kind| kind["kind"] != "dev")
-        };
+        let needed = |dep: &Value| list(&dep["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev");
         let mut needs = BTreeMap::new();
         for node in list(&told["resolve"]["nodes"]) {
             let deps = list(&node["deps"]);
-            let deps = deps
-                .iter()
-                .filter(|dep| needed(dep))
-                .map(|dep| text(&dep["pkg"]))
-                .collect();
+            let deps = deps.iter().filter(|dep| needed(dep)).map(|dep| text(&dep["pkg"])).collect();
             needs.insert(text(&node["id"]), deps);
         }
-        Self {
-            names,
-            needs,
-            members,
-        }
+        Self { names, needs, members }
     }
 
     /// The crate's name without the common prefix.
@@ -135,18 +105,10 @@ fn every_edge_between_crates_is_an_allowed_one() {
     let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
     for id in &graph.members {
         let short = graph.short(id);
-        let may = allowed
-            .get(short)
-            .unwrap_or_else(|| panic!("`{short}` is not in the table of this test"));
-        for need in graph.needs[id]
-            .iter()
-            .filter(|need| graph.members.contains(*need))
-        {
+        let may = allowed.get(short).unwrap_or_else(|| panic!("`{short}` is not in the table of this test"));
+        for need in graph.needs[id].iter().filter(|need| graph.members.contains(*need)) {
             let need = graph.short(need);
-            assert!(
-                may.contains(&need),
-                "`{short}` must not depend on `{need}`; it may on {may:?}"
-            );
+            assert!(may.contains(&need), "`{short}` must not depend on `{need}`; it may on {may:?}");
         }
     }
 }
@@ -157,10 +119,7 @@ fn the_pure_crates_pull_in_nothing_of_the_world() {
     for short in PURE {
         let built = graph.closure(short);
         let bad: Vec<_> = WORLD.iter().filter(|name| built.contains(*name)).collect();
-        assert!(
-            bad.is_empty(),
-            "`{short}` is pure, but {bad:?} would be built for it"
-        );
+        assert!(bad.is_empty(), "`{short}` is pure, but {bad:?} would be built for it");
     }
 }
 
@@ -168,12 +127,6 @@ fn the_pure_crates_pull_in_nothing_of_the_world() {
 fn the_agent_has_no_runtime_and_no_store() {
     let graph = Graph::read();
     let built = graph.closure("agent");
-    let bad: Vec<_> = AGENT_LACKS
-        .iter()
-        .filter(|name| built.contains(*name))
-        .collect();
-    assert!(
-        bad.is_empty(),
-        "the agent is small and static, but {bad:?} would be built for it"
-    );
+    let bad: Vec<_> = AGENT_LACKS.iter().filter(|name| built.contains(*name)).collect();
+    assert!(bad.is_empty(), "the agent is small and static, but {bad:?} would be built for it");
 }

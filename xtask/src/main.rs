@@ -2,12 +2,10 @@
 //!
 //! `cargo xtask test` is all a fresh machine needs: it installs or starts what the tests use, runs every check and
 //! ends with one table. Everything it makes lives in a cache outside the repository (see [`paths`]).
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a chore talks to the person who started it"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
+mod bench;
+mod conformance;
 mod paths;
 mod setup;
 mod shell;
@@ -21,6 +19,9 @@ usage: cargo xtask COMMAND
   setup                        install or start what the tests need
   clean                        stop and free what setup started
   test [--all] [FILTER]        set-up, lints and every test; --all adds the crash matrix and slow cases
+  conformance [--kind KIND] [--failed]
+                               scores the cases of ../shared/conformance; --failed lists what failed and why
+  bench [ROW]...               measures Tagline beside its peers, release build; rows by part of their name
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         ["setup"] => setup::command(),
         ["clean"] => setup::clean(),
         ["test", rest @ ..] => test::command(rest),
+        ["bench", rest @ ..] => bench::command(rest),
+        // Not for people: see `bench::memory`.
+        ["max-rss-of", rest @ ..] => bench::measured_child(rest),
+        ["conformance", rest @ ..] => conformance::command(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -7,10 +7,7 @@ use anyhow::{Context, Result};
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask
-        .parent()
-        .expect("xtask is a folder of the workspace")
-        .to_path_buf()
+    xtask.parent().expect("xtask is a folder of the workspace").to_path_buf()
 }
 
 /// Cargo's target folder, as the environment or the default says.
@@ -19,6 +16,11 @@ pub(crate) fn target() -> PathBuf {
         Some(folder) => root().join(folder),
         None => root().join("target"),
     }
+}
+
+/// A `tagline` made elsewhere, to be looked at instead of one built here: `$TAGLINE_BIN`.
+pub(crate) fn named_binary() -> Option<PathBuf> {
+    std::env::var_os("TAGLINE_BIN").map(PathBuf::from)
 }
 
 /// The conformance cases, a sibling of the repository; not part of it.
@@ -37,8 +39,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
     } else {
         PathBuf::from("/var/cache/tagline-xtask")
     };
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make the cache {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the cache {}", folder.display()))?;
     Ok(folder)
 }
 

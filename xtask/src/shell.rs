@@ -19,10 +19,7 @@ pub(crate) fn words(command: &Command) -> String {
 /// Runs a command quietly; its standard output, or an error that holds what it said.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let text = words(command);
-    let out = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{text}`"))?;
+    let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{text}`"))?;
     if !out.status.success() {
         let said = String::from_utf8_lossy(&out.stderr);
         let last: Vec<&str> = said.trim().lines().rev().take(5).collect();
@@ -36,9 +33,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 pub(crate) fn shown(command: &mut Command) -> Result<bool> {
     let text = words(command);
     println!("$ {text}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{text}`"))?;
+    let status = command.status().with_context(|| format!("cannot start `{text}`"))?;
     Ok(status.success())
 }
 
@@ -54,29 +49,20 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
-    std::env::split_paths(&path)
-        .chain(system)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).chain(system).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Whether the effective user is root. Asked of the system, not of the environment.
 pub(crate) fn is_root() -> bool {
-    std::fs::metadata("/proc/self")
-        .is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
+    std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
 }
 
 /// Starts a daemon in a session of its own, its output in `log`; its process id.
 pub(crate) fn daemon(command: &mut Command, log: &Path) -> Result<u32> {
-    let file =
-        std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let file = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut detached = Command::new("setsid");
     detached.arg(command.get_program()).args(command.get_args());
-    detached.envs(
-        command
-            .get_envs()
-            .filter_map(|(key, value)| Some((key, value?))),
-    );
+    detached.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     let child = detached
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
@@ -90,10 +76,7 @@ pub(crate) fn daemon(command: &mut Command, log: &Path) -> Result<u32> {
 pub(crate) fn runs(pid: u32, program: &str) -> bool {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let name: String = program.chars().take(15).collect();
-    let zombie = text
-        .rsplit(") ")
-        .next()
-        .is_some_and(|rest| rest.starts_with('Z'));
+    let zombie = text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
     text.contains(&format!("({name})")) && !zombie
 }
 

@@ -13,7 +13,7 @@ use crate::{paths, shell};
 
 /// Where a daemon started here listens: Docker's own default, so that every client finds it.
 const SOCKET: &str = "unix:///var/run/docker.sock";
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A `docker` client command.
 pub(crate) fn docker() -> Command {
@@ -31,27 +31,18 @@ fn folder() -> Result<PathBuf> {
 /// `DOCKER_HOST` of a daemon that answers, started if need be.
 pub(super) fn start() -> Result<String> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| SOCKET.to_owned());
-    ensure!(
-        shell::which("docker").is_some(),
-        "the `docker` program is not installed"
-    );
+    ensure!(shell::which("docker").is_some(), "the `docker` program is not installed");
     if answers() {
         return Ok(host);
     }
     ensure!(host == SOCKET, "no daemon answers at {host} (DOCKER_HOST)");
-    ensure!(
-        shell::is_root(),
-        "no daemon answers, and only root can start one"
-    );
+    ensure!(shell::is_root(), "no daemon answers, and only root can start one");
     for flags in [&[][..], &["--iptables=false", "--bridge=none"][..]] {
         if launch(flags)? {
             return Ok(host);
         }
     }
-    bail!(
-        "dockerd did not answer; its log is {}",
-        folder()?.join("log").display()
-    )
+    bail!("dockerd did not answer; its log is {}", folder()?.join("log").display())
 }
 
 /// Starts one daemon; whether it answers. A daemon that fails is gone when this returns.
@@ -61,11 +52,7 @@ fn launch(flags: &[&str]) -> Result<bool> {
     let mut dockerd = Command::new("dockerd");
     dockerd.arg("--data-root").arg(folder.join("data"));
     dockerd.arg("--exec-root").arg(folder.join("exec"));
-    dockerd
-        .arg("--pidfile")
-        .arg(folder.join("pid"))
-        .args(["--host", SOCKET])
-        .args(flags);
+    dockerd.arg("--pidfile").arg(folder.join("pid")).args(["--host", SOCKET]).args(flags);
     let pid = shell::daemon(&mut dockerd, &folder.join("log"))?;
     let mut up = false;
     shell::wait(START, || {

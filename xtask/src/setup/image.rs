@@ -22,24 +22,15 @@ pub(super) struct Image {
 
 /// A static busybox, a few megabytes; and one with bash, coreutils and git, for jobs as GitHub's runners have them.
 pub(super) const ALL: [Image; 2] = [
-    Image {
-        name: "tagline-test/busybox:latest",
-        shell: "/bin/sh",
-        fill: rootfs::busybox,
-    },
-    Image {
-        name: "tagline-test/bash:latest",
-        shell: "/bin/bash",
-        fill: rootfs::bash,
-    },
+    Image { name: "tagline-test/busybox:latest", shell: "/bin/sh", fill: rootfs::busybox },
+    Image { name: "tagline-test/bash:latest", shell: "/bin/bash", fill: rootfs::bash },
 ];
 
 impl Image {
     /// Imports the image unless it is there.
     pub(super) fn make(&self) -> Result<()> {
         let label = "{{index .Config.Labels \"tagline.test\"}}";
-        let found =
-            shell::output(docker().args(["image", "inspect", "--format", label, self.name]));
+        let found = shell::output(docker().args(["image", "inspect", "--format", label, self.name]));
         if found.is_ok_and(|version| version.trim() == VERSION) {
             return Ok(());
         }
@@ -55,25 +46,14 @@ impl Image {
 
     fn import(&self, folder: &Path) -> Result<()> {
         let mut tar = Command::new("tar");
-        tar.args(["--owner=0", "--group=0", "--numeric-owner", "-C"])
-            .arg(folder)
-            .args(["-c", "."]);
-        let mut tar = tar
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start tar")?;
+        tar.args(["--owner=0", "--group=0", "--numeric-owner", "-C"]).arg(folder).args(["-c", "."]);
+        let mut tar = tar.stdout(Stdio::piped()).spawn().context("cannot start tar")?;
         let mut import = docker();
         import.args(["import", "-c", &format!("LABEL tagline.test={VERSION}")]);
         import.args(["-c", "ENV PATH=/usr/local/bin:/usr/bin:/bin"]);
         import.args(["-c", &format!("CMD [\"{}\"]", self.shell), "-", self.name]);
-        let out = import
-            .stdin(tar.stdout.take().expect("piped above"))
-            .output()?;
-        ensure!(
-            out.status.success(),
-            "docker import: {}",
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
+        let out = import.stdin(tar.stdout.take().expect("piped above")).output()?;
+        ensure!(out.status.success(), "docker import: {}", String::from_utf8_lossy(&out.stderr).trim());
         ensure!(tar.wait()?.success(), "tar failed");
         Ok(())
     }

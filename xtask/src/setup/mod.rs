@@ -12,9 +12,10 @@ mod rootfs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::paths;
+pub(crate) use docker::docker;
 
 /// A part of the set-up that is not there.
 pub(crate) struct Missing {
@@ -47,10 +48,7 @@ impl State {
             }
             Err(error) => {
                 println!("! {part}: {error:#}");
-                self.missing.push(Missing {
-                    part,
-                    reason: format!("{error:#}"),
-                });
+                self.missing.push(Missing { part, reason: format!("{error:#}") });
                 None
             }
         }
@@ -69,11 +67,9 @@ impl State {
     }
 
     fn save(&self) -> Result<()> {
-        let value =
-            json!({ "docker": self.docker, "registry": self.registry, "images": self.images });
+        let value = json!({ "docker": self.docker, "registry": self.registry, "images": self.images });
         let file = state_file()?;
-        std::fs::write(&file, format!("{value:#}\n"))
-            .with_context(|| format!("cannot write {}", file.display()))
+        std::fs::write(&file, format!("{value:#}\n")).with_context(|| format!("cannot write {}", file.display()))
     }
 }
 
@@ -90,9 +86,7 @@ fn pid_in(file: &std::path::Path, program: &str) -> Option<u32> {
 /// Stops a daemon by its own process id and waits for its end.
 fn stop(pid: u32, program: &str) -> Result<()> {
     crate::shell::output(std::process::Command::new("kill").arg(pid.to_string()))?;
-    let ended = crate::shell::wait(std::time::Duration::from_secs(30), || {
-        !crate::shell::runs(pid, program)
-    });
+    let ended = crate::shell::wait(std::time::Duration::from_secs(30), || !crate::shell::runs(pid, program));
     anyhow::ensure!(ended, "{program} (process {pid}) did not end within 30 s");
     println!("✓ {program} stopped");
     Ok(())
@@ -138,13 +132,4 @@ pub(crate) fn clean() -> Result<bool> {
     }
     images.and(registry).and(docker)?;
     Ok(true)
-}
-
-/// The value of the last set-up, `null` before the first one.
-#[expect(dead_code, reason = "read by the bench")]
-pub(crate) fn saved() -> Value {
-    let text = state_file()
-        .and_then(|file| Ok(std::fs::read_to_string(file)?))
-        .unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or(Value::Null)
 }

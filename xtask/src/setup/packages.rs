@@ -34,21 +34,13 @@ pub(super) fn install() -> Result<()> {
     }
     println!("installing {list}");
     shell::output(apt().arg("update"))?;
-    shell::output(
-        apt()
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(&missing),
-    )?;
+    shell::output(apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))?;
     Ok(())
 }
 
 fn missing() -> Vec<&'static str> {
     let lacks = |program: &str| shell::which(program).is_none();
-    PACKAGES
-        .iter()
-        .filter(|(_, program)| lacks(program))
-        .map(|(package, _)| *package)
-        .collect()
+    PACKAGES.iter().filter(|(_, program)| lacks(program)).map(|(package, _)| *package).collect()
 }
 
 fn apt() -> Command {

@@ -18,10 +18,7 @@ fn folder() -> Result<PathBuf> {
 
 /// `HOST:PORT` of a registry that answers, started if need be.
 pub(super) fn start() -> Result<String> {
-    ensure!(
-        shell::which(PROGRAM).is_some(),
-        "the `{PROGRAM}` program is not installed"
-    );
+    ensure!(shell::which(PROGRAM).is_some(), "the `{PROGRAM}` program is not installed");
     let folder = folder()?;
     let known = std::fs::read_to_string(folder.join("address")).unwrap_or_default();
     if super::pid_in(&folder.join("pid"), PROGRAM).is_some() && answers(&known) {
@@ -42,11 +39,7 @@ pub(super) fn start() -> Result<String> {
     std::fs::write(folder.join("pid"), pid.to_string())?;
     std::fs::write(folder.join("address"), &address)?;
     let up = shell::wait(Duration::from_secs(20), || answers(&address));
-    ensure!(
-        up,
-        "the registry did not answer; its log is {}",
-        folder.join("log").display()
-    );
+    ensure!(up, "the registry did not answer; its log is {}", folder.join("log").display());
     Ok(address)
 }
 

@@ -18,19 +18,7 @@ const PROGRAMS: &str = "bash sh awk basename base64 cat chmod chown cmp comm cp 
 
 /// Folders every root needs, and those of a merged `/usr`.
 fn skeleton(root: &Path) -> Result<()> {
-    for folder in [
-        "usr/bin",
-        "usr/lib",
-        "usr/lib64",
-        "etc",
-        "root",
-        "proc",
-        "sys",
-        "dev",
-        "var",
-        "home",
-        "tmp",
-    ] {
+    for folder in ["usr/bin", "usr/lib", "usr/lib64", "etc", "root", "proc", "sys", "dev", "var", "home", "tmp"] {
         fs::create_dir_all(root.join(folder))?;
     }
     for link in ["bin", "lib", "lib64"] {
@@ -38,10 +26,7 @@ fn skeleton(root: &Path) -> Result<()> {
     }
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
     fs::set_permissions(root.join("tmp"), open)?;
-    fs::write(
-        root.join("etc/passwd"),
-        "root:x:0:0:root:/root:/bin/sh\nrunner:x:1001:1001::/home:/bin/sh\n",
-    )?;
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nrunner:x:1001:1001::/home:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\nrunner:x:1001:\n")?;
     fs::write(root.join("etc/hostname"), "tagline-test\n")?;
     Ok(())
@@ -63,14 +48,8 @@ pub(super) fn busybox(root: &Path) -> Result<()> {
 /// Bash, the usual programs and git, with their libraries.
 pub(super) fn bash(root: &Path) -> Result<()> {
     skeleton(root)?;
-    let programs: Vec<PathBuf> = PROGRAMS
-        .split_whitespace()
-        .filter_map(shell::which)
-        .collect();
-    ensure!(
-        programs.iter().any(|file| file.ends_with("bash")),
-        "bash is not installed"
-    );
+    let programs: Vec<PathBuf> = PROGRAMS.split_whitespace().filter_map(shell::which).collect();
+    ensure!(programs.iter().any(|file| file.ends_with("bash")), "bash is not installed");
     for library in libraries(&programs)? {
         copy(&library, root)?;
     }
@@ -84,24 +63,13 @@ pub(super) fn bash(root: &Path) -> Result<()> {
 /// The shared libraries of the programs, the loader among them.
 fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     let told = shell::output(Command::new("ldd").args(programs))?;
-    let path = |line: &str| {
-        line.split_whitespace()
-            .find(|word| word.starts_with('/'))
-            .map(PathBuf::from)
-    };
-    Ok(told
-        .lines()
-        .filter(|line| line.starts_with('\t'))
-        .filter_map(path)
-        .collect())
+    let path = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from);
+    Ok(told.lines().filter(|line| line.starts_with('\t')).filter_map(path).collect())
 }
 
 /// Copies a file to its own path beneath `root`.
 fn copy(file: &Path, root: &Path) -> Result<()> {
-    let to = root.join(
-        file.strip_prefix("/")
-            .context("ldd named a relative path")?,
-    );
+    let to = root.join(file.strip_prefix("/").context("ldd named a relative path")?);
     fs::create_dir_all(to.parent().expect("a file has a folder"))?;
     fs::copy(file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
     Ok(())

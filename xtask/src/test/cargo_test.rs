@@ -14,10 +14,7 @@ pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<()> {
     println!("$ {}", shell::words(command));
     // One pipe for both: the names of the suites are on standard error, the counts on standard output.
     let (reader, writer) = std::io::pipe()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command keeps the writing ends; without them the reader sees the end of the child's output.
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -53,10 +50,7 @@ impl Reading {
                 self.failed += suite.failed;
                 table.push(suite);
             }
-        } else if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
-        {
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             table.fail(format!("{} {name}", self.suite));
         }
     }
@@ -64,11 +58,7 @@ impl Reading {
 
 /// The suite of `unittests src/lib.rs (target/debug/deps/tagline_run-0123456789abcdef)`: the crate, or the test file.
 fn package(rest: &str) -> String {
-    let file = rest
-        .rsplit(['/', '('])
-        .next()
-        .unwrap_or(rest)
-        .trim_end_matches(')');
+    let file = rest.rsplit(['/', '(']).next().unwrap_or(rest).trim_end_matches(')');
     let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
     name.replace('_', "-")
 }
@@ -76,17 +66,10 @@ fn package(rest: &str) -> String {
 /// The counts of `ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`.
 fn result(suite: &str, rest: &str) -> Option<Suite> {
     let count = |word: &str| -> Option<usize> {
-        let part = rest
-            .split([';', '.'])
-            .find(|part| part.trim().ends_with(word))?;
+        let part = rest.split([';', '.']).find(|part| part.trim().ends_with(word))?;
         part.split_whitespace().next()?.parse().ok()
     };
-    let seconds = rest
-        .rsplit("finished in ")
-        .next()?
-        .trim_end_matches('s')
-        .parse()
-        .ok()?;
+    let seconds = rest.rsplit("finished in ").next()?.trim_end_matches('s').parse().ok()?;
     Some(Suite {
         name: suite.to_owned(),
         passed: count("passed")?,
@@ -117,17 +100,8 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         }
         let shown = table.render(Duration::ZERO);
         assert_eq!(shown.lines().last(), Some("16 passed, 1 failed, 2 skipped"));
-        assert!(
-            shown.contains("tagline-run                       15       1        2      1.8s"),
-            "{shown}"
-        );
-        assert!(
-            shown.contains("direction                          1"),
-            "{shown}"
-        );
-        assert!(
-            shown.contains("failed tagline-run state::illegal"),
-            "{shown}"
-        );
+        assert!(shown.contains("tagline-run                       15       1        2      1.8s"), "{shown}");
+        assert!(shown.contains("direction                          1"), "{shown}");
+        assert!(shown.contains("failed tagline-run state::illegal"), "{shown}");
     }
 }

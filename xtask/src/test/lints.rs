@@ -15,14 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 /// Runs each check; one row each.
 pub(super) fn run(table: &mut Table) -> Result<()> {
     component(table, "fmt", "rustfmt", &["fmt", "--all", "--check"])?;
-    let clippy = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     component(table, "clippy", "clippy", &clippy)?;
     deny(table)
 }
@@ -53,14 +46,7 @@ fn deny(table: &mut Table) -> Result<()> {
     };
     let start = Instant::now();
     let mut check = Command::new(program);
-    check.current_dir(paths::root()).args([
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]);
+    check.current_dir(paths::root()).args(["--log-level", "error", "check", "bans", "licenses", "sources"]);
     let holds = shell::shown(&mut check)?;
     table.push(Suite::check("deny", holds, start.elapsed()));
     Ok(())
@@ -77,20 +63,8 @@ fn cargo_deny() -> Result<PathBuf> {
         let mut install = shell::cargo();
         // Its own target folder: a shared one would be filled with a second set of dependencies.
         install.env("CARGO_TARGET_DIR", root.join("target"));
-        install
-            .args([
-                "install",
-                "--locked",
-                "cargo-deny",
-                "--version",
-                CARGO_DENY,
-                "--root",
-            ])
-            .arg(&root);
-        ensure!(
-            shell::shown(&mut install)?,
-            "cargo install cargo-deny {CARGO_DENY} failed"
-        );
+        install.args(["install", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"]).arg(&root);
+        ensure!(shell::shown(&mut install)?, "cargo install cargo-deny {CARGO_DENY} failed");
         std::fs::remove_dir_all(root.join("target"))?;
     }
     Ok(program)

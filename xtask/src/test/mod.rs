@@ -5,12 +5,15 @@ mod lints;
 mod table;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{paths, setup, shell};
+use crate::{conformance, paths, setup, shell};
 use table::{Suite, Table};
+
+/// The least share of each kind's conformance cases that must pass, in percent. It only ever rises.
+const FLOORS: [(&str, f64); 1] = [("expr", 95.0)];
 
 /// What the person asked for.
 struct Options {
@@ -21,10 +24,7 @@ struct Options {
 }
 
 fn parse(args: &[&str]) -> Result<Options> {
-    let mut options = Options {
-        all: false,
-        filter: None,
-    };
+    let mut options = Options { all: false, filter: None };
     for arg in args {
         match *arg {
             "--all" => options.all = true,
@@ -52,6 +52,9 @@ pub(crate) fn command(args: &[&str]) -> Result<bool> {
     table.push(Suite::check("build", built, build.elapsed()));
     if built {
         run_tests(&options, &state, &mut table)?;
+        if options.filter.is_none() {
+            score_conformance(&mut table)?;
+        }
     }
     println!("{}", table.render(start.elapsed()));
     Ok(table.holds(paths::ci()))
@@ -67,14 +70,12 @@ fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Resu
         environment.push(("TAGLINE_TEST_ALL", "1".to_owned()));
     }
     let mut test = shell::cargo();
-    test.args(["test", "--workspace", "--no-fail-fast"])
-        .args(&options.filter);
+    test.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
     test.envs(environment.clone());
     cargo_test::run(&mut test, table)?;
     for manifest in examples()? {
         let mut test = shell::cargo();
-        test.args(["test", "--no-fail-fast", "--manifest-path"])
-            .arg(&manifest);
+        test.args(["test", "--no-fail-fast", "--manifest-path"]).arg(&manifest);
         test.args(&options.filter).envs(environment.clone());
         cargo_test::run(&mut test, table)?;
     }
@@ -93,4 +94,24 @@ fn examples() -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// A row a kind: the cases that passed, and one failure where fewer did than its floor asks.
+fn score_conformance(table: &mut Table) -> Result<()> {
+    if !paths::conformance().is_dir() {
+        table.skip("conformance", "all cases", "../shared/conformance is not there");
+        return Ok(());
+    }
+    let start = Instant::now();
+    for (kind, passed, failed, percent) in conformance::score(None)?.kinds() {
+        println!("conformance {kind}: {passed} of {} pass, {percent:.1} %", passed + failed);
+        let floor = FLOORS.iter().find(|(name, _)| *name == kind).map_or(0.0, |(_, floor)| *floor);
+        let failed = usize::from(percent < floor);
+        table.push(Suite { name: "conformance".to_owned(), passed, failed, ignored: 0, time: Duration::ZERO });
+        if failed > 0 {
+            table.fail(format!("conformance {kind}: {percent:.1} % pass, {floor} % must"));
+        }
+    }
+    println!("conformance took {:.1}s", start.elapsed().as_secs_f64());
+    Ok(())
 }

@@ -25,13 +25,7 @@ impl Suite {
     /// A check that holds or does not.
     pub(super) fn check(name: &str, holds: bool, time: Duration) -> Self {
         let (passed, failed) = if holds { (1, 0) } else { (0, 1) };
-        Self {
-            name: name.to_owned(),
-            passed,
-            failed,
-            ignored: 0,
-            time,
-        }
+        Self { name: name.to_owned(), passed, failed, ignored: 0, time }
     }
 }
 
@@ -53,11 +47,7 @@ pub(super) struct Table {
 impl Table {
     /// Adds a row; rows of one name are one row.
     pub(super) fn push(&mut self, suite: Suite) {
-        if let Some(known) = self
-            .suites
-            .iter_mut()
-            .find(|known| known.name == suite.name)
-        {
+        if let Some(known) = self.suites.iter_mut().find(|known| known.name == suite.name) {
             known.passed += suite.passed;
             known.failed += suite.failed;
             known.ignored += suite.ignored;
@@ -69,11 +59,7 @@ impl Table {
 
     /// Notes what was not run, and why.
     pub(super) fn skip(&mut self, suite: &str, what: &str, reason: &str) {
-        self.skips.push(Skip {
-            suite: suite.to_owned(),
-            what: what.to_owned(),
-            reason: reason.to_owned(),
-        });
+        self.skips.push(Skip { suite: suite.to_owned(), what: what.to_owned(), reason: reason.to_owned() });
     }
 
     /// Notes the name of a failed test.
@@ -86,8 +72,7 @@ impl Table {
     /// A test that skips itself counts as passed for libtest, so it is taken out of that row here.
     pub(super) fn read_skips(&mut self, file: &Path) -> Result<()> {
         for line in std::fs::read_to_string(file)?.lines() {
-            let value: Value =
-                serde_json::from_str(line).context("a test noted a skip that is not JSON")?;
+            let value: Value = serde_json::from_str(line).context("a test noted a skip that is not JSON")?;
             let text = |key: &str| value[key].as_str().unwrap_or("?").to_owned();
             let (suite, what) = (text("suite"), text("what"));
             if let Some(row) = self.suites.iter_mut().find(|row| row.name == suite) {
@@ -99,12 +84,7 @@ impl Table {
     }
 
     fn skipped(&self, suite: &Suite) -> usize {
-        suite.ignored
-            + self
-                .skips
-                .iter()
-                .filter(|skip| skip.suite == suite.name)
-                .count()
+        suite.ignored + self.skips.iter().filter(|skip| skip.suite == suite.name).count()
     }
 
     fn total(&self, count: impl Fn(&Suite) -> usize) -> usize {
@@ -120,40 +100,22 @@ impl Table {
 
     /// The table, the skips, the failures and the closing line.
     pub(super) fn render(&self, took: Duration) -> String {
-        let mut text = format!(
-            "\n{:<28} {:>7} {:>7} {:>8} {:>9}\n",
-            "SUITE", "PASSED", "FAILED", "SKIPPED", "TIME"
-        );
+        let mut text = format!("\n{:<28} {:>7} {:>7} {:>8} {:>9}\n", "SUITE", "PASSED", "FAILED", "SKIPPED", "TIME");
         for suite in &self.suites {
             let time = format!("{:.1}s", suite.time.as_secs_f64());
             let skipped = self.skipped(suite);
             let (name, passed, failed) = (&suite.name, suite.passed, suite.failed);
-            let _ = writeln!(
-                text,
-                "{name:<28} {passed:>7} {failed:>7} {skipped:>8} {time:>9}"
-            );
+            let _ = writeln!(text, "{name:<28} {passed:>7} {failed:>7} {skipped:>8} {time:>9}");
         }
         for skip in &self.skips {
-            let _ = writeln!(
-                text,
-                "skipped {}: {}: {}",
-                skip.suite, skip.what, skip.reason
-            );
+            let _ = writeln!(text, "skipped {}: {}: {}", skip.suite, skip.what, skip.reason);
         }
         for failure in &self.failures {
             let _ = writeln!(text, "failed {failure}");
         }
         let skipped = self.skips.len() + self.total(|suite| suite.ignored);
-        let _ = writeln!(
-            text,
-            "took {}m {:02}s\n",
-            took.as_secs() / 60,
-            took.as_secs() % 60
-        );
-        let (passed, failed) = (
-            self.total(|suite| suite.passed),
-            self.total(|suite| suite.failed),
-        );
+        let _ = writeln!(text, "took {}m {:02}s\n", took.as_secs() / 60, took.as_secs() % 60);
+        let (passed, failed) = (self.total(|suite| suite.passed), self.total(|suite| suite.failed));
         let _ = write!(text, "{passed} passed, {failed} failed, {skipped} skipped");
         text
     }
@@ -164,13 +126,7 @@ mod tests {
     use super::*;
 
     fn suite(name: &str, passed: usize, failed: usize) -> Suite {
-        Suite {
-            name: name.to_owned(),
-            passed,
-            failed,
-            ignored: 0,
-            time: Duration::from_millis(1500),
-        }
+        Suite { name: name.to_owned(), passed, failed, ignored: 0, time: Duration::from_millis(1500) }
     }
 
     #[test]
@@ -194,27 +150,17 @@ mod tests {
         table.skip("set-up", "docker", "not root");
         assert!(!table.holds(true));
         assert!(table.holds(false));
-        assert_eq!(
-            table.render(Duration::ZERO).lines().last(),
-            Some("1 passed, 0 failed, 2 skipped")
-        );
+        assert_eq!(table.render(Duration::ZERO).lines().last(), Some("1 passed, 0 failed, 2 skipped"));
     }
 
     #[test]
     fn a_test_that_skipped_itself_is_not_counted_as_passed() {
         let file = std::env::temp_dir().join(format!("skips-{}.jsonl", std::process::id()));
-        std::fs::write(
-            &file,
-            "{\"suite\":\"e2e\",\"what\":\"docker\",\"reason\":\"no daemon\"}\n",
-        )
-        .unwrap();
+        std::fs::write(&file, "{\"suite\":\"e2e\",\"what\":\"docker\",\"reason\":\"no daemon\"}\n").unwrap();
         let mut table = Table::default();
         table.push(suite("e2e", 3, 0));
         table.read_skips(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(
-            table.render(Duration::ZERO).lines().last(),
-            Some("2 passed, 0 failed, 1 skipped")
-        );
+        assert_eq!(table.render(Duration::ZERO).lines().last(), Some("2 passed, 0 failed, 1 skipped"));
     }
 }
