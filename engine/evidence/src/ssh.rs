@@ -5,7 +5,7 @@
 //! namespace, by this very key. Whatever cannot be read is a no.
 
 use ssh_key::public::KeyData;
-use ssh_key::{HashAlg, PublicKey, SshSig};
+use ssh_key::{HashAlg, LineEnding, PublicKey, SshSig};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -146,12 +146,18 @@ fn parse_key(line: &str) -> Result<PublicKey, VerifyError> {
     PublicKey::from_openssh(line.trim()).map_err(|error| VerifyError::Key(error.to_string()))
 }
 
+/// Reads a signature, and only the one way of writing it: the library passes over a wrong length or
+/// version, which are not among what is signed, so what it read is written again and compared.
 fn parse_signature(armoured: &str) -> Result<SshSig, VerifyError> {
-    let signature: SshSig =
-        armoured.parse().map_err(|error: ssh_key::Error| VerifyError::Signature(error.to_string()))?;
-    // The library takes version 0 as well, and the version is not among what is signed.
-    if signature.version() != 1 {
-        return Err(VerifyError::Signature("its version is not 1".to_owned()));
+    let unreadable = |why: String| VerifyError::Signature(why);
+    let signature: SshSig = armoured
+        .parse()
+        .map_err(|error: ssh_key::Error| unreadable(error.to_string()))?;
+    let again = signature
+        .to_pem(LineEnding::LF)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if signature.version() != 1 || !again.split_whitespace().eq(armoured.split_whitespace()) {
+        return Err(unreadable("it is not written in the usual way".to_owned()));
     }
     Ok(signature)
 }
