@@ -59,7 +59,7 @@ pub enum Effect {
         /// When.
         at: Timestamp,
     },
-    /// Tell [`crate::Input::TimerFired`] after so long by a clock that cannot jump.
+    /// Tell [`crate::Input::TimerChecked`] after so long by a clock that cannot jump.
     CheckTimer {
         /// The timer.
         timer: TimerId,

@@ -154,6 +154,13 @@ pub enum Fact {
         /// Who within the run.
         holder: Holder,
     },
+    /// It has it no longer, or no longer waits for it.
+    LockReleased {
+        /// The lock.
+        lock: Lock,
+        /// Who within the run.
+        holder: Holder,
+    },
     /// Its needs have ended and its condition is true.
     JobReady {
         /// The job's id.
@@ -309,6 +316,8 @@ pub enum Fact {
         key: JobKey,
         /// Its attempt.
         attempt: Attempt,
+        /// What made it so.
+        cause: Cause,
         /// One sentence.
         why: String,
         /// At once, without its `always()` steps.
@@ -384,7 +393,8 @@ pub enum Fact {
         /// The timer.
         timer: TimerId,
     },
-    /// The clock had jumped and came back: the deadline stands.
+    /// It was looked at once more: unless it is acted on next, the clock had jumped and the deadline stands. Of a launch:
+    /// it is time to try again.
     TimerReleased {
         /// The timer.
         timer: TimerId,
@@ -418,7 +428,7 @@ macro_rules! fact_names {
 }
 
 fact_names! {
-    RunCreated LockAsked LockGranted JobReady JobSkipped GateRequested GateOpened VoteRecorded GateApproved
+    RunCreated LockAsked LockGranted LockReleased JobReady JobSkipped GateRequested GateOpened VoteRecorded GateApproved
     GateRejected GateExpired GateRefused GateVoided JobStarted LaunchFailed StepStarted StepFinished ArtifactStored
     JobCancelRequested JobFinished JobLost Deployed CancelRequested RerunRequested TimerHeld TimerReleased RunFinished
 }

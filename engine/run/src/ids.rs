@@ -33,10 +33,7 @@ impl FromStr for RunId {
     fn from_str(text: &str) -> Result<Self, BadId> {
         match text.parse() {
             Ok(number) if number > 0 => Ok(Self(number)),
-            _ => Err(BadId {
-                text: text.to_owned(),
-                expected: "the number of a run",
-            }),
+            _ => Err(BadId { text: text.to_owned(), expected: "the number of a run" }),
         }
     }
 }
@@ -75,10 +72,7 @@ pub struct JobKey {
 impl JobKey {
     /// The key of a leg.
     pub fn new(job: impl Into<String>, leg: u32) -> Self {
-        Self {
-            job: job.into(),
-            leg,
-        }
+        Self { job: job.into(), leg }
     }
 }
 
@@ -95,10 +89,7 @@ impl FromStr for JobKey {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let bad = || BadId {
-            text: text.to_owned(),
-            expected: "a job, such as `build` or `build.2`",
-        };
+        let bad = || BadId { text: text.to_owned(), expected: "a job, such as `build` or `build.2`" };
         let (job, leg) = match text.split_once('.') {
             None => (text, 0),
             Some((job, number)) => {
@@ -107,9 +98,7 @@ impl FromStr for JobKey {
             }
         };
         let mut bytes = job.bytes();
-        let head = bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if head && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
             Ok(Self::new(job, leg))
         } else {
@@ -147,16 +136,11 @@ impl FromStr for GateId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let number = text
-            .strip_prefix("gate-")
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let number = text.strip_prefix("gate-").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
         number
             .and_then(|digits| digits.parse().ok())
             .map(Self)
-            .ok_or_else(|| BadId {
-                text: text.to_owned(),
-                expected: "a gate, such as `gate-1`",
-            })
+            .ok_or_else(|| BadId { text: text.to_owned(), expected: "a gate, such as `gate-1`" })
     }
 }
 
@@ -244,18 +228,12 @@ mod tests {
 
     #[test]
     fn keys_have_one_text() {
-        for (text, key) in [
-            ("build", JobKey::new("build", 0)),
-            ("build.2", JobKey::new("build", 1)),
-        ] {
+        for (text, key) in [("build", JobKey::new("build", 0)), ("build.2", JobKey::new("build", 1))] {
             assert_eq!(key.to_string(), text);
             assert_eq!(text.parse::<JobKey>().unwrap(), key);
             assert_eq!(serde_json::to_string(&key).unwrap(), format!("\"{text}\""));
         }
-        assert_eq!(
-            "build.1".parse::<JobKey>().unwrap(),
-            JobKey::new("build", 0)
-        );
+        assert_eq!("build.1".parse::<JobKey>().unwrap(), JobKey::new("build", 0));
         assert_eq!(JobKey::new("b", u32::MAX).to_string(), "b.4294967296");
         for text in ["", ".", "a/b", "../x", "a.0", "a.b", "1a", "a.2.3", "a\n"] {
             assert!(text.parse::<JobKey>().is_err(), "{text:?}");
@@ -265,23 +243,13 @@ mod tests {
     #[test]
     fn gates_are_opaque() {
         assert_eq!("gate-7".parse::<GateId>().unwrap(), GateId(7));
-        for text in [
-            "../../x?",
-            "%2e%2e",
-            "gate-",
-            "gate-+1",
-            "gate-1\r\n",
-            "production",
-        ] {
+        for text in ["../../x?", "%2e%2e", "gate-", "gate-+1", "gate-1\r\n", "production"] {
             assert!(text.parse::<GateId>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn a_token_is_not_shown_whole() {
-        assert_eq!(
-            format!("{:?}", Token("0123456789abcdef".into())),
-            "Token(012345…)"
-        );
+        assert_eq!(format!("{:?}", Token("0123456789abcdef".into())), "Token(012345…)");
     }
 }

@@ -119,8 +119,10 @@ pub enum Input {
         /// Who comes: a run's number.
         by: RunId,
     },
-    /// A time has come.
+    /// A time has come: answer to [`crate::Effect::SetTimer`].
     TimerFired(TimerId),
+    /// Answer to [`crate::Effect::CheckTimer`].
+    TimerChecked(TimerId),
     /// End the run.
     Cancel {
         /// Who.
@@ -193,13 +195,6 @@ pub enum Report {
 impl Start {
     /// The first event of the run.
     pub(crate) fn into_event(self, at: jiff::Timestamp) -> Event {
-        Event {
-            at,
-            fact: Fact::RunCreated {
-                run: self.run,
-                plan: self.plan,
-                runner: self.runner,
-            },
-        }
+        Event { at, fact: Fact::RunCreated { run: self.run, plan: self.plan, runner: self.runner } }
     }
 }

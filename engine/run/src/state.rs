@@ -1,7 +1,7 @@
 //! What a run's events add up to. Made by [`crate::evolve`] only; everybody else reads.
 //!
-//! Invariants: a leg has ended at most once in each attempt; a lock that is granted is free again as soon as its holder
-//! has ended (nothing says so but the state itself); a gate never leaves a closed status.
+//! Invariants: a leg has ended at most once in each attempt; a gate never leaves a closed status; a finished run holds no
+//! lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,13 +32,13 @@ pub struct RunState {
     pub attempt_at: Timestamp,
     /// How many events there are: the number of the next one, from 0.
     pub events: u64,
-    /// The latest time any event bears. Time never goes back behind it.
+    /// The latest time any event bears, but for timers that were only held. Time never goes back behind it.
     pub latest: Timestamp,
     /// The jobs, in the plan's order.
     pub jobs: IndexMap<String, JobState>,
     /// The gates of all attempts.
     pub gates: BTreeMap<GateId, Gate>,
-    /// The locks asked for in this attempt.
+    /// The locks it has or waits for.
     pub locks: BTreeMap<(Lock, Holder), Claim>,
     /// The artifacts by name.
     pub artifacts: BTreeMap<String, Artifact>,
@@ -109,6 +109,8 @@ pub struct Started {
 /// Why and how a started leg is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobCancel {
+    /// What made it so.
+    pub cause: Cause,
     /// One sentence.
     pub why: String,
     /// At once.
@@ -317,6 +319,8 @@ pub struct Deployment {
     pub approved_by: Vec<Person>,
     /// When.
     pub at: Timestamp,
+    /// The number of the event.
+    pub order: u64,
 }
 
 /// A cancel of the run.

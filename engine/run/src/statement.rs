@@ -170,66 +170,21 @@ mod tests {
         let all = serde_json::to_value(&base).unwrap();
         for key in all.as_object().unwrap().keys() {
             let other = match key.as_str() {
-                "format" => Statement {
-                    format: "x".into(),
-                    ..base.clone()
-                },
-                "run" => Statement {
-                    run: RunId(1),
-                    ..base.clone()
-                },
-                "repository" => Statement {
-                    repository: "x".into(),
-                    ..base.clone()
-                },
-                "environment" => Statement {
-                    environment: "x".into(),
-                    ..base.clone()
-                },
-                "gate" => Statement {
-                    gate: GateId(9),
-                    ..base.clone()
-                },
-                "decision" => Statement {
-                    decision: Decision::Reject,
-                    ..base.clone()
-                },
-                "gate_digest" => Statement {
-                    gate_digest: "x".into(),
-                    ..base.clone()
-                },
-                "artifacts" => Statement {
-                    artifacts: BTreeMap::new(),
-                    ..base.clone()
-                },
-                "workflow_digest" => Statement {
-                    workflow_digest: "x".into(),
-                    ..base.clone()
-                },
-                "policy_version" => Statement {
-                    policy_version: "x".into(),
-                    ..base.clone()
-                },
-                "nonce" => Statement {
-                    nonce: "x".into(),
-                    ..base.clone()
-                },
-                "voter" => Statement {
-                    voter: "x".into(),
-                    ..base.clone()
-                },
-                "comment" => Statement {
-                    comment: "x".into(),
-                    ..base.clone()
-                },
-                "checklist" => Statement {
-                    checklist: BTreeMap::from([("a".into(), "b".into())]),
-                    ..base.clone()
-                },
-                "time" => Statement {
-                    time: Timestamp::UNIX_EPOCH,
-                    ..base.clone()
-                },
+                "format" => Statement { format: "x".into(), ..base.clone() },
+                "run" => Statement { run: RunId(1), ..base.clone() },
+                "repository" => Statement { repository: "x".into(), ..base.clone() },
+                "environment" => Statement { environment: "x".into(), ..base.clone() },
+                "gate" => Statement { gate: GateId(9), ..base.clone() },
+                "decision" => Statement { decision: Decision::Reject, ..base.clone() },
+                "gate_digest" => Statement { gate_digest: "x".into(), ..base.clone() },
+                "artifacts" => Statement { artifacts: BTreeMap::new(), ..base.clone() },
+                "workflow_digest" => Statement { workflow_digest: "x".into(), ..base.clone() },
+                "policy_version" => Statement { policy_version: "x".into(), ..base.clone() },
+                "nonce" => Statement { nonce: "x".into(), ..base.clone() },
+                "voter" => Statement { voter: "x".into(), ..base.clone() },
+                "comment" => Statement { comment: "x".into(), ..base.clone() },
+                "checklist" => Statement { checklist: BTreeMap::from([("a".into(), "b".into())]), ..base.clone() },
+                "time" => Statement { time: Timestamp::UNIX_EPOCH, ..base.clone() },
                 other => panic!("`{other}` is not tested"),
             };
             assert_ne!(other.bytes(), base.bytes(), "{key}");

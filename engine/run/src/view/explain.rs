@@ -1,0 +1,89 @@
+//! Why a job ran, waits, or did not: its condition in pieces, and what can be done about it.
+
+use serde::Serialize;
+use tagline_plan::{Clause, job_condition};
+
+use super::run::{Status, comes_after, job};
+use crate::event::Cause;
+use crate::ids::JobKey;
+use crate::state::{JobState, RunState};
+
+/// Why a job is where it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The leg asked about.
+    pub job: JobKey,
+    /// Where it stands.
+    pub status: Status,
+    /// One sentence: `notify was skipped: its `if` is false`.
+    pub sentence: String,
+    /// The workflow file.
+    pub file: String,
+    /// Line of its `if`, else of the job.
+    pub line: u32,
+    /// Column of it.
+    pub column: u32,
+    /// The parts of the condition, each true or false with the values behind it. Empty while its needs have not ended.
+    pub clauses: Vec<Clause>,
+    /// What to do, a sentence or command; none where nothing is to be done.
+    pub next: Option<String>,
+}
+
+/// Explains a job; none when the run has no such job.
+pub fn explain(state: &RunState, key: &JobKey) -> Option<Explanation> {
+    let planned = state.plan.jobs.get(&key.job)?;
+    let job_state = state.jobs.get(&key.job)?;
+    let view = job(state, key)?;
+    let had_its_turn = job_state.ready.is_some() || job_state.ended.is_some();
+    let verdict = job_condition(&state.plan, planned, &state.facts()).ok().filter(|_| had_its_turn);
+    let at = planned.job.condition.as_ref().map_or(planned.job.at, |text| text.at);
+    Some(Explanation {
+        job: key.clone(),
+        status: view.status,
+        sentence: sentence(state, key, job_state, view.status, &view.why),
+        file: state.plan.workflow.path.clone(),
+        line: at.line,
+        column: at.column,
+        clauses: verdict.map(|verdict| verdict.clauses).unwrap_or_default(),
+        next: next(state, key, view.status),
+    })
+}
+
+fn sentence(state: &RunState, key: &JobKey, job: &JobState, status: Status, why: &str) -> String {
+    let because = |text: &str| if why.is_empty() { text.to_owned() } else { format!("{text}: {why}") };
+    let what = match status {
+        Status::Success => "ran: its `if` is true, and it succeeded".to_owned(),
+        Status::Failure => because("failed"),
+        Status::Lost => because("was lost"),
+        Status::TimedOut => because("timed out"),
+        Status::Cancelled => because("was cancelled"),
+        Status::Skipped => because("was skipped: its `if` is false"),
+        Status::InProgress => "is in progress: its `if` is true".to_owned(),
+        Status::Waiting => because("waits"),
+        Status::Queued if job.ready.is_none() => {
+            format!("has not had its turn: {}", comes_after(state, &key.job))
+        }
+        Status::Queued => because("is queued"),
+    };
+    format!("{key} {what}")
+}
+
+fn next(state: &RunState, key: &JobKey, status: Status) -> Option<String> {
+    let run = state.run;
+    let gate = state.gate_of(key).filter(|(_, gate)| gate.status.is_pending()).map(|(_, gate)| gate);
+    match (status, gate) {
+        (Status::Waiting, Some(gate)) => {
+            let opened = gate.opened.as_ref()?;
+            let plan = tagline_plan::digest::short(&opened.digest);
+            let environment = &gate.environment;
+            Some(format!("tagline approve {run} --environment {environment} --plan {plan}"))
+        }
+        (Status::Failure | Status::Lost | Status::TimedOut | Status::Cancelled | Status::Skipped, _) => {
+            let causes = state.jobs.get(&key.job).into_iter().flat_map(JobState::ends);
+            let refused = causes.into_iter().any(|ended| ended.cause == Cause::Refused);
+            let rerun = format!("tagline rerun {run} --from {}", key.job);
+            state.finished.as_ref().map(|_| if refused { format!("satisfy the rule, then: {rerun}") } else { rerun })
+        }
+        _ => None,
+    }
+}
