@@ -37,7 +37,7 @@ fn note(what: &str, reason: &str) {
         let _ = writeln!(std::io::stderr(), "skipped {test}: {what}: {reason}");
         return;
     };
-    let line = json!({ "suite": suite(), "what": format!("{test} needs {what}"), "reason": reason });
+    let line = json!({ "suite": suite(), "test": test, "reason": format!("needs {what}: {reason}") });
     let file = std::fs::File::options().append(true).create(true).open(file);
     // One write, so that lines of tests that run at once do not mix.
     let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));

@@ -34,7 +34,7 @@ const IMPURE: [&str; 12] = [
     "Timestamp::now",
     "Zoned::now",
     "async fn",
-    ".await",
+    "async {",
     "std::io::std",
 ];
 
