@@ -66,6 +66,11 @@ fn check(case: &Case) -> Result<(), String> {
         })
         .collect::<Vec<_>>()
         .join("\n      ");
+    // Where a suite expects what GitHub's parser refuses, GitHub is right.
+    let refused = case.value["official"]["accepts"] == Value::Bool(false);
+    if case.kind == "parse-ok" && refused && !errors.is_empty() {
+        return Ok(());
+    }
     if case.kind.ends_with("-ok") {
         if !errors.is_empty() {
             return Err(format!("refused:\n      {told}"));
@@ -102,8 +107,9 @@ fn places(case: &Value) -> Vec<(u64, u64)> {
 
 /// Compares ids, needs, labels and step ids where the case has them.
 fn shape(workflow: &workflow::Workflow, template: &Value) -> Result<(), String> {
-    for expected in template["jobs"].as_array().into_iter().flatten() {
-        let id = expected["id"].as_str().unwrap_or_default();
+    for (number, expected) in template["jobs"].as_array().into_iter().flatten().enumerate() {
+        let first = workflow.jobs.get_index(number).map(|(id, _)| id.as_str());
+        let id = expected["id"].as_str().or(first).unwrap_or_default();
         let job = workflow.jobs.get(id).ok_or_else(|| format!("no job `{id}`"))?;
         let needs: Vec<&str> = expected["needs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if job.needs != needs {

@@ -5,7 +5,7 @@
 use super::{Reader, coerce};
 use super::locate::locate;
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Availability, ExprError, PartKind, Template, check, convert_if};
+use crate::expression::{Availability, Expr, ExprError, ExprKind, Function, PartKind, Template, check, convert_if};
 use crate::tree::{Node, Scalar};
 use crate::workflow::Text;
 
@@ -22,6 +22,11 @@ impl Reader<'_> {
         if let Some(template) = self.template(node, scalar) {
             for part in template.parts() {
                 if let PartKind::Expression(expr) = &part.kind {
+                    if matches!(&expr.kind, ExprKind::Context(name) if name == "insert") {
+                        let message = "`${{ insert }}` is a key of its own, not part of a text";
+                        self.error("expression", node.span(), message);
+                        continue;
+                    }
                     for error in check(expr, place) {
                         self.expression_error(node, scalar, &error, Some((part.start, part.end)));
                     }
@@ -54,7 +59,7 @@ impl Reader<'_> {
     fn condition(&mut self, node: Node<'_>, scalar: &Scalar, place: &Availability) {
         match convert_if(&scalar.value) {
             Ok(condition) => {
-                if condition.text_around_expression {
+                if condition.text_around_expression || formats_text(&condition.expression) {
                     let message = "text stands around the expression, so the condition always holds";
                     let help = "put the whole condition inside one `${{ }}`, or leave the `${{ }}` away";
                     self.report(Diagnostic::error("text-in-if", node.span(), message).help(help));
@@ -86,6 +91,32 @@ impl Reader<'_> {
         }
         self.report(report);
     }
+}
+
+/// Whether a condition is a `format(…)` with text of its own, which is never empty and so always holds.
+fn formats_text(expr: &Expr) -> bool {
+    match &expr.kind {
+        // `success() && …`, of which nobody wrote the first.
+        ExprKind::And(operands) if operands[0].end == 0 => operands.get(1).is_some_and(formats_text),
+        ExprKind::Call(Function::Format, arguments) => match arguments.first().map(|first| &first.kind) {
+            Some(ExprKind::Literal(text)) => has_text(&text.to_text()),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether a format has text besides its `{0}`.
+fn has_text(format: &str) -> bool {
+    let mut rest = format;
+    while let Some(inner) = rest.strip_prefix('{') {
+        let digits = inner.len() - inner.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+        match inner[digits..].strip_prefix('}') {
+            Some(after) if digits > 0 => rest = after,
+            _ => return true,
+        }
+    }
+    !rest.is_empty()
 }
 
 /// The `${{ }}` around an error; nothing where it is not closed or the whole scalar is meant.

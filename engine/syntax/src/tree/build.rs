@@ -71,7 +71,9 @@ impl<'s> Builder<'s> {
                     let at = error.marker().byte_offset().unwrap_or(self.last).min(self.text.len());
                     let nested = matches!(error.kind(), ErrorKind::RecursionLimitExceeded);
                     let code = if nested { "nested-too-deep" } else { "yaml" };
-                    self.found.push(Diagnostic::error(code, Span::new(at, self.next_char(at)), error.info()));
+                    // GitHub points at the text before a stray colon, where the mistake mostly is.
+                    let from = if self.text[at..].starts_with(':') { self.scalar_before(at) } else { at };
+                    self.found.push(Diagnostic::error(code, Span::new(from, self.next_char(at)), error.info()));
                     false
                 }
             };
@@ -310,6 +312,16 @@ impl<'s> Builder<'s> {
         }
     }
 
+    /// The start of the last scalar, where nothing but white space stands between it and `at`.
+    fn scalar_before(&self, at: usize) -> usize {
+        let last = self.nodes.last().filter(|node| matches!(node.kind, Content::Scalar(_)));
+        let gap = last.and_then(|node| self.text.get(node.span.end..at));
+        match (last, gap) {
+            (Some(node), Some(gap)) if gap.trim().is_empty() => node.span.start,
+            _ => at,
+        }
+    }
+
     /// The place of a block's `|` or `>`: between the last event and the first line of the block.
     fn block_header(&self, start: usize) -> usize {
         let mut at = self.last;
@@ -396,7 +408,7 @@ mod tests {
     fn one_document_only() {
         assert_eq!(codes("a: 1\n---\nb: 2\n"), [("several-documents", 2, 1)]);
         assert_eq!(codes("# nothing\n"), [("empty-file", 1, 1)]);
-        assert_eq!(codes("a: b: c\n"), [("yaml", 1, 5)]);
+        assert_eq!(codes("a: b: c\n"), [("yaml", 1, 4)]);
     }
 
     #[test]

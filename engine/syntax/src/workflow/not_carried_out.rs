@@ -55,7 +55,10 @@ fn of_job(job: &Job, found: &mut Vec<(Position, String)>) {
 }
 
 fn of_step(step: &Step) -> Option<(Position, String)> {
-    let StepAction::Uses { uses, .. } = &step.action else { return None };
+    let StepAction::Uses { uses, with } = &step.action else { return None };
+    if let Some(text) = with.get(INSERT) {
+        return Some((text.at, "`with` as one expression".to_owned()));
+    }
     let what = match ActionRef::parse(&uses.text) {
         Some(ActionRef::Remote { repository, path: "", .. }) if is_native(repository) => return None,
         Some(ActionRef::Remote { .. }) => format!("the action `{}`: only actions that are part of Tagline run", uses.text),

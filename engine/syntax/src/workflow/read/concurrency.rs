@@ -1,6 +1,6 @@
 //! `concurrency` of a workflow or a job.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::expression::Availability;
 use crate::read::Reader;
 use crate::tree::{Kind, Node};
@@ -9,7 +9,28 @@ use crate::workflow::Concurrency;
 /// Longest group name, in characters.
 const MAX_LENGTH: usize = 400;
 
-pub(super) fn read(reader: &mut Reader<'_>, node: Node<'_>, place: &Availability) -> Option<Concurrency> {
+/// A group and where it is written.
+pub(super) struct Placed {
+    pub(super) concurrency: Concurrency,
+    span: Span,
+}
+
+/// Reports a job that shares its workflow's group: the run holds it, so the job would wait for ever.
+pub(super) fn check_deadlock(reader: &mut Reader<'_>, workflow: &Placed, own: &Placed, job: &str) {
+    let group = &own.concurrency.group.text;
+    if workflow.concurrency.group.text.to_lowercase() == group.to_lowercase() {
+        let message = format!("job `{job}` waits for the group `{group}`, which its own run holds");
+        let report = Diagnostic::error("duplicate-group", own.span, message).label(workflow.span, "held by the run here");
+        reader.report(report.help("give the job a group of its own"));
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, node: Node<'_>, place: &Availability) -> Option<Placed> {
+    let concurrency = concurrency(reader, node, place)?;
+    Some(Placed { concurrency, span: node.span() })
+}
+
+fn concurrency(reader: &mut Reader<'_>, node: Node<'_>, place: &Availability) -> Option<Concurrency> {
     if matches!(node.kind(), Kind::Scalar(_)) {
         let group = reader.word(node, Some(place))?;
         check_length(reader, node, &group.text);

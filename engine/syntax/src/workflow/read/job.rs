@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::concurrency::Placed;
 use super::graph::{self, Need};
 use super::{concurrency, container, defaults, environment, identifier, permissions, steps, strategy, uses};
 use crate::expression::Availability;
@@ -12,14 +13,17 @@ use crate::workflow::{Call, Job, RunsOn, Secrets, Step, Text};
 const RUNS_ON: Option<&Availability> = Some(&Availability::RUNS_ON);
 
 /// All jobs, with their `needs` resolved.
-pub(super) fn read_all(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<String, Job> {
+///
+/// `workflow` is the workflow's own concurrency group, which no job may share: it would wait for itself.
+pub(super) fn read_all(reader: &mut Reader<'_>, node: Node<'_>, workflow: Option<&Placed>) -> IndexMap<String, Job> {
     let Some(fields) = reader.fields(node, "`jobs`") else { return IndexMap::new() };
     let span = fields.span();
     let mut jobs = IndexMap::new();
     let mut needs = IndexMap::new();
     for Entry { key, node, value } in fields.rest() {
         identifier::check(reader, node, &key, "a job");
-        let (job, names) = job(reader, &key, node, value);
+        let mut names = Vec::new();
+        let job = job(reader, &key, node, value, workflow, &mut names);
         needs.insert(key.clone(), names);
         jobs.insert(key, job);
     }
@@ -27,27 +31,40 @@ pub(super) fn read_all(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<Stri
     jobs
 }
 
-fn job(reader: &mut Reader<'_>, id: &str, key: Node<'_>, node: Node<'_>) -> (Job, Vec<Need>) {
+fn job(
+    reader: &mut Reader<'_>,
+    id: &str,
+    key: Node<'_>,
+    node: Node<'_>,
+    workflow: Option<&Placed>,
+    needs: &mut Vec<Need>,
+) -> Job {
     let mut job = Job { id: id.to_owned(), at: reader.position(key), ..Job::default() };
-    let Some(mut fields) = reader.fields(node, "a job") else { return (job, Vec::new()) };
-    let needs = fields.take("needs").map(|node| needs(reader, node)).unwrap_or_default();
-    shared(reader, &mut fields, &mut job);
+    let Some(mut fields) = reader.fields(node, "a job") else { return job };
+    if let Some(node) = fields.take("needs") {
+        *needs = self::needs(reader, node);
+    }
+    shared(reader, &mut fields, &mut job, workflow);
     if fields.has("uses") {
         job.call = call(reader, &mut fields);
     } else {
         own(reader, &mut fields, &mut job);
     }
     fields.finish(reader);
-    (job, needs)
+    job
 }
 
 /// Keys that both kinds of job have.
-fn shared(reader: &mut Reader<'_>, fields: &mut Fields<'_>, job: &mut Job) {
+fn shared(reader: &mut Reader<'_>, fields: &mut Fields<'_>, job: &mut Job, workflow: Option<&Placed>) {
     job.name = fields.take("name").and_then(|node| reader.text(node, Some(&Availability::JOB_NAME)));
     job.condition = fields.take("if").and_then(|node| reader.condition_text(node, &Availability::JOB_IF));
     job.permissions = fields.take("permissions").and_then(|node| permissions::read(reader, node));
     let concurrency = fields.take("concurrency");
-    job.concurrency = concurrency.and_then(|node| concurrency::read(reader, node, &Availability::JOB_CONCURRENCY));
+    let concurrency = concurrency.and_then(|node| concurrency::read(reader, node, &Availability::JOB_CONCURRENCY));
+    if let (Some(workflow), Some(own)) = (workflow, &concurrency) {
+        concurrency::check_deadlock(reader, workflow, own, &job.id);
+    }
+    job.concurrency = concurrency.map(|placed| placed.concurrency);
     job.strategy = fields.take("strategy").map(|node| strategy::read(reader, node)).unwrap_or_default();
 }
 

@@ -190,7 +190,7 @@ fn action(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<StepAction
     if let Some(uses) = &uses {
         uses::check_action(reader, node, &uses.text);
     }
-    let with = fields.take("with").map(|node| reader.texts(node, "`with`", PLACE, false));
+    let with = fields.take("with").map(|node| reader.texts(node, "`with`", PLACE, true));
     for kind in ["shell", "working-directory"] {
         if let Some(entry) = fields.entry(kind) {
             reader.error("run-and-uses", entry.node.span(), format!("`{kind}` goes with `run` only, not with `uses`"));

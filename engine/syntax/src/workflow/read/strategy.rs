@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::diagnostic::Diagnostic;
 use crate::expression::Availability;
 use crate::read::{Entry, Reader, is_insert, is_whole_expression};
 use crate::tree::{Kind, Node, Typed};
@@ -96,7 +97,7 @@ fn check_exclude(reader: &mut Reader<'_>, exclude: Option<Node<'_>>, vectors: &[
         let Some(scalar) = key.scalar() else { continue };
         if !scalar.value.contains("${{") && !known.iter().any(|name| name.eq_ignore_ascii_case(&scalar.value)) {
             let message = format!("`exclude` names `{}`, which is no list of the matrix", scalar.value);
-            reader.error("unknown-matrix-key", key.span(), message);
+            reader.report(Diagnostic::warning("unknown-matrix-key", key.span(), message));
         }
     }
 }

@@ -4,9 +4,11 @@ use indexmap::IndexMap;
 
 use super::events::{EVENTS, EventKind, OTHERS};
 use super::inputs;
+use crate::cron::Cron;
 use crate::diagnostic::Diagnostic;
 use crate::expression::nearest;
-use crate::read::{Entry, Fields, Reader};
+use crate::filter::{PatternList, Subject};
+use crate::read::{Entry, Fields, Reader, coerce};
 use crate::tree::{Kind, Node};
 use crate::workflow::{Event, Triggers};
 
@@ -81,6 +83,7 @@ fn configuration(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: &EventK
             continue;
         }
         let words: Vec<String> = reader.words(node, None).into_iter().map(|text| text.text).collect();
+        check_patterns(reader, node, key, &words);
         match key {
             "branches" => event.branches = Some(words),
             "branches-ignore" => event.branches_ignore = Some(words),
@@ -93,6 +96,25 @@ fn configuration(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: &EventK
         }
     }
     event
+}
+
+/// Refuses patterns that are none, and lists that could match nothing.
+fn check_patterns(reader: &mut Reader<'_>, node: Node<'_>, key: &str, words: &[String]) {
+    let subject = match key {
+        "branches" | "branches-ignore" | "tags" | "tags-ignore" => Subject::Ref,
+        "paths" | "paths-ignore" => Subject::Path,
+        _ => return,
+    };
+    let list = if key.ends_with("-ignore") {
+        PatternList::parse_ignore(words, subject)
+    } else {
+        PatternList::parse(words, subject)
+    };
+    for error in list.err().into_iter().flatten() {
+        let is_it = |item: &Node<'_>| item.scalar().is_some_and(|scalar| coerce(scalar) == error.pattern);
+        let at = node.items().find(is_it).unwrap_or(node);
+        reader.error("bad-filter", at.span(), error.to_string());
+    }
 }
 
 fn types(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: &EventKind) -> Vec<String> {
@@ -118,7 +140,11 @@ fn schedule(reader: &mut Reader<'_>, node: Node<'_>) -> Event {
 
 fn cron(reader: &mut Reader<'_>, node: Node<'_>) -> Option<String> {
     let mut fields = reader.fields(node, "an entry of `schedule`")?;
-    let cron = fields.require(reader, "cron").and_then(|node| reader.literal(node));
+    let cron = fields.require(reader, "cron").and_then(|node| {
+        let text = reader.literal(node)?;
+        Cron::parse(&text).map_err(|error| reader.error("bad-cron", node.span(), error.to_string())).ok()?;
+        Some(text)
+    });
     if let Some(node) = fields.take("timezone") {
         reader.literal(node);
         reader.beyond(node.span(), "`timezone` of a schedule");

@@ -74,7 +74,7 @@ pub(super) fn check_workflow(reader: &mut Reader<'_>, node: Node<'_>, uses: &str
 
 fn workflow(uses: &str) -> Result<(), String> {
     if let Some(path) = uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")) {
-        let path = path.strip_prefix(".github/workflows/").ok_or("it is not in `.github/workflows`")?;
+        let path = in_folder(path).ok_or("it is not in `.github/workflows`")?;
         if path.contains('@') {
             return Err("a workflow of this repository has no version".to_owned());
         }
@@ -86,11 +86,11 @@ fn workflow(uses: &str) -> Result<(), String> {
     }
     let mut parts = path.splitn(3, '/');
     let (owner, repository, rest) = (parts.next(), parts.next(), parts.next());
-    let rest = rest.and_then(|rest| rest.strip_prefix(".github/workflows/")).ok_or("it is not in `.github/workflows`")?;
+    let rest = rest.and_then(in_folder).ok_or("it is not in `.github/workflows`")?;
     let is_name = |name: &str, extra: &[char]| {
         !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || extra.contains(&letter))
     };
-    if !owner.is_some_and(|owner| is_name(owner, &['-', '_'])) {
+    if !owner.is_some_and(|owner| is_name(owner, &['-', '_', '.'])) {
         return Err("its owner is no name".to_owned());
     }
     if !repository.is_some_and(|repository| is_name(repository, &['-', '_', '.'])) {
@@ -98,6 +98,11 @@ fn workflow(uses: &str) -> Result<(), String> {
     }
     file(rest)?;
     git_reference(version)
+}
+
+/// The path below a folder of workflows; GitHub takes `workflows-lab` as well.
+fn in_folder(path: &str) -> Option<&str> {
+    path.strip_prefix(".github/workflows/").or_else(|| path.strip_prefix(".github/workflows-lab/"))
 }
 
 fn file(path: &str) -> Result<(), String> {
