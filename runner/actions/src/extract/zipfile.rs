@@ -1,4 +1,5 @@
-//! Zip archives: stored and deflated entries, by their central directory.
+//! Zip archives: stored and deflated entries, by their central directory. The zip crate drops
+//! set-user-id bits itself, so here they are stripped and never refused.
 
 use super::limits::{Limits, Metered, check_ratio};
 use super::name::EntryName;
