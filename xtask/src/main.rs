@@ -21,7 +21,8 @@ usage: cargo xtask COMMAND
   test [--all] [FILTER]        set-up, lints and every test; --all adds the crash matrix and slow cases
   conformance [--kind KIND] [--failed]
                                scores the cases of ../shared/conformance; --failed lists what failed and why
-  bench [ROW]...               measures Tagline beside its peers, release build; rows by part of their name
+  bench [--write] [ROW]...     measures Tagline beside its peers, release build; rows by part of their name;
+                               --write puts the table into docs/performance.md
 ";
 
 fn main() -> ExitCode {

@@ -22,6 +22,9 @@ pub(crate) use memory::measured_child;
 use table::Table;
 use workload::Workload;
 
+const START: &str = "<!-- table: written by `cargo xtask bench --write` -->";
+const END: &str = "<!-- end of the table -->";
+
 /// What the rows need: our binary, the peer, and what the machine has.
 struct Bench {
     tagline: PathBuf,
@@ -31,8 +34,10 @@ struct Bench {
     docker: bool,
 }
 
-/// Runs the rows whose name contains one of the words, all without words.
-pub(crate) fn command(words: &[&str]) -> Result<bool> {
+/// Runs the rows whose name contains one of the words, all without words; `--write` puts the table into the page.
+pub(crate) fn command(args: &[&str]) -> Result<bool> {
+    let (flags, words): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with('-'));
+    ensure!(flags.iter().all(|flag| *flag == "--write"), "unknown option in {flags:?}; known: --write");
     let state = setup::run()?;
     let tagline = match paths::named_binary() {
         Some(named) => named,
@@ -52,8 +57,21 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
             }
         }
     }
-    println!("\n{}\n\n{}", machine()?, table.render());
+    let text = format!("{}\n\n{}", machine()?, table.render());
+    println!("\n{text}");
+    if !flags.is_empty() {
+        write(&text)?;
+    }
     Ok(table.holds())
+}
+
+/// Puts the table between its two marks in the page about performance.
+fn write(text: &str) -> Result<()> {
+    let page = paths::root().join("docs/performance.md");
+    let old = std::fs::read_to_string(&page)?;
+    let (head, rest) = old.split_once(START).context("docs/performance.md has no place for the table")?;
+    let (_, tail) = rest.split_once(END).context("docs/performance.md has no end of the table")?;
+    Ok(std::fs::write(page, format!("{head}{START}\n\n{text}\n{END}{tail}"))?)
 }
 
 fn release() -> Result<PathBuf> {
