@@ -13,6 +13,7 @@ pub mod environments;
 pub mod expression;
 mod read;
 pub mod filter;
+pub mod lint;
 pub mod tag;
 pub mod tree;
 pub mod workflow;

@@ -27,7 +27,7 @@ impl Reader<'_> {
                         self.error("expression", node.span(), message);
                         continue;
                     }
-                    for error in check(expr, place) {
+                    for error in check(expr, place).into_iter().chain(formats(expr)) {
                         self.expression_error(node, scalar, &error, Some((part.start, part.end)));
                     }
                 }
@@ -66,7 +66,8 @@ impl Reader<'_> {
                 }
                 // The `success()` that nobody wrote has no place, and needs no leave.
                 let written = |error: &ExprError| error.end > error.start;
-                for error in check(&condition.expression, place).into_iter().filter(written) {
+                let errors = check(&condition.expression, place).into_iter().chain(formats(&condition.expression));
+                for error in errors.filter(written) {
                     self.expression_error(node, scalar, &error, None);
                 }
             }
@@ -104,6 +105,24 @@ fn formats_text(expr: &Expr) -> bool {
         },
         _ => false,
     }
+}
+
+/// Calls of `format` whose literal format names an argument that is not there.
+fn formats(expr: &Expr) -> Vec<ExprError> {
+    let mut errors = Vec::new();
+    expr.walk(&mut |node| {
+        let ExprKind::Call(Function::Format, arguments) = &node.kind else { return };
+        let Some(ExprKind::Literal(format)) = arguments.first().map(|first| &first.kind) else { return };
+        let given = arguments.len() - 1;
+        // Escaped braces go first, so that `{{0}}` is no argument.
+        let format = format.to_text().replace("{{", "").replace("}}", "");
+        let numbers = format.split('{').skip(1).filter_map(|rest| rest.split_once('}')?.0.parse::<usize>().ok());
+        if let Some(number) = numbers.filter(|number| *number >= given).max() {
+            let message = format!("the format names the argument {{{number}}}, and there are {given}");
+            errors.push(ExprError::new(message, node.start, node.end));
+        }
+    });
+    errors
 }
 
 /// Whether a format has text besides its `{0}`.

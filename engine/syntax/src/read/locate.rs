@@ -6,7 +6,7 @@ use crate::tree::{Node, Scalar, Style};
 /// The bytes of the file that stand for `value[start..end]` of a scalar.
 ///
 /// Value and source are walked side by side: indentation, folded lines and escapes are what the source has more.
-pub(super) fn locate(source: &SourceFile, node: Node<'_>, scalar: &Scalar, start: usize, end: usize) -> Span {
+pub(crate) fn locate(source: &SourceFile, node: Node<'_>, scalar: &Scalar, start: usize, end: usize) -> Span {
     let raw = source.slice(Span::new(scalar.content, node.span().end));
     let mut at = 0;
     let mut first = None;

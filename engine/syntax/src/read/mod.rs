@@ -16,6 +16,7 @@ use crate::tree::{Kind, Node, Scalar, Typed};
 use crate::workflow::{Position, Text};
 
 pub(crate) use fields::{Entry, Fields};
+pub(crate) use locate::locate;
 
 /// The key that stands for "all keys of this mapping": `${{ insert }}: ${{ fromJSON(…) }}`.
 pub(crate) const INSERT: &str = "${{ insert }}";

@@ -21,13 +21,9 @@ pub fn not_carried_out(workflow: &Workflow) -> Vec<(Position, String)> {
         found.push((text.at, "`env` as one expression".to_owned()));
     }
     for (name, event) in &workflow.on.events {
-        let both = [
-            (event.branches.is_some() && event.branches_ignore.is_some(), "branches"),
-            (event.tags.is_some() && event.tags_ignore.is_some(), "tags"),
-            (event.paths.is_some() && event.paths_ignore.is_some(), "paths"),
-        ];
-        for (_, filter) in both.into_iter().filter(|(both, _)| *both) {
-            found.push((Position { line: 1, column: 1 }, format!("`{filter}` together with `{filter}-ignore` on `{name}`")));
+        for filter in event.both_filters() {
+            let what = format!("`{filter}` together with `{filter}-ignore` on `{name}`");
+            found.push((Position { line: 1, column: 1 }, what));
         }
     }
     for job in workflow.jobs.values() {

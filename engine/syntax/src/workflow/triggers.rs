@@ -41,6 +41,18 @@ pub struct Event {
     pub secrets: IndexMap<String, bool>,
 }
 
+impl Event {
+    /// Filters that are given together with their `-ignore` form, which no event can have: `branches`, `tags`, `paths`.
+    pub fn both_filters(&self) -> impl Iterator<Item = &'static str> {
+        let both = [
+            (self.branches.is_some() && self.branches_ignore.is_some(), "branches"),
+            (self.tags.is_some() && self.tags_ignore.is_some(), "tags"),
+            (self.paths.is_some() && self.paths_ignore.is_some(), "paths"),
+        ];
+        both.into_iter().filter(|(both, _)| *both).map(|(_, filter)| filter)
+    }
+}
+
 /// One input of `workflow_dispatch` or `workflow_call`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Input {
