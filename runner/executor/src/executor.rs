@@ -3,6 +3,7 @@
 use tagline_protocol::{JobPaths, StepUser};
 
 use crate::error::ExecutorError;
+use crate::fake::Fake;
 use crate::folder::JobFolder;
 use crate::launch::Launch;
 use crate::sandbox::Sandbox;
@@ -12,6 +13,8 @@ use crate::sandbox::Sandbox;
 pub enum Executor {
     /// Namespaces of this host.
     Sandbox(Sandbox),
+    /// Scripts, for tests.
+    Fake(Fake),
 }
 
 /// An agent that listens.
@@ -41,13 +44,16 @@ impl Executor {
     pub async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
         match self {
             Self::Sandbox(sandbox) => sandbox.launch(launch).await,
+            Self::Fake(fake) => fake.launch(launch),
         }
     }
 
     /// Whether the agent of a job folder lives.
+    #[expect(clippy::unused_async, reason = "a container's daemon is asked")]
     pub async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
         match self {
-            Self::Sandbox(_) => Sandbox::find(folder).await,
+            Self::Sandbox(_) => Sandbox::find(folder),
+            Self::Fake(fake) => fake.find(folder),
         }
     }
 
@@ -55,6 +61,10 @@ impl Executor {
     pub async fn kill(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::kill(folder).await,
+            Self::Fake(fake) => {
+                fake.kill(folder).await;
+                Ok(())
+            }
         }
     }
 
@@ -62,6 +72,7 @@ impl Executor {
     pub async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::clean(folder).await,
+            Self::Fake(fake) => fake.clean(folder).await,
         }
     }
 
@@ -69,6 +80,7 @@ impl Executor {
     pub fn paths(&self, repository: &str) -> JobPaths {
         match self {
             Self::Sandbox(_) => Sandbox::paths(repository),
+            Self::Fake(_) => Fake::paths(repository),
         }
     }
 
@@ -76,6 +88,7 @@ impl Executor {
     pub fn step_user(&self) -> Option<StepUser> {
         match self {
             Self::Sandbox(_) => Sandbox::step_user(),
+            Self::Fake(_) => None,
         }
     }
 }

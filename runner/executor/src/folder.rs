@@ -5,9 +5,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use tagline_protocol::{AGENT_FILE, INBOX, OUTBOX, SOCKET, SPOOL};
 
@@ -185,6 +187,13 @@ impl JobFolder {
         let mut file = self.open_spool()?;
         let whole = whole_lines(&mut file).map_err(|source| io_error("read", &path, source))?;
         file.set_len(whole).map_err(|source| io_error("shorten", &path, source))
+    }
+
+    /// The folder itself, to reach its socket by a short path however deep it lies.
+    pub(crate) fn handle(&self) -> Result<OwnedFd, FolderError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.path, flags, Mode::empty());
+        opened.map_err(|error| io_error("open", &self.path, error.into()))
     }
 
     /// The file for what a launcher says outside the protocol.

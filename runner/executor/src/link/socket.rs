@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use tagline_protocol::{AgentState, Command, Notice, SOCKET, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,10 +59,9 @@ pub(crate) async fn greet(folder: &JobFolder, token: &str) -> Result<Option<Gree
     match answer.map_err(LinkError::Io)? {
         Some(Notice::Hello { version, state }) if version == VERSION => Ok(Some(Greeting { stream, lines, state })),
         Some(Notice::Hello { version, .. }) => Err(LinkError::Version { agent: version }),
-        Some(_) => Err(LinkError::Refused),
         // It may have died between the two; then nobody listens now.
         None if connect(folder).await.map_err(LinkError::Io)?.is_none() => Ok(None),
-        None => Err(LinkError::Refused),
+        _ => Err(LinkError::Refused),
     }
 }
 
@@ -86,8 +84,7 @@ async fn connect(folder: &JobFolder) -> io::Result<Option<UnixStream>> {
 
 /// Through the folder's handle, whose path is short however deep the folder is.
 async fn connect_by_handle(folder: &JobFolder) -> io::Result<UnixStream> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::open(folder.path(), flags, Mode::empty())?;
+    let handle = folder.handle().map_err(io::Error::other)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()));
     UnixStream::connect(path.join(SOCKET)).await
 }

@@ -34,17 +34,15 @@ pub(super) async fn run(launch: &Launch, config: &SandboxConfig, log: File) -> R
     let mut reading = launch.folder.launch_log()?;
     let begin = reading.seek(SeekFrom::End(0)).map_err(wrap)?;
     let mut child = spawn(&launch.agent_binary, log).map_err(wrap)?;
-    let line = match tokio::time::timeout(PATIENCE, converse(&mut child, config)).await {
-        Ok(line) => line.map_err(wrap)?,
-        Err(_) => {
-            child.kill().await.map_err(wrap)?;
-            return Err(ExecutorError::Slow {
-                key: launch.key.clone(),
-                seconds: PATIENCE.as_secs(),
-                said: said(&mut reading, begin),
-            });
-        }
+    let Ok(line) = tokio::time::timeout(PATIENCE, converse(&mut child, config)).await else {
+        child.kill().await.map_err(wrap)?;
+        return Err(ExecutorError::Slow {
+            key: launch.key.clone(),
+            seconds: PATIENCE.as_secs(),
+            said: said(&mut reading, begin),
+        });
     };
+    let line = line.map_err(wrap)?;
     child.wait().await.map_err(wrap)?;
     match serde_json::from_str(&line) {
         Ok(protocol::Launch::Up { pid, start_time, isolation }) => {

@@ -113,7 +113,7 @@ impl Sandbox {
         }
     }
 
-    pub(crate) async fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {
+    pub(crate) fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {
         let Some(agent) = agent(folder)? else {
             return Ok(Found::Never);
         };
