@@ -7,6 +7,7 @@
 //! - [`filter`]: the patterns of `branches`, `tags` and `paths`; [`cron`]: schedules.
 //! - [`tag`]: release tags and ranges of versions.
 
+pub mod action;
 pub mod cron;
 pub mod diagnostic;
 pub mod environments;

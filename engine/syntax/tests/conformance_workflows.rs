@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tagline_syntax::diagnostic::{Diagnostic, SourceFile};
-use tagline_syntax::workflow;
+use tagline_syntax::{lint, workflow};
 
 /// Cases of each kind that pass; a change that passes fewer is a step back.
 const FLOOR: &[(&str, usize)] = &[];
@@ -50,13 +50,10 @@ fn text(case: &Value) -> Option<&str> {
 
 /// Why a case fails.
 fn check(case: &Case) -> Result<(), String> {
-    let source = SourceFile::new("workflow.yml", text(&case.value).ok_or("no text")?);
-    let (diagnostics, workflow) = if case.kind.starts_with("action") {
-        (Vec::new(), None)
-    } else {
-        let outcome = workflow::read(&source);
-        (outcome.diagnostics, outcome.workflow)
-    };
+    let name = if case.kind.starts_with("action") { "action.yml" } else { "workflow.yml" };
+    let source = SourceFile::new(name, text(&case.value).ok_or("no text")?);
+    let diagnostics = lint::run(&source, &lint::Options::default());
+    let workflow = workflow::read(&source).workflow.filter(|_| case.kind == "parse-ok");
     let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|one| one.is_error()).collect();
     let told = errors
         .iter()

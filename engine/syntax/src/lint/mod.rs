@@ -20,6 +20,7 @@ mod untrusted_in_run;
 
 use std::collections::BTreeMap;
 
+use crate::action;
 use crate::diagnostic::{Diagnostic, SourceFile, tidy};
 use crate::environments::EnvironmentsFile;
 use crate::workflow::draft;
@@ -76,8 +77,14 @@ pub const RULES: &[&dyn Rule] = &[
     &both_filters::BothFilters,
 ];
 
-/// Reads a workflow file and applies every rule. In the order of the file; an error says that the file cannot be used.
+/// Reads a file and applies every rule. In the order of the file; an error says that the file cannot be used.
+///
+/// A file named `action.yml` or `action.yaml` is an action's metadata, any other a workflow.
 pub fn run(source: &SourceFile, options: &Options<'_>) -> Vec<Diagnostic> {
+    let name = source.name().rsplit(['/', '\\']).next().unwrap_or_default();
+    if matches!(name, "action.yml" | "action.yaml") {
+        return action::read(source).diagnostics;
+    }
     let draft = draft(source);
     let mut found = draft.diagnostics;
     if let (Some(tree), Some(workflow)) = (&draft.tree, &draft.workflow) {

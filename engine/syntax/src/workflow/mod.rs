@@ -10,6 +10,6 @@ pub use model::{
     RunsOn, Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
 };
 pub use not_carried_out::not_carried_out;
-pub(crate) use read::draft;
+pub(crate) use read::{StepIds, composite_step, draft};
 pub use read::{ActionRef, Outcome, read};
 pub use triggers::{Event, Input, Triggers};

@@ -32,18 +32,18 @@ pub(super) fn is_id(text: &str) -> bool {
 
 /// The ids of one job's steps, unique ignoring case.
 #[derive(Default)]
-pub(super) struct StepIds {
+pub(crate) struct StepIds {
     used: HashSet<String>,
 }
 
 impl StepIds {
     /// Takes an id that the file gives; false when another step has it.
-    pub(super) fn take(&mut self, id: &str) -> bool {
+    pub(crate) fn take(&mut self, id: &str) -> bool {
         self.used.insert(id.to_lowercase())
     }
 
     /// Makes up an id: `__` and the name, with `_2` and so on while it is taken.
-    pub(super) fn make(&mut self, name: &str) -> String {
+    pub(crate) fn make(&mut self, name: &str) -> String {
         let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
         let clean: String = name.chars().map(|letter| if legal(letter) { letter } else { '_' }).collect();
         let base = format!("__{clean}");

@@ -20,6 +20,8 @@ mod uses;
 
 use indexmap::IndexMap;
 
+pub(crate) use identifier::StepIds;
+pub(crate) use steps::composite_step;
 pub use uses::ActionRef;
 
 use super::{Triggers, Workflow};

@@ -16,10 +16,28 @@ const PLACE: Option<&Availability> = Some(&Availability::STEP);
 const KINDS: &[&str] = &["run", "uses", "wait", "wait-all", "cancel", "parallel"];
 
 /// A step before those without an id get theirs.
-struct Draft {
+pub(crate) struct Draft {
     step: Step,
     /// The name a made-up id begins with, for a step without an id.
     made_up: Option<String>,
+}
+
+impl Draft {
+    fn new(step: Step) -> Self {
+        let made_up = step.id.is_empty().then(|| match &step.action {
+            StepAction::Run { .. } => "run".to_owned(),
+            StepAction::Uses { uses, .. } => ActionRef::parse(&uses.text).map_or("run", ActionRef::id).to_owned(),
+        });
+        Self { step, made_up }
+    }
+
+    /// The step with its id. Ids are made up once every id that the file gives is taken.
+    pub(crate) fn finish(self, ids: &mut StepIds) -> Step {
+        match self.made_up {
+            Some(name) => Step { id: ids.make(&name), ..self.step },
+            None => self.step,
+        }
+    }
 }
 
 /// Every step of a job.
@@ -42,11 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<Step> {
         }
     }
     let Steps { drafts, mut ids, .. } = steps;
-    let finish = |Draft { step, made_up }| match made_up {
-        Some(name) => Step { id: ids.make(&name), ..step },
-        None => step,
-    };
-    drafts.into_iter().map(finish).collect()
+    drafts.into_iter().map(|draft| draft.finish(&mut ids)).collect()
 }
 
 impl Steps {
@@ -99,12 +113,8 @@ impl Steps {
                 reader.beyond(entry.node.span(), "`background` steps");
             }
         }
-        let action = if fields.has("run") { run(reader, fields) } else { action(reader, fields) };
+        let action = if fields.has("run") { run(reader, fields, PLACE, None) } else { action(reader, fields, PLACE) };
         let Some(action) = action else { return };
-        let made_up = id.is_none().then(|| match &action {
-            StepAction::Run { .. } => "run".to_owned(),
-            StepAction::Uses { uses, .. } => ActionRef::parse(&uses.text).map_or("run", ActionRef::id).to_owned(),
-        });
         let step = Step {
             id: id.unwrap_or_default(),
             at: reader.position(node),
@@ -115,7 +125,7 @@ impl Steps {
             timeout_minutes,
             action,
         };
-        self.drafts.push(Draft { step, made_up });
+        self.drafts.push(Draft::new(step));
     }
 
     /// `wait`, `wait-all` and `cancel`.
@@ -170,10 +180,16 @@ impl Steps {
     }
 }
 
-fn run(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<StepAction> {
-    let script = fields.take("run").and_then(|node| reader.text(node, PLACE));
-    let shell = fields.take("shell").and_then(|node| reader.word(node, None));
-    let working_directory = fields.take("working-directory").and_then(|node| reader.text(node, PLACE));
+/// A script; `shell` may use what its own place offers, which in workflows is nothing.
+fn run(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    place: Option<&Availability>,
+    shell: Option<&Availability>,
+) -> Option<StepAction> {
+    let script = fields.take("run").and_then(|node| reader.text(node, place));
+    let shell = fields.take("shell").and_then(|node| reader.word(node, shell));
+    let working_directory = fields.take("working-directory").and_then(|node| reader.text(node, place));
     for kind in ["uses", "with"] {
         if let Some(entry) = fields.entry(kind) {
             let message = format!("`{kind}` does not go with `run`: a step is one or the other");
@@ -184,17 +200,59 @@ fn run(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<StepAction> {
     Some(StepAction::Run { script: script?, shell, working_directory })
 }
 
-fn action(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<StepAction> {
+fn action(reader: &mut Reader<'_>, fields: &mut Fields<'_>, place: Option<&Availability>) -> Option<StepAction> {
     let node = fields.take("uses")?;
     let uses = reader.word(node, None);
     if let Some(uses) = &uses {
         uses::check_action(reader, node, &uses.text);
     }
-    let with = fields.take("with").map(|node| reader.texts(node, "`with`", PLACE, true));
+    let with = fields.take("with").map(|node| reader.texts(node, "`with`", place, true));
     for kind in ["shell", "working-directory"] {
         if let Some(entry) = fields.entry(kind) {
             reader.error("run-and-uses", entry.node.span(), format!("`{kind}` goes with `run` only, not with `uses`"));
         }
     }
     Some(StepAction::Uses { uses: uses?, with: with.unwrap_or_default() })
+}
+
+/// A step of a composite action, which has fewer keys and whose `run` must name its shell.
+pub(crate) fn composite_step(reader: &mut Reader<'_>, node: Node<'_>, ids: &mut StepIds) -> Option<Draft> {
+    const PLACE: Option<&Availability> = Some(&Availability::COMPOSITE_STEP);
+    let mut fields = reader.fields(node, "a step")?;
+    let id = fields.take("id").and_then(|node| {
+        let id = reader.word(node, None)?.text;
+        identifier::check(reader, node, &id, "a step");
+        if !ids.take(&id) {
+            reader.error("duplicate-id", node.span(), format!("another step of this action has the id `{id}`"));
+        }
+        Some(id)
+    });
+    let name = fields.take("name").and_then(|node| reader.text(node, PLACE));
+    let condition =
+        fields.take("if").and_then(|node| reader.condition_text(node, &Availability::COMPOSITE_STEP_IF));
+    let env = fields.take("env").map(|node| reader.texts(node, "`env`", PLACE, false));
+    let continue_on_error = fields.take("continue-on-error").and_then(|node| reader.boolean_text(node, PLACE));
+    let what = if fields.has("run") {
+        if !fields.has("shell") {
+            fields.missing(reader, "shell");
+        }
+        run(reader, &mut fields, PLACE, PLACE)
+    } else if fields.has("uses") {
+        action(reader, &mut fields, PLACE)
+    } else {
+        fields.missing(reader, "run` or `uses");
+        None
+    };
+    fields.finish(reader);
+    let step = Step {
+        id: id.unwrap_or_default(),
+        at: reader.position(node),
+        name,
+        condition,
+        env: env.unwrap_or_default(),
+        continue_on_error,
+        timeout_minutes: None,
+        action: what?,
+    };
+    Some(Draft::new(step))
 }
