@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 800;
 
 /// Words that mean unfinished work or one person's machine. Written in two halves, so that this file has none of them.
-const WORDS: [(&str, &str); 11] = [
+const WORDS: [(&str, &str); 12] = [
     ("todo", "!("),
     ("unimplemented", "!("),
     ("dbg", "!("),
@@ -17,6 +17,7 @@ const WORDS: [(&str, &str); 11] = [
     ("/work", "/main"),
     ("/work", "/shared"),
     ("/work", "/target"),
+    ("/work", "/brief"),
     ("/root", "/.ca"),
     ("Lorem", " ipsum"),
     ("replace", "-with ="),

@@ -45,6 +45,7 @@ fn missing() -> Vec<&'static str> {
 
 fn apt() -> Command {
     let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q");
+    // Run level 1 keeps the packages' own services from starting beside ours.
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").arg("-q");
     command
 }

@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 use super::table::{Suite, Table};
 use crate::shell;
 
-/// Runs the command; a row for each package, or a failed `build` row where nothing could be compiled.
+/// Runs the command; a row for each package, or a failed row of its own where something could not be
+/// compiled or ended without a result.
 pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<()> {
     println!("$ {}", shell::words(command));
     // One pipe for both: the names of the suites are on standard error, the counts on standard output.
     let (reader, writer) = std::io::pipe()?;
+    command.env("CARGO_TERM_COLOR", "never");
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command keeps the writing ends; without them the reader sees the end of the child's output.
@@ -26,7 +28,7 @@ pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<()> {
     }
     let status = child.wait()?;
     if !status.success() && reading.failed == 0 {
-        table.push(Suite::check("build of the tests", false, Duration::ZERO));
+        table.push(Suite::check("cargo test (build, or a crash)", false, Duration::ZERO));
     }
     Ok(())
 }

@@ -103,7 +103,9 @@ fn score_conformance(table: &mut Table) -> Result<()> {
         return Ok(());
     }
     let start = Instant::now();
-    for (kind, passed, failed, percent) in conformance::score(None)?.kinds() {
+    let score = conformance::score(None)?;
+    table.push(Suite { name: "conformance".to_owned(), passed: 0, failed: 0, ignored: 0, time: start.elapsed() });
+    for (kind, passed, failed, percent) in score.kinds() {
         println!("conformance {kind}: {passed} of {} pass, {percent:.1} %", passed + failed);
         let floor = FLOORS.iter().find(|(name, _)| *name == kind).map_or(0.0, |(_, floor)| *floor);
         let failed = usize::from(percent < floor);
@@ -112,6 +114,5 @@ fn score_conformance(table: &mut Table) -> Result<()> {
             table.fail(format!("conformance {kind}: {percent:.1} % pass, {floor} % must"));
         }
     }
-    println!("conformance took {:.1}s", start.elapsed().as_secs_f64());
     Ok(())
 }
