@@ -150,12 +150,8 @@ fn parse_key(line: &str) -> Result<PublicKey, VerifyError> {
 /// version, which are not among what is signed, so what it read is written again and compared.
 fn parse_signature(armoured: &str) -> Result<SshSig, VerifyError> {
     let unreadable = |why: String| VerifyError::Signature(why);
-    let signature: SshSig = armoured
-        .parse()
-        .map_err(|error: ssh_key::Error| unreadable(error.to_string()))?;
-    let again = signature
-        .to_pem(LineEnding::LF)
-        .map_err(|error| unreadable(error.to_string()))?;
+    let signature: SshSig = armoured.parse().map_err(|error: ssh_key::Error| unreadable(error.to_string()))?;
+    let again = signature.to_pem(LineEnding::LF).map_err(|error| unreadable(error.to_string()))?;
     if signature.version() != 1 || !again.split_whitespace().eq(armoured.split_whitespace()) {
         return Err(unreadable("it is not written in the usual way".to_owned()));
     }

@@ -3,6 +3,7 @@
 use super::{Component, Found, Surroundings};
 use crate::purl::purl;
 
+#[expect(clippy::unnecessary_wraps, reason = "all catalogers have one shape")]
 pub(super) fn catalog(text: &str, around: &Surroundings<'_>) -> Found {
     let (id, full) = around.distribution.clone().unwrap_or(("debian".to_owned(), String::new()));
     let mut remarks = Vec::new();

@@ -6,6 +6,7 @@ use crate::purl::purl;
 use base64::Engine;
 use std::collections::BTreeMap;
 
+#[expect(clippy::unnecessary_wraps, reason = "all catalogers have one shape")]
 pub(super) fn catalog(text: &str, around: &Surroundings<'_>) -> Found {
     let sums = (around.neighbour)("go.sum").unwrap_or_default();
     let mut required: BTreeMap<&str, &str> = BTreeMap::new();

@@ -44,17 +44,15 @@ pub(super) fn catalog(text: &str, _: &Surroundings<'_>) -> Found {
 
 /// `NAME@VERSION` (9), `/NAME@VERSION(PEERS)` (6), `/NAME/VERSION_PEERS` (5).
 fn split(key: &str) -> Option<(&str, &str)> {
-    let old = key.starts_with('/');
-    let key = key.trim_start_matches('/').split('(').next()?;
-    // A scope begins with the one `@` that does not separate a version.
-    match key[1.min(key.len())..].find('@') {
-        Some(at) => Some((&key[..=at], &key[at + 2..])),
-        None if old => {
-            let (name, version) = key.rsplit_once('/')?;
-            Some((name, version.split('_').next()?))
-        }
-        None => None,
+    let plain = key.trim_start_matches('/').split('(').next()?;
+    let scope = if plain.starts_with('@') { plain.find('/')? + 1 } else { 0 };
+    let name_end = plain[scope..].find('/').map_or(plain.len(), |at| scope + at);
+    // A scope's own `@` separates no version.
+    if let Some(at) = plain[scope..name_end].find('@') {
+        return Some((&plain[..scope + at], &plain[scope + at + 1..]));
     }
+    let version = plain.get(name_end + 1..).filter(|_| key.starts_with('/'))?;
+    Some((&plain[..name_end], version.split('_').next()?))
 }
 
 #[cfg(test)]
@@ -66,7 +64,9 @@ mod tests {
         assert_eq!(split("lodash@4.17.21"), Some(("lodash", "4.17.21")));
         assert_eq!(split("@babel/core@7.1.0"), Some(("@babel/core", "7.1.0")));
         assert_eq!(split("/@babel/core@7.1.0(x@1.0.0)"), Some(("@babel/core", "7.1.0")));
-        assert_eq!(split("/@babel/core/7.1.0_x@1"), None.or(Some(("@babel/core/7.1.0_x", "1"))));
+        assert_eq!(split("/@babel/core/7.1.0_x@1"), Some(("@babel/core", "7.1.0")));
+        assert_eq!(split("@babel"), None);
+        assert_eq!(split("a@https://x.example/a.tgz"), Some(("a", "https://x.example/a.tgz")));
         assert_eq!(split("/lodash/4.17.21_peer"), Some(("lodash", "4.17.21")));
         assert_eq!(split(""), None);
         assert_eq!(split("/"), None);

@@ -5,6 +5,7 @@ use crate::purl::purl;
 use serde::Deserialize;
 
 /// Requirements pinned with `==`; a range is no version, so it is remarked on.
+#[expect(clippy::unnecessary_wraps, reason = "all catalogers have one shape")]
 pub(super) fn requirements(text: &str, _: &Surroundings<'_>) -> Found {
     let mut components = Vec::new();
     let mut remarks = Vec::new();

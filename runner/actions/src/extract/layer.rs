@@ -53,7 +53,7 @@ pub(crate) fn change(item: &Item) -> Result<Change, ExtractError> {
 pub fn apply_layer(layer: impl Read, rootfs: &Path) -> Result<Extracted, ExtractError> {
     let policy = Policy::layer();
     let root = folder::open_trusted(rootfs).map_err(|error| ExtractError::io("open", rootfs, error))?;
-    let mut writer = Writer::over(root, rootfs, &policy)?;
+    let mut writer = Writer::over(root, rootfs, &policy);
     let mut archive = TarReader::open(layer, policy.limits)?;
     while let Some(item) = archive.next()? {
         match change(&item)? {

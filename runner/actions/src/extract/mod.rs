@@ -152,7 +152,7 @@ pub(crate) fn extract_tar_at(
     policy: &Policy,
 ) -> Result<Extracted, ExtractError> {
     stage::staged(folder, shown, |staging| {
-        let mut writer = Writer::new(staging, shown, policy)?;
+        let mut writer = Writer::new(staging, shown, policy);
         let mut archive = TarReader::open(reader, policy.limits)?;
         while let Some(item) = archive.next()? {
             writer.put(&item, &mut archive)?;

@@ -28,8 +28,8 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Writes into `root`, an empty folder; `shown` is its path in messages.
-    pub(crate) fn new(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Result<Self, ExtractError> {
-        Ok(Self {
+    pub(crate) fn new(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Self {
+        Self {
             root,
             shown,
             policy,
@@ -38,12 +38,12 @@ impl<'a> Writer<'a> {
             parent: None,
             over: false,
             done: Extracted::default(),
-        })
+        }
     }
 
     /// Writes over what `root` holds: a new entry replaces an old one, folders are united.
-    pub(crate) fn over(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Result<Self, ExtractError> {
-        Ok(Self { over: true, ..Self::new(root, shown, policy)? })
+    pub(crate) fn over(root: OwnedFd, shown: &'a Path, policy: &'a Policy) -> Self {
+        Self { over: true, ..Self::new(root, shown, policy) }
     }
 
     /// Writes one entry; `body` gives a file's bytes.

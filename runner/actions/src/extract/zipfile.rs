@@ -28,7 +28,7 @@ pub fn extract_zip(
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
     check_directory(&mut archive, announced, length, &policy.limits)?;
     stage::staged(&folder, destination, |staging| {
-        let mut writer = Writer::new(staging, destination, policy)?;
+        let mut writer = Writer::new(staging, destination, policy);
         for index in 0..archive.len() {
             let mut file = archive.by_index(index).map_err(broken)?;
             let item = item(&mut file, &policy.limits)?;

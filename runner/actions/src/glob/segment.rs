@@ -98,19 +98,12 @@ fn class(chars: &[char]) -> Option<(Token, usize)> {
     let mut ranges = Vec::new();
     let mut rest = members.as_slice();
     while let Some(((from, _), tail)) = rest.split_first() {
-        match tail {
-            [('-', false), (to, _), after @ ..] => {
-                if from > to {
-                    return None;
-                }
-                ranges.push((*from, *to));
-                rest = after;
-            }
-            _ => {
-                ranges.push((*from, *from));
-                rest = tail;
-            }
+        let (to, after) = if let [('-', false), (to, _), after @ ..] = tail { (to, after) } else { (from, tail) };
+        if from > to {
+            return None;
         }
+        ranges.push((*from, *to));
+        rest = after;
     }
     Some((Token::Class { negated, ranges }, at + 1))
 }

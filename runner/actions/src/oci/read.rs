@@ -46,25 +46,25 @@ impl Layout {
         let named: Vec<&Descriptor> =
             index.manifests.iter().filter(|one| reference.is_none_or(|wanted| is_named(one, wanted))).collect();
         let found = match named.as_slice() {
-            [only] => (*only).clone(),
+            [only] => *only,
             [] => return Err(self.no_image(reference.unwrap_or("any"), &index)),
             several => several
                 .iter()
                 .find(|one| one.platform.as_ref().is_some_and(|on| fits(on, platform)))
-                .map(|one| (*one).clone())
+                .copied()
                 .ok_or_else(|| self.no_image(reference.unwrap_or("without a name"), &index))?,
         };
         self.resolve(found, platform)
     }
 
     /// Follows an index of platforms to a manifest.
-    fn resolve(&self, descriptor: Descriptor, platform: &Platform) -> Result<(Descriptor, Manifest), OciError> {
-        let bytes = self.document(&descriptor)?;
-        let value: serde_json::Value = parse(&descriptor.digest, &bytes)?;
+    fn resolve(&self, found: &Descriptor, platform: &Platform) -> Result<(Descriptor, Manifest), OciError> {
+        let bytes = self.document(found)?;
+        let value: serde_json::Value = parse(&found.digest, &bytes)?;
         if value.get("manifests").is_none() {
-            return Ok((descriptor.clone(), parse(&descriptor.digest, &bytes)?));
+            return Ok((found.clone(), parse(&found.digest, &bytes)?));
         }
-        let index: Index = parse(&descriptor.digest, &bytes)?;
+        let index: Index = parse(&found.digest, &bytes)?;
         let inner = index
             .manifests
             .iter()

@@ -18,7 +18,7 @@ pub struct ImageTree {
 
 impl ImageTree {
     /// Reads the image `reference` (or the only one) of a layout and keeps the files `wanted` says yes
-    /// to. Layers are checked against their digests.
+    /// to. All blobs are checked against their digests.
     pub fn open(
         layout: &Layout,
         reference: Option<&str>,
@@ -26,6 +26,7 @@ impl ImageTree {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Self, OciError> {
         let (_, manifest) = layout.image(reference, platform)?;
+        layout.verify(&manifest.config)?;
         let mut tree = Self::default();
         for layer in &manifest.layers {
             let mut blob = layout.blob(layer)?;

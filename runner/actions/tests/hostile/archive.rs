@@ -52,17 +52,15 @@ impl Tar {
     }
 
     pub(crate) fn pax(self, records: &[(&str, &str)]) -> Self {
-        let body: String = records
-            .iter()
-            .map(|(key, value)| {
-                let rest = key.len() + value.len() + 3;
-                let mut length = rest + 1;
-                while length != rest + length.to_string().len() {
-                    length = rest + length.to_string().len();
-                }
-                format!("{length} {key}={value}\n")
-            })
-            .collect();
+        let mut body = String::new();
+        for (key, value) in records {
+            let rest = key.len() + value.len() + 3;
+            let mut length = rest + 1;
+            while length != rest + length.to_string().len() {
+                length = rest + length.to_string().len();
+            }
+            body += &format!("{length} {key}={value}\n");
+        }
         self.typed("pax", b'x', body.as_bytes())
     }
 
