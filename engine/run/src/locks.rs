@@ -48,7 +48,9 @@ pub fn arbitrate(lock: &Lock, contenders: &[Contender]) -> Vec<(RunId, Input)> {
     if newest.claim.cancel_in_progress {
         told.extend(held.iter().map(|c| give_way(c)));
     }
-    let dropped = |c: &Contender| c != newest && !c.claim.queue && !newest.claim.queue;
+    // Who came first to a free lock has it, as if it had been told at once.
+    let first = waiting.first().copied().filter(|_| held.is_empty() && !newest.claim.cancel_in_progress);
+    let dropped = |c: &Contender| c != newest && Some(c) != first && !c.claim.queue && !newest.claim.queue;
     told.extend(waiting.iter().filter(|c| dropped(c)).map(|c| give_way(c)));
     if let (true, Some(next)) = (held.is_empty(), waiting.iter().find(|c| !dropped(c))) {
         told.push((next.run, Input::LockGranted { lock: lock.clone(), holder: next.holder.clone() }));
@@ -88,6 +90,14 @@ mod tests {
     fn a_newcomer_drops_who_waits_but_not_who_runs() {
         let all = [claim(1, true, false, false), claim(2, false, false, false), claim(3, false, false, false)];
         assert_eq!(told(&all), [(2, "gives way")]);
+    }
+
+    #[test]
+    fn the_first_to_a_free_lock_has_it_however_late_it_is_told() {
+        let all = [claim(1, false, false, false), claim(2, false, false, false), claim(3, false, false, false)];
+        assert_eq!(told(&all), [(2, "gives way"), (1, "granted")]);
+        let all = [claim(1, false, false, true), claim(2, false, false, true)];
+        assert_eq!(told(&all), [(1, "gives way"), (2, "granted")]);
     }
 
     #[test]

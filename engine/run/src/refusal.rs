@@ -6,7 +6,8 @@ use tagline_plan::digest::short;
 use crate::ids::{GateId, JobKey, TimerId};
 
 /// An input that is refused, in words. [`Refusal::code`] is for machines.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The run has ended; only a rerun may follow.
     #[error("the run has ended")]
