@@ -41,9 +41,7 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanError {
     /// A job names an environment that is not in the file.
-    #[error(
-        "job `{job}` names the environment `{name}`, which is not in .tagline/environments.yml ({origin})"
-    )]
+    #[error("job `{job}` names the environment `{name}`, which is not in .tagline/environments.yml ({origin})")]
     UnknownEnvironment {
         /// The job.
         job: String,
@@ -59,9 +57,7 @@ pub enum PlanError {
         column: u32,
     },
     /// A variable that an environment requires is not there.
-    #[error(
-        "environment `{environment}` requires the variable `{name}`, which is missing or empty"
-    )]
+    #[error("environment `{environment}` requires the variable `{name}`, which is missing or empty")]
     MissingVariable {
         /// The environment.
         environment: String,
@@ -110,15 +106,7 @@ fn skeleton(request: &Request<'_>) -> Plan {
     let planned = |id: &String| {
         let job = workflow.jobs[id].clone();
         let secrets = secrets_of(&job, &workflow.env);
-        (
-            id.clone(),
-            PlannedJob {
-                ancestors: ancestors.remove(id).unwrap_or_default(),
-                legs: None,
-                secrets,
-                job,
-            },
-        )
+        (id.clone(), PlannedJob { ancestors: ancestors.remove(id).unwrap_or_default(), legs: None, secrets, job })
     };
     let file = request.environments;
     Plan {
@@ -144,10 +132,7 @@ fn skeleton(request: &Request<'_>) -> Plan {
 }
 
 fn expand(plan: &mut Plan, errors: &mut Vec<PlanError>) {
-    let facts = Facts {
-        attempt: 1,
-        ..Facts::default()
-    };
+    let facts = Facts { attempt: 1, ..Facts::default() };
     for id in plan.jobs.keys().cloned().collect::<Vec<_>>() {
         let job = &plan.jobs[&id];
         if !legs::is_static(job) {
@@ -165,29 +150,18 @@ fn check_environments(plan: &Plan, file: Option<&EnvironmentsFile>, errors: &mut
         let Some(written) = &job.job.environment else {
             continue;
         };
-        let named: BTreeSet<&String> = job
-            .legs
-            .iter()
-            .flatten()
-            .filter_map(|leg| leg.environment.as_ref())
-            .collect();
+        let named: BTreeSet<&String> = job.legs.iter().flatten().filter_map(|leg| leg.environment.as_ref()).collect();
         for name in named {
             // Without the file only a released tag insists: GitHub would make the environment up, unprotected.
             if plan.environment(name).is_some() || (file.is_none() && plan.trigger.tag.is_none()) {
                 continue;
             }
-            let known = file
-                .iter()
-                .flat_map(|f| f.environments.keys().map(String::as_str));
+            let known = file.iter().flat_map(|f| f.environments.keys().map(String::as_str));
             errors.push(PlanError::UnknownEnvironment {
                 job: id.clone(),
                 name: name.clone(),
                 nearest: nearest(name, known).map(str::to_owned),
-                origin: if file.is_some() {
-                    plan.policy.origin.clone()
-                } else {
-                    "there is no such file".to_owned()
-                },
+                origin: if file.is_some() { plan.policy.origin.clone() } else { "there is no such file".to_owned() },
                 line: written.name.at.line,
                 column: written.name.at.column,
             });
@@ -199,10 +173,7 @@ fn check_environments(plan: &Plan, file: Option<&EnvironmentsFile>, errors: &mut
 fn keep_named_environments(plan: &mut Plan) {
     let later = plan.jobs.values().any(|job| {
         job.job.environment.is_some()
-            && job
-                .legs
-                .as_ref()
-                .is_none_or(|legs| legs.iter().any(|leg| leg.environment_later))
+            && job.legs.as_ref().is_none_or(|legs| legs.iter().any(|leg| leg.environment_later))
     });
     if later {
         return;
@@ -228,66 +199,38 @@ fn keep_named_environments(plan: &mut Plan) {
         }
         named.extend(further);
     }
-    plan.policy
-        .environments
-        .retain(|name, _| named.contains(&name.to_lowercase()));
+    plan.policy.environments.retain(|name, _| named.contains(&name.to_lowercase()));
 }
 
 fn check_variables(plan: &Plan, errors: &mut Vec<PlanError>) {
     let missing = |rules: &Environment, name: &String| {
-        let value = rules
-            .variables
-            .get(name)
-            .or_else(|| plan.policy.variables.get(name));
+        let value = rules.variables.get(name).or_else(|| plan.policy.variables.get(name));
         value.is_none_or(String::is_empty)
     };
     for (environment, rules) in &plan.policy.environments {
-        for name in rules
-            .required_variables
-            .iter()
-            .filter(|name| missing(rules, name))
-        {
-            errors.push(PlanError::MissingVariable {
-                environment: environment.clone(),
-                name: name.clone(),
-            });
+        for name in rules.required_variables.iter().filter(|name| missing(rules, name)) {
+            errors.push(PlanError::MissingVariable { environment: environment.clone(), name: name.clone() });
         }
     }
 }
 
-fn workflow_concurrency(
-    plan: &Plan,
-    workflow: &Workflow,
-) -> Result<Option<crate::model::Group>, EvaluationError> {
+fn workflow_concurrency(plan: &Plan, workflow: &Workflow) -> Result<Option<crate::model::Group>, EvaluationError> {
     let (Some(concurrency), Some(any)) = (&workflow.concurrency, plan.jobs.values().next()) else {
         return Ok(None);
     };
-    let facts = Facts {
-        attempt: 1,
-        ..Facts::default()
-    };
+    let facts = Facts { attempt: 1, ..Facts::default() };
     legs::group(&JobScope::of_job(plan, any, &facts), concurrency)
 }
 
 /// Names of secrets that a job's steps and environment name, upper case, sorted.
 fn secrets_of(job: &Job, workflow_env: &IndexMap<String, Text>) -> Vec<String> {
     let mut texts: Vec<&Text> = workflow_env.values().chain(job.env.values()).collect();
-    job.steps
-        .iter()
-        .for_each(|step| step_texts(step, &mut texts));
+    job.steps.iter().for_each(|step| step_texts(step, &mut texts));
     if let Some(container) = &job.container {
         texts.extend(container.env.values());
-        texts.extend(
-            container
-                .credentials
-                .iter()
-                .flat_map(|c| [&c.username, &c.password]),
-        );
+        texts.extend(container.credentials.iter().flat_map(|c| [&c.username, &c.password]));
     }
-    let references = texts
-        .iter()
-        .filter_map(|t| Template::parse(&t.text).ok())
-        .flat_map(|t| t.references());
+    let references = texts.iter().filter_map(|t| Template::parse(&t.text).ok()).flat_map(|t| t.references());
     let names: BTreeSet<String> = references
         .filter(|r| r.context == "secrets")
         .filter_map(|r| r.keys().next().map(str::to_uppercase))
@@ -299,11 +242,7 @@ fn secrets_of(job: &Job, workflow_env: &IndexMap<String, Text>) -> Vec<String> {
 fn step_texts<'a>(step: &'a Step, texts: &mut Vec<&'a Text>) {
     texts.extend(step.env.values());
     match &step.action {
-        StepAction::Run {
-            script,
-            shell,
-            working_directory,
-        } => {
+        StepAction::Run { script, shell, working_directory } => {
             texts.push(script);
             texts.extend(shell.iter().chain(working_directory));
         }

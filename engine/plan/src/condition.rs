@@ -25,10 +25,7 @@ pub struct Verdict {
 impl Verdict {
     /// The first part that is false, as one line: `vars.SLACK == 'on' is false ('')`.
     pub fn why_not(&self) -> String {
-        self.clauses
-            .iter()
-            .find(|c| !c.holds)
-            .map_or_else(String::new, |c| format!("{} is false: {}", c.text, c.note))
+        self.clauses.iter().find(|c| !c.holds).map_or_else(String::new, |c| format!("{} is false: {}", c.text, c.note))
     }
 }
 
@@ -47,45 +44,27 @@ pub struct Clause {
 ///
 /// # Errors
 /// When the expression fails on its values, such as `fromJSON` of no JSON.
-pub fn job_condition(
-    plan: &Plan,
-    job: &PlannedJob,
-    facts: &Facts,
-) -> Result<Verdict, EvaluationError> {
+pub fn job_condition(plan: &Plan, job: &PlannedJob, facts: &Facts) -> Result<Verdict, EvaluationError> {
     let scope = JobScope::of_job(plan, job, facts);
     let text = job.job.condition.as_ref();
     let at = text.map_or(job.job.at, |t| t.at);
-    let wrong = |why: String| EvaluationError {
-        key: "if",
-        line: at.line,
-        column: at.column,
-        why,
-    };
+    let wrong = |why: String| EvaluationError { key: "if", line: at.line, column: at.column, why };
     let source = text.map_or("", |t| t.text.as_str());
     let condition = convert_if(source).map_err(|e| wrong(e.to_string()))?;
-    let runs = condition
-        .evaluate(&scope)
-        .map_err(|e| wrong(e.to_string()))?;
+    let runs = condition.evaluate(&scope).map_err(|e| wrong(e.to_string()))?;
     let inner = source.trim();
-    let inner = inner
-        .strip_prefix("${{")
-        .and_then(|s| s.strip_suffix("}}"))
-        .map_or(inner, str::trim);
+    let inner = inner.strip_prefix("${{").and_then(|s| s.strip_suffix("}}")).map_or(inner, str::trim);
     let mut clauses = Vec::new();
     if condition.implicit_success {
         clauses.push(success_clause(job, facts));
     }
     if !inner.is_empty() {
         match tagline_syntax::expression::parse(inner) {
-            Ok(expr) => conjuncts(&expr)
-                .into_iter()
-                .for_each(|part| clauses.push(clause(inner, part, &scope, job, facts))),
+            Ok(expr) => {
+                conjuncts(&expr).into_iter().for_each(|part| clauses.push(clause(inner, part, &scope, job, facts)))
+            }
             // Text around `${{ }}`: the whole is one clause.
-            Err(_) => clauses.push(Clause {
-                text: source.to_owned(),
-                holds: runs,
-                note: String::new(),
-            }),
+            Err(_) => clauses.push(Clause { text: source.to_owned(), holds: runs, note: String::new() }),
         }
     }
     Ok(Verdict { runs, at, clauses })
@@ -98,45 +77,20 @@ fn conjuncts(expr: &Expr) -> Vec<&Expr> {
     }
 }
 
-fn clause(
-    source: &str,
-    expr: &Expr,
-    scope: &JobScope<'_>,
-    job: &PlannedJob,
-    facts: &Facts,
-) -> Clause {
-    let text = source
-        .get(expr.start..expr.end)
-        .unwrap_or(source)
-        .to_owned();
+fn clause(source: &str, expr: &Expr, scope: &JobScope<'_>, job: &PlannedJob, facts: &Facts) -> Clause {
+    let text = source.get(expr.start..expr.end).unwrap_or(source).to_owned();
     let holds = evaluate(expr, scope).is_ok_and(|value| value.is_truthy());
-    let mut notes: Vec<String> = expr
-        .references()
-        .iter()
-        .map(|r| reference_note(source, r, scope))
-        .collect();
+    let mut notes: Vec<String> = expr.references().iter().map(|r| reference_note(source, r, scope)).collect();
     if let ExprKind::Call(Function::Success | Function::Failure, _) = &expr.kind {
         notes.push(success_clause(job, facts).note);
     }
     notes.dedup();
-    Clause {
-        text,
-        holds,
-        note: notes.join(", "),
-    }
+    Clause { text, holds, note: notes.join(", ") }
 }
 
-fn reference_note(
-    source: &str,
-    reference: &tagline_syntax::expression::Reference,
-    scope: &JobScope<'_>,
-) -> String {
-    let text = source
-        .get(reference.start..reference.end)
-        .unwrap_or_default();
-    let value = tagline_syntax::expression::parse(text)
-        .ok()
-        .and_then(|expr| evaluate(&expr, scope).ok());
+fn reference_note(source: &str, reference: &tagline_syntax::expression::Reference, scope: &JobScope<'_>) -> String {
+    let text = source.get(reference.start..reference.end).unwrap_or_default();
+    let value = tagline_syntax::expression::parse(text).ok().and_then(|expr| evaluate(&expr, scope).ok());
     match value.unwrap_or_default() {
         Value::Null => format!("{text} is '' (not set)"),
         Value::String(value) => format!("{text} is '{}'", shortened(&value)),
@@ -154,10 +108,7 @@ fn shortened(text: &str) -> String {
 
 fn success_clause(job: &PlannedJob, facts: &Facts) -> Clause {
     let result = |id: &String| facts.finished.get(id).map(|f| f.result);
-    let bad = job
-        .ancestors
-        .iter()
-        .find(|id| result(id) != Some(NeedResult::Success));
+    let bad = job.ancestors.iter().find(|id| result(id) != Some(NeedResult::Success));
     let note = match bad {
         _ if facts.cancelled => "the run was cancelled".to_owned(),
         Some(id) => match result(id) {
@@ -169,9 +120,5 @@ fn success_clause(job: &PlannedJob, facts: &Facts) -> Clause {
         None if job.job.needs.is_empty() => "nothing comes before it".to_owned(),
         None => format!("{} succeeded", job.job.needs.join(", ")),
     };
-    Clause {
-        text: "success()".to_owned(),
-        holds: bad.is_none() && !facts.cancelled,
-        note,
-    }
+    Clause { text: "success()".to_owned(), holds: bad.is_none() && !facts.cancelled, note }
 }

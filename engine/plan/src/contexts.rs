@@ -11,16 +11,8 @@ use crate::model::{Leg, Plan, PlannedJob};
 /// `github` for a job of a run.
 pub fn github(plan: &Plan, facts: &Facts) -> Map<String, Value> {
     let trigger = &plan.trigger;
-    let ref_name = trigger
-        .reference
-        .splitn(3, '/')
-        .nth(2)
-        .unwrap_or(&trigger.reference);
-    let ref_type = if trigger.reference.starts_with("refs/tags/") {
-        "tag"
-    } else {
-        "branch"
-    };
+    let ref_name = trigger.reference.splitn(3, '/').nth(2).unwrap_or(&trigger.reference);
+    let ref_type = if trigger.reference.starts_with("refs/tags/") { "tag" } else { "branch" };
     let owner = owner(&plan.repository);
     let entries = json!({
         "event_name": trigger.event,
@@ -69,26 +61,15 @@ pub fn vars(plan: &Plan, environment: Option<&str>) -> Map<String, Value> {
 pub fn needs(job: &PlannedJob, facts: &Facts) -> Map<String, Value> {
     let entry = |id: &String| {
         let finished = facts.finished.get(id)?;
-        let outputs: Map<String, Value> = finished
-            .outputs
-            .iter()
-            .map(|(k, v)| (k.clone(), Value::String(v.clone())))
-            .collect();
-        Some((
-            id.clone(),
-            json!({"result": finished.result.word(), "outputs": outputs}),
-        ))
+        let outputs: Map<String, Value> =
+            finished.outputs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
+        Some((id.clone(), json!({"result": finished.result.word(), "outputs": outputs})))
     };
     job.job.needs.iter().filter_map(entry).collect()
 }
 
 /// `strategy` of a leg.
-pub fn strategy(
-    leg: &Leg,
-    legs: usize,
-    fail_fast: bool,
-    max_parallel: Option<u32>,
-) -> Map<String, Value> {
+pub fn strategy(leg: &Leg, legs: usize, fail_fast: bool, max_parallel: Option<u32>) -> Map<String, Value> {
     let entries = json!({
         "fail-fast": fail_fast,
         "job-index": leg.index,
@@ -102,13 +83,9 @@ pub fn strategy(
 }
 
 fn owner(repository: &str) -> &str {
-    repository
-        .rsplit_once('/')
-        .map_or("local", |(owner, _)| owner)
+    repository.rsplit_once('/').map_or("local", |(owner, _)| owner)
 }
 
 fn base(repository: &str) -> &str {
-    repository
-        .rsplit_once('/')
-        .map_or(repository, |(_, name)| name)
+    repository.rsplit_once('/').map_or(repository, |(_, name)| name)
 }

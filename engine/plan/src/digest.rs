@@ -34,10 +34,7 @@ pub fn short(digest: &str) -> &str {
 
 /// Whether what a person typed names this digest: all of it, or at least 12 of its hex digits from the start.
 pub fn names(typed: &str, digest: &str) -> bool {
-    let typed = typed
-        .strip_prefix("sha256:")
-        .unwrap_or(typed)
-        .to_ascii_lowercase();
+    let typed = typed.strip_prefix("sha256:").unwrap_or(typed).to_ascii_lowercase();
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     typed.len() >= 12 && hex.starts_with(&typed)
 }
@@ -47,12 +44,7 @@ fn sorted(value: &Value) -> Value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-            Value::Object(
-                entries
-                    .into_iter()
-                    .map(|(k, v)| (k.clone(), sorted(v)))
-                    .collect::<Map<_, _>>(),
-            )
+            Value::Object(entries.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect::<Map<_, _>>())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         other => other.clone(),
@@ -70,18 +62,12 @@ mod tests {
         let a = json!({"b": 1, "a": {"d": [1, 2], "c": null}});
         let b = json!({"a": {"c": null, "d": [1, 2]}, "b": 1});
         assert_eq!(digest_of(&a), digest_of(&b));
-        assert_ne!(
-            digest_of(&a),
-            digest_of(&json!({"a": {"c": null, "d": [2, 1]}, "b": 1}))
-        );
+        assert_ne!(digest_of(&a), digest_of(&json!({"a": {"c": null, "d": [2, 1]}, "b": 1})));
     }
 
     #[test]
     fn the_format_is_pinned() {
-        assert_eq!(
-            canonical(&json!({"z": "é\n", "a": [true, 1.5]})),
-            "{\"a\":[true,1.5],\"z\":\"é\\n\"}".as_bytes()
-        );
+        assert_eq!(canonical(&json!({"z": "é\n", "a": [true, 1.5]})), "{\"a\":[true,1.5],\"z\":\"é\\n\"}".as_bytes());
     }
 
     #[test]

@@ -44,11 +44,7 @@ impl<'a> JobScope<'a> {
             ("vars", object(&contexts::vars(plan, None))),
             ("needs", object(&contexts::needs(job, facts))),
         ]);
-        Self {
-            contexts,
-            job,
-            facts,
-        }
+        Self { contexts, job, facts }
     }
 
     /// For keys of one leg: `name`, `environment`, `concurrency`, `timeout-minutes`, …
@@ -60,12 +56,7 @@ impl<'a> JobScope<'a> {
 
     /// Evaluates a text; one that is only `${{ }}` keeps its type.
     pub fn value(&self, key: &'static str, text: &Text) -> Result<Value, EvaluationError> {
-        let wrong = |why: String| EvaluationError {
-            key,
-            line: text.at.line,
-            column: text.at.column,
-            why,
-        };
+        let wrong = |why: String| EvaluationError { key, line: text.at.line, column: text.at.column, why };
         let template = Template::parse(&text.text).map_err(|e| wrong(e.to_string()))?;
         template.evaluate(self).map_err(|e| wrong(e.to_string()))
     }
@@ -76,12 +67,7 @@ impl<'a> JobScope<'a> {
     }
 
     /// Evaluates a boolean; nothing is `default`.
-    pub fn boolean(
-        &self,
-        key: &'static str,
-        text: Option<&Text>,
-        default: bool,
-    ) -> Result<bool, EvaluationError> {
+    pub fn boolean(&self, key: &'static str, text: Option<&Text>, default: bool) -> Result<bool, EvaluationError> {
         let Some(text) = text else { return Ok(default) };
         match self.value(key, text)? {
             Value::Bool(value) => Ok(value),
@@ -101,11 +87,7 @@ impl<'a> JobScope<'a> {
     }
 
     /// Evaluates a number above zero; nothing is none.
-    pub fn number(
-        &self,
-        key: &'static str,
-        text: Option<&Text>,
-    ) -> Result<Option<f64>, EvaluationError> {
+    pub fn number(&self, key: &'static str, text: Option<&Text>) -> Result<Option<f64>, EvaluationError> {
         let Some(text) = text else { return Ok(None) };
         let value = self.value(key, text)?;
         if value == Value::Null || value.to_text().trim().is_empty() {
@@ -116,39 +98,17 @@ impl<'a> JobScope<'a> {
             return Ok(Some(number));
         }
         let why = format!("`{}` is no number above zero", value.to_text());
-        Err(EvaluationError {
-            key,
-            line: text.at.line,
-            column: text.at.column,
-            why,
-        })
+        Err(EvaluationError { key, line: text.at.line, column: text.at.column, why })
     }
 
     /// A tree with every `${{ }}` in it evaluated.
     pub fn tree(&self, key: &'static str, tree: &Json, at: &Text) -> Result<Json, EvaluationError> {
         Ok(match tree {
-            Json::String(text) => self
-                .value(
-                    key,
-                    &Text {
-                        text: text.clone(),
-                        at: at.at,
-                    },
-                )?
-                .to_json(),
-            Json::Array(items) => Json::Array(
-                items
-                    .iter()
-                    .map(|v| self.tree(key, v, at))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Json::String(text) => self.value(key, &Text { text: text.clone(), at: at.at })?.to_json(),
+            Json::Array(items) => Json::Array(items.iter().map(|v| self.tree(key, v, at)).collect::<Result<_, _>>()?),
             Json::Object(map) => {
                 let entry = |(k, v): (&String, &Json)| Ok((k.clone(), self.tree(key, v, at)?));
-                Json::Object(
-                    map.iter()
-                        .map(entry)
-                        .collect::<Result<_, EvaluationError>>()?,
-                )
+                Json::Object(map.iter().map(entry).collect::<Result<_, EvaluationError>>()?)
             }
             scalar => scalar.clone(),
         })
@@ -164,11 +124,7 @@ impl<'a> JobScope<'a> {
         }
         let named = |argument: &Value| {
             let wanted = argument.to_text();
-            self.job
-                .ancestors
-                .iter()
-                .find(|id| id.eq_ignore_ascii_case(&wanted))
-                .and_then(|id| result(id))
+            self.job.ancestors.iter().find(|id| id.eq_ignore_ascii_case(&wanted)).and_then(|id| result(id))
         };
         arguments.iter().map(named).collect()
     }
@@ -180,16 +136,8 @@ impl Environment for JobScope<'_> {
     }
 
     fn call(&self, function: Function, arguments: &[Value]) -> Option<Result<Value, EvalError>> {
-        let all = |wanted| {
-            self.results(arguments)
-                .into_iter()
-                .all(|r| r == Some(wanted))
-        };
-        let any = |wanted| {
-            self.results(arguments)
-                .into_iter()
-                .any(|r| r == Some(wanted))
-        };
+        let all = |wanted| self.results(arguments).into_iter().all(|r| r == Some(wanted));
+        let any = |wanted| self.results(arguments).into_iter().any(|r| r == Some(wanted));
         let value = match function {
             Function::Success => !self.facts.cancelled && all(NeedResult::Success),
             Function::Failure => !self.facts.cancelled && any(NeedResult::Failure),
@@ -211,28 +159,16 @@ pub(crate) fn strategy_of(
     let strategy = &job.job.strategy;
     let fail_fast = scope.boolean("fail-fast", strategy.fail_fast.as_ref(), true)?;
     let max_parallel = scope.number("max-parallel", strategy.max_parallel.as_ref())?;
-    Ok(contexts::strategy(
-        leg,
-        legs,
-        fail_fast,
-        max_parallel.map(whole),
-    ))
+    Ok(contexts::strategy(leg, legs, fail_fast, max_parallel.map(whole)))
 }
 
 /// A positive number as a count, at least 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, which is meant"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, which is meant")]
 pub(crate) fn whole(number: f64) -> u32 {
     (number.max(1.0)) as u32
 }
 
 fn object(map: &Map<String, Json>) -> Value {
-    let object: Object = map
-        .iter()
-        .map(|(k, v)| (k.as_str(), Value::from_json(v)))
-        .collect();
+    let object: Object = map.iter().map(|(k, v)| (k.as_str(), Value::from_json(v))).collect();
     object.into()
 }

@@ -103,21 +103,14 @@ pub fn gate_plan(
         release_digest: plan.release_digest.clone(),
         policy_version: plan.policy.version.clone(),
         workflow_digest: plan.workflow.digest.clone(),
-        jobs: stage
-            .iter()
-            .map(|(id, leg)| gate_job(plan, id, leg))
-            .collect(),
+        jobs: stage.iter().map(|(id, leg)| gate_job(plan, id, leg)).collect(),
         outputs,
         artifacts: artifacts.clone(),
     }
 }
 
 fn gate_job(plan: &Plan, id: &str, leg: &Leg) -> GateJob {
-    let steps = plan
-        .jobs
-        .get(id)
-        .map(|job| job.job.steps.as_slice())
-        .unwrap_or_default();
+    let steps = plan.jobs.get(id).map(|job| job.job.steps.as_slice()).unwrap_or_default();
     GateJob {
         job: id.to_owned(),
         leg: leg.index,
@@ -128,18 +121,12 @@ fn gate_job(plan: &Plan, id: &str, leg: &Leg) -> GateJob {
             .iter()
             .map(|step| match &step.action {
                 StepAction::Run { script, .. } => GateStep::Run {
-                    name: step
-                        .name
-                        .as_ref()
-                        .map_or_else(|| first_line(&script.text), |name| name.text.clone()),
+                    name: step.name.as_ref().map_or_else(|| first_line(&script.text), |name| name.text.clone()),
                     script: digest_bytes(script.text.as_bytes()),
                 },
                 StepAction::Uses { uses, with } => GateStep::Uses {
                     uses: uses.text.clone(),
-                    with: with
-                        .iter()
-                        .map(|(k, v)| (k.clone(), v.text.clone()))
-                        .collect(),
+                    with: with.iter().map(|(k, v)| (k.clone(), v.text.clone())).collect(),
                 },
             })
             .collect(),

@@ -33,11 +33,7 @@ pub enum LegError {
 
 /// Whether a job's matrix can be expanded before anything ran: it names no outputs of other jobs.
 pub fn is_static(job: &PlannedJob) -> bool {
-    job.job
-        .strategy
-        .matrix
-        .as_ref()
-        .is_none_or(|matrix| !names_needs(&matrix.tree))
+    job.job.strategy.matrix.as_ref().is_none_or(|matrix| !names_needs(&matrix.tree))
 }
 
 /// Whether a text names `needs`; one that does not parse was refused by the reader.
@@ -58,17 +54,10 @@ fn names_needs(tree: &serde_json::Value) -> bool {
 /// has none.
 pub fn legs(plan: &Plan, job: &PlannedJob, facts: &Facts) -> Result<Vec<Leg>, LegError> {
     let combinations = match &job.job.strategy.matrix {
-        None => vec![Combination {
-            values: Map::new(),
-            shown: Vec::new(),
-        }],
+        None => vec![Combination { values: Map::new(), shown: Vec::new() }],
         Some(matrix) => {
-            let at = Text {
-                text: String::new(),
-                at: matrix.at,
-            };
-            let tree =
-                JobScope::of_job(plan, job, facts).tree("strategy.matrix", &matrix.tree, &at)?;
+            let at = Text { text: String::new(), at: matrix.at };
+            let tree = JobScope::of_job(plan, job, facts).tree("strategy.matrix", &matrix.tree, &at)?;
             matrix::expand(&tree).map_err(|source| LegError::Matrix {
                 line: matrix.at.line,
                 column: matrix.at.column,
@@ -101,21 +90,15 @@ fn one_leg(
     leg.name = display_name(job, &scope, &combination.shown)?;
     if let Some(environment) = &job.job.environment {
         let waits = text_names_needs(&environment.name.text)
-            && job
-                .job
-                .needs
-                .iter()
-                .any(|need| !facts.finished.contains_key(need));
+            && job.job.needs.iter().any(|need| !facts.finished.contains_key(need));
         if waits {
             leg.environment_later = true;
         } else {
-            leg.environment =
-                Some(scope.text("environment", &environment.name)?).filter(|name| !name.is_empty());
+            leg.environment = Some(scope.text("environment", &environment.name)?).filter(|name| !name.is_empty());
         }
     }
     if let Some(container) = &job.job.container {
-        leg.image = Some(scope.text("container.image", &container.image)?)
-            .filter(|image| !image.is_empty());
+        leg.image = Some(scope.text("container.image", &container.image)?).filter(|image| !image.is_empty());
     }
     Ok(leg)
 }
@@ -133,30 +116,19 @@ pub fn scope_of<'a>(
     Ok(scope.of_leg(&leg.matrix, &strategy))
 }
 
-fn display_name(
-    job: &PlannedJob,
-    scope: &JobScope<'_>,
-    shown: &[String],
-) -> Result<String, EvaluationError> {
+fn display_name(job: &PlannedJob, scope: &JobScope<'_>, shown: &[String]) -> Result<String, EvaluationError> {
     let written = job.job.name.as_ref();
     let evaluated = match written {
         Some(text) => scope.text("name", text)?,
         None => job.job.id.clone(),
     };
     let has_expression = written.is_some_and(|t| t.text.contains("${{"));
-    let full = if shown.is_empty() || has_expression {
-        evaluated
-    } else {
-        format!("{evaluated} ({})", shown.join(", "))
-    };
+    let full =
+        if shown.is_empty() || has_expression { evaluated } else { format!("{evaluated} ({})", shown.join(", ")) };
     if full.chars().count() <= MAX_NAME {
         return Ok(full);
     }
-    Ok(full
-        .chars()
-        .take(MAX_NAME - 3)
-        .chain("...".chars())
-        .collect())
+    Ok(full.chars().take(MAX_NAME - 3).chain("...".chars()).collect())
 }
 
 /// How a leg's keys that steer its execution come out.
@@ -184,43 +156,19 @@ pub fn settings(
 ) -> Result<Settings, EvaluationError> {
     let scope = scope_of(plan, job, leg, total, facts)?;
     let file = &job.job;
-    let minutes = scope
-        .number("timeout-minutes", file.timeout_minutes.as_ref())?
-        .unwrap_or(360.0);
+    let minutes = scope.number("timeout-minutes", file.timeout_minutes.as_ref())?.unwrap_or(360.0);
     Ok(Settings {
         timeout_seconds: u64::from(whole(minutes * 60.0)),
-        continue_on_error: scope.boolean(
-            "continue-on-error",
-            file.continue_on_error.as_ref(),
-            false,
-        )?,
+        continue_on_error: scope.boolean("continue-on-error", file.continue_on_error.as_ref(), false)?,
         fail_fast: scope.boolean("fail-fast", file.strategy.fail_fast.as_ref(), true)?,
-        max_parallel: scope
-            .number("max-parallel", file.strategy.max_parallel.as_ref())?
-            .map(whole),
-        concurrency: file
-            .concurrency
-            .as_ref()
-            .map(|c| group(&scope, c))
-            .transpose()?
-            .flatten(),
+        max_parallel: scope.number("max-parallel", file.strategy.max_parallel.as_ref())?.map(whole),
+        concurrency: file.concurrency.as_ref().map(|c| group(&scope, c)).transpose()?.flatten(),
     })
 }
 
 /// Evaluates a `concurrency`; an empty group is none.
-pub(crate) fn group(
-    scope: &JobScope<'_>,
-    concurrency: &Concurrency,
-) -> Result<Option<Group>, EvaluationError> {
+pub(crate) fn group(scope: &JobScope<'_>, concurrency: &Concurrency) -> Result<Option<Group>, EvaluationError> {
     let name = scope.text("concurrency", &concurrency.group)?;
-    let cancel_in_progress = scope.boolean(
-        "cancel-in-progress",
-        concurrency.cancel_in_progress.as_ref(),
-        false,
-    )?;
-    Ok((!name.is_empty()).then_some(Group {
-        name,
-        cancel_in_progress,
-        queue: concurrency.queue_max,
-    }))
+    let cancel_in_progress = scope.boolean("cancel-in-progress", concurrency.cancel_in_progress.as_ref(), false)?;
+    Ok((!name.is_empty()).then_some(Group { name, cancel_in_progress, queue: concurrency.queue_max }))
 }

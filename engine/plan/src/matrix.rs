@@ -76,17 +76,10 @@ pub fn expand(matrix: &Json) -> Result<Vec<Combination>, MatrixError> {
     }
     let mut legs = excluded(product(&vectors)?, &exclude, &vectors)?;
     add_includes(&mut legs, &include, &vectors);
-    if legs.len() > MAX_LEGS {
-        Err(MatrixError::TooMany)
-    } else {
-        Ok(legs)
-    }
+    if legs.len() > MAX_LEGS { Err(MatrixError::TooMany) } else { Ok(legs) }
 }
 
-fn entries<'a>(
-    what: &'static str,
-    value: &'a Json,
-) -> Result<Vec<&'a Map<String, Json>>, MatrixError> {
+fn entries<'a>(what: &'static str, value: &'a Json) -> Result<Vec<&'a Map<String, Json>>, MatrixError> {
     let Json::Array(items) = value else {
         return Err(MatrixError::NotAList(what.to_owned()));
     };
@@ -118,13 +111,7 @@ fn product(vectors: &[(&String, &Vec<Json>)]) -> Result<Vec<Combination>, Matrix
             })
             .collect();
     }
-    Ok(legs
-        .into_iter()
-        .map(|values| Combination {
-            shown: scalars(&values),
-            values,
-        })
-        .collect())
+    Ok(legs.into_iter().map(|values| Combination { shown: scalars(&values), values }).collect())
 }
 
 fn excluded(
@@ -137,45 +124,24 @@ fn excluded(
             return Err(MatrixError::UnknownKey(key.clone()));
         }
     }
-    Ok(legs
-        .into_iter()
-        .filter(|leg| {
-            !exclude
-                .iter()
-                .any(|entry| object_matches(entry, &leg.values))
-        })
-        .collect())
+    Ok(legs.into_iter().filter(|leg| !exclude.iter().any(|entry| object_matches(entry, &leg.values))).collect())
 }
 
-fn add_includes(
-    legs: &mut Vec<Combination>,
-    include: &[&Map<String, Json>],
-    vectors: &[(&String, &Vec<Json>)],
-) {
+fn add_includes(legs: &mut Vec<Combination>, include: &[&Map<String, Json>], vectors: &[(&String, &Vec<Json>)]) {
     let from_product = legs.len();
     let is_dimension = |key: &str| vectors.iter().any(|(k, _)| k.eq_ignore_ascii_case(key));
     for entry in include {
-        let filter: Map<String, Json> = entry
-            .iter()
-            .filter(|(k, _)| is_dimension(k))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
+        let filter: Map<String, Json> =
+            entry.iter().filter(|(k, _)| is_dimension(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut matched = false;
-        for leg in legs
-            .iter_mut()
-            .take(from_product)
-            .filter(|leg| object_matches(&filter, &leg.values))
-        {
+        for leg in legs.iter_mut().take(from_product).filter(|leg| object_matches(&filter, &leg.values)) {
             matched = true;
             for (key, value) in entry.iter().filter(|(k, _)| !is_dimension(k)) {
                 insert_ignoring_case(&mut leg.values, key, value);
             }
         }
         if !matched {
-            legs.push(Combination {
-                values: (*entry).clone(),
-                shown: scalars(entry),
-            });
+            legs.push(Combination { values: (*entry).clone(), shown: scalars(entry) });
         }
     }
 }
@@ -200,10 +166,7 @@ fn matches(filter: &Json, value: &Json) -> bool {
 
 fn object_matches(filter: &Map<String, Json>, value: &Map<String, Json>) -> bool {
     filter.iter().all(|(key, wanted)| {
-        value
-            .iter()
-            .find(|(k, _)| k.eq_ignore_ascii_case(key))
-            .is_some_and(|(_, found)| matches(wanted, found))
+        value.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).is_some_and(|(_, found)| matches(wanted, found))
     })
 }
 

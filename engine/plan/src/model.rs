@@ -155,18 +155,11 @@ pub struct Leg {
 impl Plan {
     /// The rules of an environment, its name compared as GitHub does, ignoring case.
     pub fn environment(&self, name: &str) -> Option<&Environment> {
-        self.policy
-            .environments
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, rules)| rules)
+        self.policy.environments.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, rules)| rules)
     }
 
     /// The ids of jobs that need this one directly.
     pub fn dependants<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
-        self.jobs
-            .iter()
-            .filter(move |(_, j)| j.job.needs.iter().any(|n| n == id))
-            .map(|(k, _)| k.as_str())
+        self.jobs.iter().filter(move |(_, j)| j.job.needs.iter().any(|n| n == id)).map(|(k, _)| k.as_str())
     }
 }

@@ -193,6 +193,6 @@ fn check_statement(state: &RunState, id: GateId, opened: &Opened, vote: &Vote) -
     ];
     match fields.into_iter().find(|(_, given, expected)| given != expected) {
         None => Ok(()),
-        Some((field, given, expected)) => Err(Refusal::Mismatch { field, given, expected }),
+        Some((field, given, expected)) => Err(Refusal::Mismatch { field: field.to_owned(), given, expected }),
     }
 }

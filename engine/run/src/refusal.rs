@@ -87,7 +87,7 @@ pub enum Refusal {
     #[error("the vote names another {field} than the gate: `{given}`, not `{expected}`")]
     Mismatch {
         /// The field of the statement.
-        field: &'static str,
+        field: String,
         /// What it says.
         given: String,
         /// What the gate has.

@@ -26,8 +26,10 @@ impl Blobs {
 
     /// Stores what a reader gives. Returns the digest, `sha256:` and 64 hex digits, and the size in bytes.
     pub fn put(&self, mut from: impl Read) -> Result<(String, u64), StoreError> {
-        let mut temporary =
-            tempfile::Builder::new().prefix(".tmp-").tempfile_in(&self.root).map_err(StoreError::io("create", &self.root))?;
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempfile_in(&self.root)
+            .map_err(StoreError::io("create", &self.root))?;
         let place = temporary.path().to_owned();
         let mut hasher = Sha256::new();
         let mut size = 0;

@@ -54,10 +54,8 @@ pub(crate) fn verify(connection: &Connection) -> Result<Verified, StoreError> {
     let mut rows = statement.query([])?;
     let (mut entries, mut head) = (0, ROOT);
     while let Some(row) = rows.next()? {
-        let damaged = |why: &str| StoreError::Damaged {
-            what: format!("journal entry {}", entries + 1),
-            why: why.to_owned(),
-        };
+        let damaged =
+            |why: &str| StoreError::Damaged { what: format!("journal entry {}", entries + 1), why: why.to_owned() };
         let number: u64 = row.get(0)?;
         if number != entries + 1 {
             return Err(damaged("it is missing"));

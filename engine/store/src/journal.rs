@@ -21,6 +21,21 @@ pub struct Summary {
     pub attempt: u32,
 }
 
+/// Events for one run.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The run.
+    pub run: RunId,
+    /// Number of its newest event as the writer has seen it.
+    pub seen: u64,
+    /// What happened since, in order.
+    pub events: Vec<Event>,
+    /// How it stands now.
+    pub summary: Summary,
+    /// What is to be done for it.
+    pub outgoing: Vec<Outgoing>,
+}
+
 /// Something to be done in the world once the transaction holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -33,25 +48,18 @@ pub struct Outgoing {
 /// A row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
-    /// Its number, by which it is ticked off.
-    pub id: i64,
     /// The run it belongs to.
     pub run: RunId,
-    /// Its key.
+    /// Its key, by which it is ticked off.
     pub key: String,
     /// What is to be done.
     pub body: String,
 }
 
-/// Appends events of a run whose newest event is `seen`, with their projections. Returns the newest number.
-pub(crate) fn append(
-    transaction: &Transaction<'_>,
-    run: RunId,
-    seen: u64,
-    events: &[Event],
-    summary: &Summary,
-    outgoing: &[Outgoing],
-) -> Result<u64, StoreError> {
+/// Appends events of a run with their projections. Returns the newest number.
+pub(crate) fn append(transaction: &Transaction<'_>, append: &Append) -> Result<u64, StoreError> {
+    let Append { run, seen, events, summary, outgoing } = append;
+    let (run, seen) = (*run, *seen);
     let found = newest(transaction, run)?;
     if found != seen {
         return Err(StoreError::Conflict { run: run.0, expected: seen, found });
@@ -63,10 +71,8 @@ pub(crate) fn append(
     for event in events {
         (number, seq) = (number + 1, seq + 1);
         let at = event.at.as_millisecond();
-        let text = serde_json::to_string(event).map_err(|error| StoreError::Damaged {
-            what: format!("an event of run {run}"),
-            why: error.to_string(),
-        })?;
+        let text = serde_json::to_string(event)
+            .map_err(|error| StoreError::Damaged { what: format!("an event of run {run}"), why: error.to_string() })?;
         hash = Row { number, run: run.0, seq, at, event: &text }.hash(&hash);
         insert.execute(params![number, run.0, seq, at, text, hash])?;
         projection::apply(transaction, number, run, event)?;
@@ -78,6 +84,13 @@ pub(crate) fn append(
         put.execute(params![run.0, one.key, one.body])?;
     }
     Ok(seq)
+}
+
+/// Removes outbox rows.
+pub(crate) fn tick_off(transaction: &Transaction<'_>, keys: &[String]) -> Result<(), StoreError> {
+    let mut delete = transaction.prepare_cached("DELETE FROM outbox WHERE key = ?1")?;
+    keys.iter().try_for_each(|key| delete.execute([key]).map(|_| ()))?;
+    Ok(())
 }
 
 /// The number of a run's newest event; 0 for a run that is not there.

@@ -27,7 +27,7 @@ pub use blobs::Blobs;
 pub use chain::Verified;
 pub use error::StoreError;
 pub use folder::StoreFolder;
-pub use journal::{OutboxEntry, Outgoing, Summary};
+pub use journal::{Append, OutboxEntry, Outgoing, Summary};
 pub use lock::EngineLock;
 pub use projection::{ArtifactRow, DeploymentRow, RunFilter, RunRow};
 pub use secrets::SecretScope;
@@ -87,24 +87,20 @@ impl Store {
             }
             let run = projection::reserve(transaction, root)?;
             let (events, summary) = make(run);
-            journal::append(transaction, run, 0, &events, &summary, &[])?;
+            journal::append(transaction, &Append { run, seen: 0, events, summary, outgoing: Vec::new() })?;
             Ok((run, true))
         })
     }
 
-    /// Appends events to a run whose newest event the caller has seen as number `seen`; returns the newest number.
+    /// Appends events to runs and ticks off outbox rows by key, all in one transaction with one sync.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the run has moved on: load what is new, decide again.
-    pub fn append(
-        &self,
-        run: RunId,
-        seen: u64,
-        events: &[Event],
-        summary: &Summary,
-        outgoing: &[Outgoing],
-    ) -> Result<u64, StoreError> {
-        self.write(|transaction| journal::append(transaction, run, seen, events, summary, outgoing))
+    /// [`StoreError::Conflict`] when a run has moved on: load what is new, decide again. Nothing was appended then.
+    pub fn append(&self, appends: &[Append], done: &[String]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            journal::tick_off(transaction, done)?;
+            appends.iter().try_for_each(|one| journal::append(transaction, one).map(|_| ()))
+        })
     }
 
     /// Events of a run after number `after`, in order.
@@ -143,22 +139,15 @@ impl Store {
     /// What is still to be done in the world, oldest first.
     pub fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare_cached("SELECT id, run, key, body FROM outbox ORDER BY id")?;
-        let rows = statement.query_map([], |row| {
-            Ok(OutboxEntry { id: row.get(0)?, run: RunId(row.get(1)?), key: row.get(2)?, body: row.get(3)? })
-        })?;
+        let mut statement = connection.prepare_cached("SELECT run, key, body FROM outbox ORDER BY id")?;
+        let rows = statement
+            .query_map([], |row| Ok(OutboxEntry { run: RunId(row.get(0)?), key: row.get(1)?, body: row.get(2)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Ticks off what has been done. Lost in a crash, it is done once more.
-    pub fn done(&self, ids: &[i64]) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let mut delete = transaction.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
-            for id in ids {
-                delete.execute([id])?;
-            }
-            Ok(())
-        })
+    /// Ticks off what has been done, by key. Lost in a crash, it is done once more.
+    pub fn done(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.write(|transaction| journal::tick_off(transaction, keys))
     }
 
     /// Checks the journal's hash chain.

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 use tagline_run::{Decision, Event, Fact, RunId};
 
-use crate::journal::{self, Summary};
 use crate::StoreError;
+use crate::journal::{self, Summary};
 
 /// One line of `tagline runs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -235,10 +235,8 @@ pub(crate) fn runs(connection: &Connection, filter: &RunFilter) -> Result<Vec<Ru
          ORDER BY id DESC LIMIT ?6",
     )?;
     let limit = filter.limit.map_or(-1, i64::from);
-    let rows = statement.query_map(
-        params![filter.root, filter.tag, filter.workflow, filter.active, filter.before, limit],
-        run_row,
-    )?;
+    let rows = statement
+        .query_map(params![filter.root, filter.tag, filter.workflow, filter.active, filter.before, limit], run_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -290,10 +288,8 @@ pub(crate) fn deployments(
     let mut deployments = Vec::new();
     for row in rows {
         let (number, repository, run, body) = row?;
-        let event = serde_json::from_str(&body).map_err(|error| StoreError::Damaged {
-            what: format!("deployment {number}"),
-            why: error.to_string(),
-        })?;
+        let event = serde_json::from_str(&body)
+            .map_err(|error| StoreError::Damaged { what: format!("deployment {number}"), why: error.to_string() })?;
         deployments.push(DeploymentRow { number, repository, run, event });
     }
     Ok(deployments)

@@ -47,9 +47,10 @@ pub(crate) fn set(
     let cipher = cipher(folder)?;
     let nonce: [u8; NONCE_BYTES] = random()?;
     let aad = associated(&scope, name);
-    let ciphertext = cipher
-        .encrypt(&XNonce::from(nonce), Payload { msg: value.as_bytes(), aad: &aad })
-        .map_err(|_| StoreError::Damaged { what: format!("secret {name}"), why: "it is too long to seal".to_owned() })?;
+    let ciphertext =
+        cipher.encrypt(&XNonce::from(nonce), Payload { msg: value.as_bytes(), aad: &aad }).map_err(|_| {
+            StoreError::Damaged { what: format!("secret {name}"), why: "it is too long to seal".to_owned() }
+        })?;
     let mut sealed = nonce.to_vec();
     sealed.extend(ciphertext);
     connection.execute(
@@ -79,9 +80,8 @@ pub(crate) fn get(
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(damaged)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| damaged())?;
     let aad = associated(&scope, name);
-    let opened = cipher(folder)?
-        .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
-        .map_err(|_| damaged())?;
+    let opened =
+        cipher(folder)?.decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad }).map_err(|_| damaged())?;
     String::from_utf8(opened).map(Some).map_err(|_| damaged())
 }
 

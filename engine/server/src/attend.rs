@@ -1,0 +1,355 @@
+//! One started job: see that it runs, pass on what it says, answer what it asks, clean up behind it.
+//!
+//! Attending is the same whether the job was never launched, runs already, or ended while no engine was there: find it,
+//! read its spool from the beginning (what is known already changes nothing), and report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tagline_executor::{
+    Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, Link, LinkError, LinkEvent,
+};
+use tagline_protocol::{AgentState, JobSpec, Record};
+use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
+use tagline_store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::engine::{EngineConfig, Message};
+use crate::job::{self, Surroundings};
+use crate::ledger::{Cleanup, TellError};
+use crate::{secrets, services};
+
+/// How often a broken link is made anew before the job counts as gone.
+const RECONNECTS: u32 = 5;
+
+/// What the state asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Errand {
+    pub(crate) run: RunId,
+    pub(crate) key: JobKey,
+    pub(crate) attempt: Attempt,
+    pub(crate) token: Token,
+    pub(crate) executor: String,
+}
+
+/// What an attendant works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) store: Arc<Store>,
+    pub(crate) config: Arc<EngineConfig>,
+    pub(crate) messages: mpsc::UnboundedSender<Message>,
+    /// The run when the job started; its plan and the job's needs do not change after that.
+    pub(crate) state: Arc<RunState>,
+    pub(crate) root: PathBuf,
+}
+
+impl Context {
+    /// Tells the job's run something and waits until it is stored.
+    pub(crate) async fn tell(&self, input: Input) -> Result<Vec<Event>, TellError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.messages.send(Message::Tell { run: self.state.run, input, reply: Some(reply) });
+        // The engine is ending: nobody will read the answer.
+        answer.await.unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
+    fn report(&self, from: &Sender, report: Report) {
+        let input = Input::Reported { from: from.clone(), reports: vec![report] };
+        let _ = self.messages.send(Message::Tell { run: self.state.run, input, reply: None });
+    }
+}
+
+/// The dispatcher's hold on an attendant.
+pub(crate) struct Attendant {
+    cancels: mpsc::UnboundedSender<(String, bool)>,
+    last: std::cell::RefCell<Option<(String, bool)>>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Attendant {
+    /// Sets one to work.
+    pub(crate) fn spawn(handle: &Handle, context: Context, errand: Errand) -> Self {
+        let (cancels, inbox) = mpsc::unbounded_channel();
+        let task = handle.spawn(async move {
+            let (run, key, token) = (errand.run, errand.key.clone(), errand.token.clone());
+            let messages = context.messages.clone();
+            let cleaned = Job::new(context, errand, inbox).attend().await;
+            let _ = messages.send(Message::Left { run, key, token, cleaned });
+        });
+        Self { cancels, last: std::cell::RefCell::new(None), task: task.abort_handle() }
+    }
+
+    /// Passes a cancel on; the same one once.
+    pub(crate) fn cancel(&self, why: &str, kill: bool) {
+        let cancel = (why.to_owned(), kill);
+        if self.last.borrow().as_ref() != Some(&cancel) {
+            let _ = self.cancels.send(cancel.clone());
+            *self.last.borrow_mut() = Some(cancel);
+        }
+    }
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        // The engine ends, or the job is over: the job itself goes on without its attendant.
+        self.task.abort();
+    }
+}
+
+/// One job while it is attended.
+struct Job {
+    context: Context,
+    errand: Errand,
+    from: Sender,
+    folder: JobFolder,
+    cancels: mpsc::UnboundedReceiver<(String, bool)>,
+    /// A cancel that came before there was a link to pass it on.
+    pending: Option<(String, bool)>,
+    steps_started: bool,
+    offset: u64,
+}
+
+/// How a link ended.
+enum End {
+    /// The result is stored.
+    Finished,
+    /// There is nothing more to read.
+    Closed,
+}
+
+impl Job {
+    fn new(context: Context, errand: Errand, cancels: mpsc::UnboundedReceiver<(String, bool)>) -> Self {
+        let from = Sender { key: errand.key.clone(), attempt: errand.attempt, token: errand.token.clone() };
+        let folder = JobFolder::new(services::job_folder(&context, &from));
+        Self { context, errand, from, folder, cancels, pending: None, steps_started: false, offset: 0 }
+    }
+
+    /// Attends until the job is over. Returns the outbox row that is done then.
+    async fn attend(mut self) -> Option<String> {
+        let Some(executor) = self.context.config.executors.get(&self.errand.executor).cloned() else {
+            let why = format!("this machine has no runner `{}`", self.errand.executor);
+            self.launch_failed(why, false).await;
+            return None;
+        };
+        let finished = self.run(&executor).await;
+        if !finished {
+            return None;
+        }
+        match executor.clean(&self.folder).await {
+            Ok(()) => {
+                let Errand { run, key, attempt, executor, .. } = self.errand;
+                Some(Cleanup { run, key, attempt, executor }.outbox_key())
+            }
+            Err(error) => {
+                tracing::warn!(key = %self.errand.key, error = services::chain(&error), "a job's folder stays behind");
+                None
+            }
+        }
+    }
+
+    /// True when the job's result is stored.
+    async fn run(&mut self, executor: &Executor) -> bool {
+        for _ in 0..RECONNECTS {
+            let found = match executor.find(&self.folder).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.launch_failed(services::chain(&error), true).await;
+                    return false;
+                }
+            };
+            if found == Found::Never
+                && let Err(error) = self.launch(executor).await
+            {
+                let retryable = !matches!(error, ExecutorError::Limits | ExecutorError::Taken { .. });
+                self.launch_failed(services::chain(&error), retryable).await;
+                return false;
+            }
+            match self.link().await {
+                Ok(End::Finished) => return true,
+                Ok(End::Closed) => {}
+                Err(LinkError::Refused) => {
+                    self.launch_failed("its folder is in use by an agent of another start".to_owned(), false).await;
+                    return false;
+                }
+                Err(error) => tracing::debug!(key = %self.errand.key, %error, "the link to a job broke"),
+            }
+            if !matches!(executor.find(&self.folder).await, Ok(Found::Alive)) {
+                break;
+            }
+        }
+        self.gone(executor).await
+    }
+
+    /// The agent is dead or out of reach, and what it wrote is read.
+    async fn gone(&mut self, executor: &Executor) -> bool {
+        // Whatever is left of it must not go on beside a later start.
+        if let Err(error) = executor.kill(&self.folder).await {
+            tracing::warn!(key = %self.errand.key, error = services::chain(&error), "what is left of a job cannot be ended");
+        }
+        // The last words of a dead agent: its result may have come after the link broke.
+        if matches!(self.link().await, Ok(End::Finished)) {
+            return true;
+        }
+        if !self.steps_started
+            && let Err(error) = executor.clean(&self.folder).await
+        {
+            tracing::warn!(key = %self.errand.key, error = services::chain(&error), "a job's folder stays behind");
+        }
+        let input = Input::AgentGone { from: self.from.clone(), steps_started: self.steps_started };
+        let _ = self.context.tell(input).await;
+        self.steps_started
+    }
+
+    async fn launch_failed(&self, why: String, retryable: bool) {
+        let _ = self.context.tell(Input::LaunchFailed { from: self.from.clone(), why, retryable }).await;
+    }
+
+    async fn launch(&self, executor: &Executor) -> Result<(), ExecutorError> {
+        let Errand { run, key, attempt, token, .. } = &self.errand;
+        let state = &self.context.state;
+        let leg = state.leg(key);
+        let image = leg.and_then(|leg| leg.ready.leg.image.as_deref());
+        let container = state.plan.jobs.get(&key.job).and_then(|job| job.job.container.as_ref());
+        let options = container.and_then(|c| c.options.as_ref()).map(|o| o.text.as_str()).unwrap_or_default();
+        let limits: Limits = options.parse().map_err(|error: tagline_executor::LimitsError| ExecutorError::Image {
+            image: ImageRef::Reference(image.unwrap_or_default().to_owned()),
+            why: error.to_string(),
+        })?;
+        let environment = container.map(|c| c.env.iter().map(|(k, v)| (k.clone(), v.text.clone())).collect());
+        let launch = Launch {
+            folder: self.folder.clone(),
+            key: Key { run: run.0, job: key.job.clone(), leg: key.leg, attempt: attempt.0 },
+            token: token.0.clone(),
+            image: image.and_then(|image| image.parse().ok()),
+            expose: (*self.context.config.executors.exposure).clone(),
+            environment: environment.unwrap_or_default(),
+            agent_binary: self.context.config.agent.clone(),
+            paths: executor.paths(&state.plan.repository),
+            limits,
+        };
+        executor.launch(&launch).await.map(|_| ())
+    }
+
+    /// The job's specification, its secrets opened.
+    fn specification(&self, executor: &Executor) -> Result<JobSpec, String> {
+        let Errand { run, key, attempt, .. } = &self.errand;
+        let state = &self.context.state;
+        let unknown = || format!("the run has no job {key}");
+        let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
+        let leg = state.leg(key).ok_or_else(unknown)?;
+        let environment = leg.ready.leg.environment.as_deref();
+        let root = self.context.root.to_string_lossy();
+        let mut opened = IndexMap::new();
+        for name in &planned.secrets {
+            let found = secrets::find(&self.context.store, *run, &root, environment, name);
+            if let Some(value) = found.map_err(|error| services::chain(&error))? {
+                opened.insert(name.clone(), value);
+            }
+        }
+        let around = Surroundings {
+            secrets: opened,
+            paths: executor.paths(&state.plan.repository),
+            user: executor.step_user(),
+            in_container: leg.ready.leg.image.is_some(),
+        };
+        let made = job::specification(state, key, *attempt, around).ok_or_else(unknown)?;
+        made.map_err(|error| error.to_string())
+    }
+
+    /// Reads the job's records and answers its requests until one side ends.
+    async fn link(&mut self) -> Result<End, LinkError> {
+        let mut link = Link::connect(&self.folder, &self.errand.token.0, self.offset).await?;
+        link.show_logs(false);
+        if link.state() == Some(AgentState::Waiting) {
+            let executor = self.context.config.executors.get(&self.errand.executor).cloned();
+            let made = executor.ok_or_else(|| "its runner is gone".to_owned()).and_then(|e| self.specification(&e));
+            match made {
+                Ok(specification) => link.start(specification).await?,
+                Err(why) => {
+                    let _ = link.kill().await;
+                    self.launch_failed(why, false).await;
+                    return Ok(End::Closed);
+                }
+            }
+        }
+        if let Some((why, kill)) = self.pending.take() {
+            self.pass_on(&link, why, kill).await?;
+        }
+        let mut answers: JoinSet<(u64, Result<tagline_protocol::Reply, String>)> = JoinSet::new();
+        let mut listening = true;
+        loop {
+            tokio::select! {
+                event = link.next() => match event? {
+                    LinkEvent::Record(record, offset) => {
+                        self.offset = offset;
+                        if self.record(record).await {
+                            return Ok(End::Finished);
+                        }
+                    }
+                    LinkEvent::Request { id, body } => {
+                        let (context, from, folder) = (self.context.clone(), self.from.clone(), self.folder.clone());
+                        answers.spawn(async move {
+                            (id, services::answer(&context, &from, &folder, id, body).await)
+                        });
+                    }
+                    LinkEvent::Closed => return Ok(End::Closed),
+                },
+                Some(Ok((id, answer))) = answers.join_next() => link.reply(id, answer).await?,
+                cancel = self.cancels.recv(), if listening => match cancel {
+                    Some((why, kill)) => self.pass_on(&link, why, kill).await?,
+                    None => listening = false,
+                },
+            }
+        }
+    }
+
+    /// A cancel that cannot be passed on is kept for the next link.
+    async fn pass_on(&mut self, link: &Link, why: String, kill: bool) -> Result<(), LinkError> {
+        let sent = if kill { link.kill().await } else { link.cancel(&why).await };
+        if sent.is_err() {
+            self.pending = Some((why, kill));
+        }
+        sent
+    }
+
+    /// Passes a record on; true when it was the last and is stored.
+    async fn record(&mut self, record: Record) -> bool {
+        match record {
+            Record::StepStarted { step, id, name, .. } => {
+                self.steps_started = true;
+                self.context.report(&self.from, Report::StepStarted { step, id, name });
+            }
+            Record::StepFinished { step, outcome, conclusion, why, .. } => {
+                let (outcome, conclusion) = (conclude(outcome), conclude(conclusion));
+                self.context.report(&self.from, Report::StepFinished { step, outcome, conclusion, why });
+            }
+            Record::JobFinished { result, .. } => {
+                let report = Report::Finished {
+                    conclusion: conclude(result.conclusion),
+                    outputs: result.outputs,
+                    url: result.url,
+                    why: result.why,
+                    timed_out: result.timed_out,
+                };
+                let input = Input::Reported { from: self.from.clone(), reports: vec![report] };
+                match self.context.tell(input).await {
+                    Ok(_) | Err(TellError::Refused(_)) => return true,
+                    Err(error) => tracing::error!(key = %self.errand.key, %error, "a result cannot be stored"),
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+fn conclude(conclusion: tagline_protocol::Conclusion) -> Conclusion {
+    match conclusion {
+        tagline_protocol::Conclusion::Success => Conclusion::Success,
+        tagline_protocol::Conclusion::Failure => Conclusion::Failure,
+        tagline_protocol::Conclusion::Cancelled => Conclusion::Cancelled,
+        tagline_protocol::Conclusion::Skipped => Conclusion::Skipped,
+    }
+}

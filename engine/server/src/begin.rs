@@ -1,0 +1,118 @@
+//! Beginning a run in the store: everything that refuses a release, then the run itself, in one transaction.
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use tagline_run::{RunId, RunState, Start, create};
+use tagline_store::{RunFilter, Store, StoreError, Summary};
+use thiserror::Error;
+
+use crate::ledger::summary;
+use crate::planner::Planned;
+use crate::release::{self, ReleaseError};
+use crate::repository::Repository;
+use crate::secrets::{self, SecretError};
+
+/// How a run is begun.
+#[derive(Debug, Clone, Default)]
+pub struct BeginOptions {
+    /// `auto`, `sandbox`, `docker`.
+    pub runner: String,
+    /// Secrets given with the run, names in upper case.
+    pub secrets: IndexMap<String, String>,
+    /// A version below the live one is wanted.
+    pub allow_downgrade: bool,
+}
+
+/// A run that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The run.
+    pub run: RunId,
+    /// It was made now; else it is the run that this tag and commit had already.
+    pub fresh: bool,
+}
+
+/// Why no run was begun.
+#[derive(Debug, Error)]
+pub enum BeginError {
+    /// Moved tag, downgrade.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan leads to events that cannot follow each other: a bug.
+    #[error("the plan cannot be begun: {0}")]
+    Plan(String),
+}
+
+/// Begins the run of a plan, or finds the one it has. A working tree's run is always a new one.
+pub fn begin(
+    store: &Store,
+    repository: &Repository,
+    planned: &Planned,
+    options: &BeginOptions,
+) -> Result<Begun, BeginError> {
+    let root = repository.root().to_string_lossy().into_owned();
+    let plan = &planned.plan;
+    let filter = RunFilter { root: Some(root.clone()), tag: plan.trigger.tag.clone(), ..RunFilter::default() };
+    if let Some(run) = existing(plan, store, &filter)? {
+        return Ok(Begun { run, fresh: false });
+    }
+    if !options.allow_downgrade {
+        release::no_downgrade(plan, store, &root)?;
+    }
+    secrets::require(store, plan, &root, &options.secrets)?;
+    let now = Timestamp::now();
+    // Tried once outside the transaction, so that it cannot fail inside.
+    events(plan, &options.runner, RunId(1), now)?;
+    let mut moved = None;
+    let (run, fresh) = store.create_run(
+        &root,
+        |runs| match plan.trigger.tag.as_ref().map(|_| release::existing(plan, runs)) {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                moved = Some(error);
+                runs.first().map(|run| RunId(run.id))
+            }
+            None => None,
+        },
+        &filter,
+        |run| events(plan, &options.runner, run, now).expect("the same events were made a moment ago"),
+    )?;
+    if let Some(error) = moved {
+        return Err(error.into());
+    }
+    if fresh {
+        keep_secrets(store, run, &options.secrets, now)?;
+    }
+    Ok(Begun { run, fresh })
+}
+
+fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Result<Option<RunId>, BeginError> {
+    if plan.trigger.tag.is_none() {
+        return Ok(None);
+    }
+    Ok(release::existing(plan, &store.runs(filter)?)?)
+}
+
+fn events(
+    plan: &tagline_plan::Plan,
+    runner: &str,
+    run: RunId,
+    now: Timestamp,
+) -> Result<(Vec<tagline_run::Event>, Summary), BeginError> {
+    let wrong = |error: tagline_run::Corrupt| BeginError::Plan(error.to_string());
+    let start = Start { run, plan: Box::new(plan.clone()), runner: runner.to_owned() };
+    let events = create(start, now).map_err(wrong)?;
+    let state = RunState::load(&events).map_err(wrong)?;
+    Ok((events, summary(&state)))
+}
+
+fn keep_secrets(store: &Store, run: RunId, given: &IndexMap<String, String>, now: Timestamp) -> Result<(), StoreError> {
+    let scope = secrets::run_scope(run);
+    given.iter().try_for_each(|(name, value)| store.set_secret(&scope, name, value, now.as_millisecond()))
+}

@@ -1,0 +1,426 @@
+//! The engine: one thread that decides, and tasks that carry out.
+//!
+//! Everything that can change a run (agents' reports, votes, timers, commands) becomes a message to the dispatcher's
+//! thread, which decides, stores, and only then acts and answers. Messages that are waiting are decided together and
+//! stored with one sync. What to do is always derived from the state ([`tagline_run::outstanding`]), so a start after a
+//! crash is the same as any other turn.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use tagline_executor::JobFolder;
+use tagline_run::locks::{self, Contender};
+use tagline_run::{Attempt, Effect, Event, Fact, Input, JobKey, Lock, RunId, RunState, TimerId, Token, outstanding};
+use tagline_store::{EngineLock, RunFilter, Store, StoreError, StoreFolder};
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::attend::{self, Attendant, Errand};
+use crate::executors::Executors;
+use crate::ledger::{Cleanup, Ledger, TellError, Told};
+use crate::timer::Timers;
+
+/// How many messages are decided together at most.
+const BATCH: usize = 256;
+/// How many updates a slow watcher may lag behind before it must look again for itself.
+const UPDATES: usize = 4096;
+
+/// What an engine is started with.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The store it drives.
+    pub folder: StoreFolder,
+    /// The command, for the message a second engine gets: `tagline serve`.
+    pub holder: String,
+    /// The agent's program on this machine, static.
+    pub agent: PathBuf,
+    /// How many jobs run at the same time at most.
+    pub max_jobs: usize,
+    /// What jobs run on.
+    pub executors: Executors,
+}
+
+/// Something that happened to a run, already stored.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The run.
+    pub run: RunId,
+    /// The events, in order; none when the engine has just taken up the run.
+    pub events: Arc<[Event]>,
+    /// The state after them.
+    pub state: Arc<RunState>,
+}
+
+/// A running engine. Dropping the last handle ends it; jobs go on without it.
+#[derive(Debug)]
+pub struct Engine {
+    messages: mpsc::UnboundedSender<Message>,
+    updates: broadcast::Sender<Update>,
+    store: Arc<Store>,
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A message to the dispatcher.
+pub(crate) enum Message {
+    /// Something for a run; the answer comes once it is stored.
+    Tell { run: RunId, input: Input, reply: Option<oneshot::Sender<Result<Vec<Event>, TellError>>> },
+    /// Drive this run from now on.
+    TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
+    /// The attendant of a job is done with it.
+    Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
+    /// An outbox row is done.
+    Cleaned { key: String },
+    /// End the dispatcher.
+    Stop,
+}
+
+impl Engine {
+    /// Takes the store's lock and goes on with every run that has not ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] within a second when another engine drives the store.
+    pub fn start(config: EngineConfig) -> Result<Self, StoreError> {
+        config.folder.create()?;
+        let lock = EngineLock::take(&config.folder, &config.holder)?;
+        let store = Arc::new(Store::open(&config.folder)?);
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let (updates, _) = broadcast::channel(UPDATES);
+        let active = store.runs(&RunFilter { active: true, ..RunFilter::default() })?;
+        let mut dispatcher = Dispatcher {
+            ledger: Ledger::new(store.clone()),
+            config: Arc::new(config),
+            handle: Handle::current(),
+            messages: messages.clone(),
+            updates: updates.clone(),
+            timers: Timers::new(messages.clone()),
+            attendants: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            cleaned: Vec::new(),
+            _lock: lock,
+        };
+        let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
+            let runs: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).collect();
+            dispatcher.recover(&runs);
+            dispatcher.serve(inbox);
+        });
+        let dispatcher = spawned.map_err(|source| StoreError::Io {
+            doing: "start a thread for",
+            path: store.folder().root().to_owned(),
+            source,
+        })?;
+        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)) })
+    }
+
+    /// The store the engine drives.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Everything that happens from now on.
+    pub fn watch(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    /// Tells a run something and waits until it is stored. Returns the events it led to.
+    ///
+    /// # Errors
+    /// The run's refusal, or the store's.
+    pub async fn tell(&self, run: RunId, input: Input) -> Result<Vec<Event>, TellError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.messages.send(Message::Tell { run, input, reply: Some(reply) });
+        answer.await.unwrap_or_else(|_| Err(gone(&self.store)))
+    }
+
+    /// Drives a run that was made in the store.
+    pub async fn take_up(&self, run: RunId) -> Result<Arc<RunState>, TellError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.messages.send(Message::TakeUp { run, reply });
+        answer.await.unwrap_or_else(|_| Err(gone(&self.store)))
+    }
+
+    /// Ends the engine and gives the store back. Jobs that run go on, keep their results, and are found again.
+    pub fn stop(&self) {
+        let _ = self.messages.send(Message::Stop);
+        let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(dispatcher) = dispatcher {
+            // A dispatcher that panicked has said so already; its lock went with it.
+            let _ = dispatcher.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn gone(store: &Store) -> TellError {
+    let path = store.folder().root().to_owned();
+    StoreError::Io { doing: "reach the engine of", path, source: std::io::ErrorKind::BrokenPipe.into() }.into()
+}
+
+/// The one place where things are decided.
+struct Dispatcher {
+    ledger: Ledger,
+    config: Arc<EngineConfig>,
+    handle: Handle,
+    messages: mpsc::UnboundedSender<Message>,
+    updates: broadcast::Sender<Update>,
+    timers: Timers,
+    attendants: BTreeMap<(RunId, JobKey, Token), Attendant>,
+    /// Legs that may start as soon as there is room, in the order they asked.
+    waiting: VecDeque<(RunId, JobKey, Attempt)>,
+    /// Keys of outbox rows that are done; ticked off with the next write.
+    cleaned: Vec<String>,
+    _lock: EngineLock,
+}
+
+type Reply = Option<oneshot::Sender<Result<Vec<Event>, TellError>>>;
+
+impl Dispatcher {
+    fn recover(&mut self, runs: &[RunId]) {
+        let mut touched = BTreeSet::new();
+        for run in runs {
+            match self.ledger.load(*run) {
+                Ok(_) => {
+                    touched.insert(*run);
+                }
+                // One run that cannot be read must not keep the others from going on.
+                Err(error) => tracing::error!(%run, %error, "this run cannot be continued"),
+            }
+        }
+        self.settle(touched);
+        self.clean_up();
+    }
+
+    /// Removes what an engine that was killed has left of jobs that had ended.
+    fn clean_up(&self) {
+        let rows = self.ledger.store().outbox().unwrap_or_default();
+        for row in rows {
+            let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) else { continue };
+            let Some(executor) = self.config.executors.get(&cleanup.executor).cloned() else { continue };
+            let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
+            let messages = self.messages.clone();
+            self.handle.spawn(async move {
+                let folder = JobFolder::new(path);
+                let ended = executor.kill(&folder).await;
+                match ended.and(executor.clean(&folder).await) {
+                    Ok(()) => drop(messages.send(Message::Cleaned { key: row.key })),
+                    Err(error) => tracing::warn!(key = row.key, %error, "what is left of a job stays behind"),
+                }
+            });
+        }
+    }
+
+    fn serve(&mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        while let Some(first) = inbox.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                let Ok(next) = inbox.try_recv() else { break };
+                batch.push(next);
+            }
+            if !self.turn(batch) {
+                // Lost, they would be done once more, which does no harm.
+                let _ = self.ledger.store().done(&self.cleaned);
+                return;
+            }
+        }
+    }
+
+    /// One batch; false when the engine is to end.
+    fn turn(&mut self, batch: Vec<Message>) -> bool {
+        let mut go_on = true;
+        let (mut inputs, mut replies): (Vec<(RunId, Input)>, Vec<Reply>) = (Vec::new(), Vec::new());
+        let mut touched = BTreeSet::new();
+        let mut taken_up = Vec::new();
+        for message in batch {
+            match message {
+                Message::Tell { run, input, reply } => {
+                    inputs.push((run, input));
+                    replies.push(reply);
+                }
+                Message::TakeUp { run, reply } => {
+                    let loaded = self.ledger.load(run).map(|entry| entry.state.clone());
+                    if loaded.is_ok() {
+                        touched.insert(run);
+                    }
+                    taken_up.push((reply, loaded));
+                }
+                Message::Left { run, key, token, cleaned } => {
+                    self.attendants.remove(&(run, key, token));
+                    self.cleaned.extend(cleaned);
+                    touched.insert(run);
+                }
+                Message::Cleaned { key } => self.cleaned.push(key),
+                Message::Stop => go_on = false,
+            }
+        }
+        let answers = self.tell(inputs, &mut touched);
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            if let Some(reply) = reply {
+                let _ = reply.send(answer.map(|told| told.events));
+            }
+        }
+        for (reply, loaded) in taken_up {
+            let _ = reply.send(loaded);
+        }
+        if go_on {
+            self.settle(touched);
+        }
+        go_on
+    }
+
+    /// Decides and stores inputs, and publishes what came of them.
+    fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
+        let answers = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+        for answer in &answers {
+            match answer {
+                Ok(told) if !told.events.is_empty() => {
+                    touched.insert(told.run);
+                    self.publish(told.run, &told.events);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "an input was refused"),
+            }
+        }
+        answers
+    }
+
+    fn publish(&self, run: RunId, events: &[Event]) {
+        if let Some(entry) = self.ledger.get(run) {
+            let _ = self.updates.send(Update { run, events: events.into(), state: entry.state.clone() });
+        }
+    }
+
+    /// Does what is outstanding for runs that changed, until nothing more follows by itself.
+    fn settle(&mut self, mut touched: BTreeSet<RunId>) {
+        while !touched.is_empty() {
+            let mut inputs = Vec::new();
+            for run in std::mem::take(&mut touched) {
+                self.arrange(run, &mut inputs);
+            }
+            inputs.extend(self.grant_locks());
+            self.fill_places(&mut inputs);
+            if !inputs.is_empty() {
+                self.tell(inputs, &mut touched);
+            }
+        }
+    }
+
+    /// Brings timers, attendants and gates of a run in line with its state.
+    fn arrange(&mut self, run: RunId, inputs: &mut Vec<(RunId, Input)>) {
+        let Some(entry) = self.ledger.get(run) else { return };
+        let (state, root) = (entry.state.clone(), entry.root.clone());
+        let effects = outstanding(&state);
+        let mut timers: Vec<TimerId> = Vec::new();
+        self.waiting.retain(|(waiting, ..)| *waiting != run);
+        for effect in effects {
+            match effect {
+                Effect::StartJob { key, attempt } => self.waiting.push_back((run, key, attempt)),
+                Effect::Attend { key, attempt, token, executor } => {
+                    self.attend(run, &state, &root, Errand { run, key, attempt, token, executor });
+                }
+                Effect::CancelJob { key, token, why, kill, .. } => {
+                    if let Some(attendant) = self.attendants.get(&(run, key, token)) {
+                        attendant.cancel(&why, kill);
+                    }
+                }
+                Effect::PrepareGate { gate, environment: _, after } => {
+                    let passed = self.passed(run, &root, after.as_deref());
+                    let input = match (passed, crate::random::hex()) {
+                        (Ok(passed), Ok(nonce)) => Input::GatePrepared { gate, nonce, passed },
+                        (Err(error), _) => Input::GateUnprepared { gate, why: error.to_string() },
+                        (_, Err(error)) => Input::GateUnprepared { gate, why: error.to_string() },
+                    };
+                    inputs.push((run, input));
+                }
+                Effect::SetTimer { timer, at } => {
+                    self.timers.at(&self.handle, run, &timer, at);
+                    timers.push(timer);
+                }
+                Effect::CheckTimer { timer, after } => {
+                    self.timers.after(&self.handle, run, &timer, after);
+                    timers.push(timer);
+                }
+            }
+        }
+        self.timers.keep(run, &timers);
+        if state.finished.is_some() {
+            self.finish(run);
+        }
+    }
+
+    fn finish(&mut self, run: RunId) {
+        let scope = crate::secrets::run_scope(run);
+        let store = self.ledger.store();
+        let given = store.secrets(&scope).unwrap_or_default();
+        for (name, _) in given {
+            if let Err(error) = store.remove_secret(&scope, &name) {
+                tracing::warn!(%run, %error, "a secret given with the run stays in the store");
+            }
+        }
+        self.ledger.forget(run);
+    }
+
+    fn attend(&mut self, run: RunId, state: &Arc<RunState>, root: &str, errand: Errand) {
+        let id = (run, errand.key.clone(), errand.token.clone());
+        if self.attendants.contains_key(&id) {
+            return;
+        }
+        let context = attend::Context {
+            store: self.ledger.store().clone(),
+            config: self.config.clone(),
+            messages: self.messages.clone(),
+            state: state.clone(),
+            root: PathBuf::from(root),
+        };
+        self.attendants.insert(id, Attendant::spawn(&self.handle, context, errand));
+    }
+
+    /// Digests that runs of this repository brought through an environment.
+    fn passed(&self, run: RunId, root: &str, after: Option<&str>) -> Result<BTreeSet<String>, StoreError> {
+        let Some(after) = after else { return Ok(BTreeSet::new()) };
+        let mut passed = BTreeSet::new();
+        for row in self.ledger.store().deployments(Some(root), Some(after))? {
+            if row.run == run.0 {
+                continue;
+            }
+            if let Fact::Deployed { artifacts, release_digest, .. } = row.event.fact {
+                passed.insert(release_digest);
+                passed.extend(artifacts.into_values());
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Gives every free lock to whom it is due, over all runs.
+    fn grant_locks(&self) -> Vec<(RunId, Input)> {
+        let mut claims: BTreeMap<(&str, &Lock), Vec<Contender>> = BTreeMap::new();
+        for (_, entry) in self.ledger.runs() {
+            for lock in locks::wanted(&entry.state).collect::<BTreeSet<_>>() {
+                claims.entry((&entry.root, lock)).or_default().extend(locks::claims(&entry.state, lock));
+            }
+        }
+        claims.iter().flat_map(|((_, lock), contenders)| locks::arbitrate(lock, contenders)).collect()
+    }
+
+    /// Starts legs while there is room.
+    fn fill_places(&mut self, inputs: &mut Vec<(RunId, Input)>) {
+        let mut running = self.attendants.len();
+        while running < self.config.max_jobs {
+            let Some((run, key, _)) = self.waiting.pop_front() else { return };
+            let Some(entry) = self.ledger.get(run) else { continue };
+            let image = entry.state.leg(&key).and_then(|leg| leg.ready.leg.image.as_deref());
+            let executor = self.config.executors.choose(&entry.state.runner, image).to_owned();
+            match crate::random::hex() {
+                Ok(token) => inputs.push((run, Input::JobStarting { key, token: Token(token), executor })),
+                Err(error) => tracing::error!(%run, %error, "no random token can be had, so nothing starts"),
+            }
+            running += 1;
+        }
+    }
+}

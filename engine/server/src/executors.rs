@@ -1,0 +1,40 @@
+//! Which executor a job gets.
+
+use std::sync::Arc;
+
+use tagline_executor::{Executor, Exposure};
+
+/// The executors of this machine, by name. The name is stored with a job's start, so the right one is asked again after a
+/// restart.
+#[derive(Debug, Clone, Default)]
+pub struct Executors {
+    known: Arc<Vec<(String, Executor)>>,
+    /// Host folders that jobs in the sandbox may read.
+    pub exposure: Arc<Exposure>,
+}
+
+impl Executors {
+    /// The first is the default of `auto`.
+    pub fn new(known: Vec<(String, Executor)>, exposure: Exposure) -> Self {
+        Self { known: Arc::new(known), exposure: Arc::new(exposure) }
+    }
+
+    /// The executor of a name; none when this machine has none of it.
+    pub fn get(&self, name: &str) -> Option<&Executor> {
+        self.known.iter().find(|(known, _)| known == name).map(|(_, executor)| executor)
+    }
+
+    /// The name of the executor for a job. `auto` gives a job with an image of its own to Docker where there is one, since
+    /// that is where images live, and everything else to the default. A name this machine does not have is kept, so that
+    /// the job fails by that name.
+    pub fn choose<'n>(&'n self, runner: &'n str, image: Option<&str>) -> &'n str {
+        if runner != "auto" {
+            return runner;
+        }
+        let layout = image.is_some_and(|image| image.starts_with("oci:"));
+        if image.is_some() && !layout && self.get("docker").is_some() {
+            return "docker";
+        }
+        self.known.first().map_or("sandbox", |(name, _)| name)
+    }
+}

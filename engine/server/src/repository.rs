@@ -1,0 +1,322 @@
+//! Reading a repository: tags, commits, trees, who wrote what. Local only and read-only; nothing here runs a hook or
+//! asks the network.
+//!
+//! Rules of `design.md`: a release reads its workflow from the tagged commit, and the environments file from the default
+//! branch, so that a tag cannot rewrite the rules that guard it.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, ObjectType, Oid, Repository as Git, Tree};
+use tagline_plan::Person;
+use thiserror::Error;
+
+/// Where workflow files may be.
+pub const WORKFLOW_FOLDERS: [&str; 2] = [".github/workflows", ".tagline/workflows"];
+/// Where the environments file is.
+pub const ENVIRONMENTS_FILE: &str = ".tagline/environments.yml";
+
+/// What is wrong with a repository or a name in it.
+#[derive(Debug, Error)]
+pub enum RepositoryError {
+    /// No repository there.
+    #[error("{} is not a Git repository", .0.display())]
+    NotARepository(PathBuf),
+    /// No tag of that name.
+    #[error("there is no tag `{tag}` in {}", root.display())]
+    NoTag {
+        /// The name.
+        tag: String,
+        /// The repository.
+        root: PathBuf,
+    },
+    /// The tag is on a tree or a blob.
+    #[error("the tag `{tag}` points at a {kind}, not at a commit")]
+    TagWithoutCommit {
+        /// The name.
+        tag: String,
+        /// What it points at.
+        kind: String,
+    },
+    /// A file is not there at that commit.
+    #[error("there is no file `{path}` in {commit}")]
+    NoFile {
+        /// The path.
+        path: String,
+        /// The commit, or `the working tree`.
+        commit: String,
+    },
+    /// A file of the working tree cannot be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Git says no.
+    #[error("Git cannot {doing}")]
+    Git {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: git2::Error,
+    },
+}
+
+/// An error of Git with what was tried.
+pub(crate) fn git(doing: &'static str) -> impl FnOnce(git2::Error) -> RepositoryError {
+    move |source| RepositoryError::Git { doing, source }
+}
+
+/// A repository on this machine.
+pub struct Repository {
+    git: Git,
+    root: PathBuf,
+}
+
+/// A commit as a release names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// 40 hex digits.
+    pub id: String,
+    /// First line of its message.
+    pub subject: String,
+    /// Who wrote it.
+    pub author: Person,
+}
+
+/// A tag with its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagInfo {
+    /// The name.
+    pub name: String,
+    /// The commit it leads to.
+    pub commit: CommitInfo,
+    /// Who made the tag, where it is an annotated one.
+    pub tagger: Option<Person>,
+    /// The tag's message, or the commit's.
+    pub message: String,
+}
+
+/// Where files are read: a commit, or the folder with what is not committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A commit, 40 hex digits.
+    Commit(String),
+    /// The working tree.
+    WorkingTree,
+}
+
+/// A file with where it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    /// Path in the repository.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Such as `main, 71aa0c3`, or `working tree`.
+    pub origin: String,
+}
+
+impl Repository {
+    /// Opens the repository a folder is in.
+    pub fn open(at: &Path) -> Result<Self, RepositoryError> {
+        let not = || RepositoryError::NotARepository(at.to_owned());
+        let git = Git::discover(at).map_err(|_| not())?;
+        let root = git.workdir().unwrap_or_else(|| git.path()).to_owned();
+        let root = root.canonicalize().map_err(|_| not())?;
+        Ok(Self { git, root })
+    }
+
+    /// Its folder: the working tree, or the bare repository itself. One repository has one.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its name: the last part of `origin`, else of its folder, without `.git`.
+    pub fn name(&self) -> String {
+        let origin = self.git.find_remote("origin").ok().and_then(|r| r.url().ok().map(str::to_owned));
+        let from = origin.unwrap_or_else(|| self.root.display().to_string());
+        let last = from.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+        let name = last.trim_end_matches(".git");
+        if name.is_empty() { "repository".to_owned() } else { name.to_owned() }
+    }
+
+    /// It has no working tree.
+    pub fn is_bare(&self) -> bool {
+        self.git.is_bare()
+    }
+
+    /// The person its Git configuration names; the e-mail address in lower case.
+    pub fn identity(&self) -> Option<Person> {
+        let config = self.git.config().ok()?;
+        let email = config.get_string("user.email").ok()?.trim().to_lowercase();
+        let name = config.get_string("user.name").unwrap_or_else(|_| email.clone());
+        (!email.is_empty()).then_some(Person { name, email })
+    }
+
+    /// A value of its Git configuration.
+    pub fn config(&self, key: &str) -> Option<String> {
+        self.git.config().ok()?.get_string(key).ok()
+    }
+
+    /// A tag with its commit and tagger.
+    pub fn tag(&self, name: &str) -> Result<TagInfo, RepositoryError> {
+        let missing = || RepositoryError::NoTag { tag: name.to_owned(), root: self.root.clone() };
+        let reference = match self.git.find_reference(&format!("refs/tags/{name}")) {
+            Ok(reference) => reference,
+            Err(error) if matches!(error.code(), ErrorCode::NotFound | ErrorCode::InvalidSpec) => return Err(missing()),
+            Err(error) => return Err(git("read the tag")(error)),
+        };
+        let tag = reference.peel(ObjectType::Tag).ok().and_then(|object| object.into_tag().ok());
+        let commit = reference.peel_to_commit().map_err(|_| RepositoryError::TagWithoutCommit {
+            tag: name.to_owned(),
+            kind: reference
+                .peel(ObjectType::Any)
+                .ok()
+                .and_then(|o| o.kind())
+                .map_or("nothing".into(), |k| k.to_string()),
+        })?;
+        let tagger = tag.as_ref().and_then(|t| t.tagger().map(|signature| person(&signature)));
+        let message = tag.as_ref().and_then(|t| t.message().ok().flatten().map(str::to_owned));
+        let message = message.unwrap_or_else(|| String::from_utf8_lossy(commit.message_bytes()).into_owned());
+        Ok(TagInfo { name: name.to_owned(), commit: info(&commit), tagger, message })
+    }
+
+    /// A commit by its id.
+    pub fn commit(&self, id: &str) -> Result<CommitInfo, RepositoryError> {
+        Ok(info(&self.find_commit(id)?))
+    }
+
+    /// The commit checked out, and the full name of its branch; none in an empty repository.
+    pub fn head(&self) -> Option<(CommitInfo, String)> {
+        let head = self.git.head().ok()?;
+        let commit = head.peel_to_commit().ok()?;
+        let name = head.name().ok().filter(|name| name.starts_with("refs/")).unwrap_or("refs/heads/main");
+        Some((info(&commit), name.to_owned()))
+    }
+
+    /// Paths of the workflow files, sorted.
+    pub fn workflow_files(&self, source: &Source) -> Result<Vec<String>, RepositoryError> {
+        let mut paths = Vec::new();
+        for folder in WORKFLOW_FOLDERS {
+            let names = match source {
+                Source::Commit(id) => self.tree_names(id, folder)?,
+                Source::WorkingTree => folder_names(&self.root.join(folder)),
+            };
+            let is_workflow = |name: &String| {
+                let extension = Path::new(name).extension();
+                extension.is_some_and(|e| e == "yml" || e == "yaml")
+            };
+            paths.extend(names.into_iter().filter(is_workflow).map(|name| format!("{folder}/{name}")));
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Reads one file.
+    pub fn read(&self, source: &Source, path: &str) -> Result<ReadFile, RepositoryError> {
+        match source {
+            Source::Commit(id) => {
+                let missing = || RepositoryError::NoFile { path: path.to_owned(), commit: id.clone() };
+                let tree = self.tree(id)?;
+                let entry = tree.get_path(Path::new(path)).map_err(|_| missing())?;
+                let blob = self.git.find_blob(entry.id()).map_err(|_| missing())?;
+                let short = id.get(..7).unwrap_or(id);
+                Ok(ReadFile { path: path.to_owned(), bytes: blob.content().to_vec(), origin: short.to_owned() })
+            }
+            Source::WorkingTree => {
+                let full = self.root.join(path);
+                let bytes = std::fs::read(&full).map_err(|source| match source.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        RepositoryError::NoFile { path: path.to_owned(), commit: "the working tree".to_owned() }
+                    }
+                    _ => RepositoryError::Io { path: full.clone(), source },
+                })?;
+                Ok(ReadFile { path: path.to_owned(), bytes, origin: "working tree".to_owned() })
+            }
+        }
+    }
+
+    /// The environments file of the default branch; none where it has none.
+    pub fn environments(&self) -> Result<Option<ReadFile>, RepositoryError> {
+        let Some((branch, id)) = self.default_branch() else { return Ok(None) };
+        match self.read(&Source::Commit(id.clone()), ENVIRONMENTS_FILE) {
+            Ok(file) => Ok(Some(ReadFile { origin: format!("{branch}, {}", id.get(..7).unwrap_or(&id)), ..file })),
+            Err(RepositoryError::NoFile { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The default branch and its commit: `origin/HEAD` where there is an origin, HEAD in a bare repository, else `main`
+    /// or `master`.
+    pub fn default_branch(&self) -> Option<(String, String)> {
+        let origin = self.git.find_reference("refs/remotes/origin/HEAD").ok();
+        let found = match origin {
+            Some(reference) => reference,
+            None if self.git.is_bare() => self.git.head().ok()?,
+            None => ["main", "master"]
+                .iter()
+                .find_map(|name| self.git.find_reference(&format!("refs/heads/{name}")).ok())?,
+        };
+        let resolved = found.resolve().ok()?;
+        let name = resolved.shorthand().ok()?.trim_start_matches("origin/").to_owned();
+        Some((name, resolved.peel_to_commit().ok()?.id().to_string()))
+    }
+
+    /// Who last changed a file at or before a commit.
+    pub fn last_editor(&self, commit: &str, path: &str) -> Option<Person> {
+        let mut walk = self.git.revwalk().ok()?;
+        walk.push(Oid::from_str(commit).ok()?).ok()?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME).ok()?;
+        let at = |commit: &git2::Commit<'_>| {
+            commit.tree().ok().and_then(|tree| tree.get_path(Path::new(path)).ok()).map(|entry| entry.id())
+        };
+        for id in walk.flatten() {
+            let commit = self.git.find_commit(id).ok()?;
+            let here = at(&commit);
+            if commit.parents().all(|parent| at(&parent) != here) {
+                return Some(person(&commit.author()));
+            }
+        }
+        None
+    }
+
+    fn tree(&self, commit: &str) -> Result<Tree<'_>, RepositoryError> {
+        self.find_commit(commit)?.tree().map_err(git("read the commit's tree"))
+    }
+
+    fn find_commit(&self, id: &str) -> Result<git2::Commit<'_>, RepositoryError> {
+        let oid = Oid::from_str(id).map_err(git("read the commit's name"))?;
+        self.git.find_commit(oid).map_err(git("find the commit"))
+    }
+
+    fn tree_names(&self, commit: &str, folder: &str) -> Result<Vec<String>, RepositoryError> {
+        let tree = self.tree(commit)?;
+        let Ok(entry) = tree.get_path(Path::new(folder)) else { return Ok(Vec::new()) };
+        let Ok(folder) = self.git.find_tree(entry.id()) else { return Ok(Vec::new()) };
+        let file = |entry: git2::TreeEntry<'_>| {
+            (entry.kind() == Some(ObjectType::Blob)).then(|| entry.name().ok().map(str::to_owned)).flatten()
+        };
+        Ok(folder.iter().filter_map(file).collect())
+    }
+}
+
+fn folder_names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok()).collect()
+}
+
+fn info(commit: &git2::Commit<'_>) -> CommitInfo {
+    let subject = commit.summary_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    CommitInfo { id: commit.id().to_string(), subject: subject.unwrap_or_default(), author: person(&commit.author()) }
+}
+
+fn person(signature: &git2::Signature<'_>) -> Person {
+    Person {
+        name: String::from_utf8_lossy(signature.name_bytes()).into_owned(),
+        email: String::from_utf8_lossy(signature.email_bytes()).trim().to_lowercase(),
+    }
+}

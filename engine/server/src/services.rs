@@ -1,0 +1,196 @@
+//! What a job may ask of its engine: the source, artifacts, images. The engine decides what a job may have; credentials
+//! stay here.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use tagline_executor::JobFolder;
+use tagline_protocol::{Reply, Request};
+use tagline_run::{Fact, Input, Sender};
+use tagline_store::ArtifactRow;
+use tagline_syntax::filter::{Pattern, Subject};
+
+use crate::attend::Context;
+use crate::source::{self, Wanted};
+
+/// Answers one request of a job. The error is a sentence for the step's log.
+pub(crate) async fn answer(
+    context: &Context,
+    from: &Sender,
+    folder: &JobFolder,
+    id: u64,
+    request: Request,
+) -> Result<Reply, String> {
+    match request {
+        Request::Source { repository, reference, fetch_depth } => {
+            source(context, folder, id, &repository, &reference, fetch_depth).await
+        }
+        Request::Upload { name, file, digest, size, overwrite, kind } => {
+            let found = Upload { name, file, digest, size, overwrite, kind };
+            upload(context, from, folder, found).await
+        }
+        Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
+        Request::Image { reference } => image(folder, id, &reference).await,
+        Request::Push { layout, reference, digest } => push(folder, &layout, &reference, &digest).await,
+    }
+}
+
+async fn source(
+    context: &Context,
+    folder: &JobFolder,
+    id: u64,
+    repository: &str,
+    reference: &str,
+    depth: u32,
+) -> Result<Reply, String> {
+    let plan = &context.state.plan;
+    let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    if !repository.is_empty() && base(repository) != base(&plan.repository) {
+        return Err(format!("only the run's own repository can be checked out, not `{repository}`"));
+    }
+    let own = reference.is_empty() || reference == plan.trigger.reference || reference == plan.trigger.commit;
+    let wanted = Wanted {
+        root: context.root.clone(),
+        revision: if own { plan.trigger.commit.clone() } else { reference.to_owned() },
+        reference: if own { plan.trigger.reference.clone() } else { reference.to_owned() },
+        depth,
+        working_tree: plan.trigger.working_tree && own,
+    };
+    let cache = context.store.folder().cache();
+    let (file, commit) = source::archive(&wanted, &cache).await.map_err(|error| chain(&error))?;
+    let name = format!("source-{id}.tar");
+    let target = folder.inbox().join(&name);
+    blocking(move || {
+        // A second name for the cached file costs nothing; another file system needs a copy.
+        let _ = std::fs::remove_file(&target);
+        std::fs::hard_link(&file, &target).or_else(|_| std::fs::copy(&file, &target).map(|_| ()))
+    })
+    .await?;
+    Ok(Reply::Source { file: name, commit, reference: wanted.reference })
+}
+
+/// An artifact in the outbox.
+struct Upload {
+    name: String,
+    file: String,
+    digest: String,
+    size: u64,
+    overwrite: bool,
+    kind: String,
+}
+
+async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upload) -> Result<Reply, String> {
+    let (outbox, file) = (folder.outbox(), found.file.clone());
+    let store = context.store.clone();
+    let stored = blocking(move || {
+        let opened = open_beneath(&outbox, &file)?;
+        store.blobs().put(opened).map_err(io::Error::other)
+    })
+    .await?;
+    if stored != (found.digest.clone(), found.size) {
+        return Err(format!("the artifact `{}` changed while it was handed over", found.name));
+    }
+    let Upload { name, digest, size, overwrite, kind, .. } = found;
+    let input =
+        Input::ArtifactStored { from: from.clone(), name: name.clone(), digest: digest.clone(), size, kind, overwrite };
+    let events = context.tell(input).await.map_err(|error| error.to_string())?;
+    let id = events.iter().find_map(|event| match &event.fact {
+        Fact::ArtifactStored { id, name: stored, .. } if *stored == name => Some(*id),
+        _ => None,
+    });
+    // Told before, by an engine that was killed between storing and answering: it has its number already.
+    let rows = || context.store.artifacts(context.state.run).unwrap_or_default();
+    let id = id.or_else(|| rows().iter().find(|row| row.name == name).map(|row| row.id));
+    id.map(|id| Reply::Uploaded { id, digest }).ok_or_else(|| format!("the artifact `{name}` was not recorded"))
+}
+
+async fn download(context: &Context, folder: &JobFolder, id: u64, name: &str, pattern: &str) -> Result<Reply, String> {
+    let rows = context.store.artifacts(context.state.run).map_err(|error| chain(&error))?;
+    let wanted = choose(rows, name, pattern)?;
+    let (store, inbox) = (context.store.clone(), folder.inbox());
+    let artifacts = blocking(move || {
+        let mut artifacts = Vec::new();
+        for row in wanted {
+            let file = format!("artifact-{id}-{}.tar", row.id);
+            let path = inbox.join(&file);
+            let _ = std::fs::remove_file(&path);
+            let target = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path)?;
+            // Hashed on the way: a damaged blob never reaches a job.
+            store.blobs().copy_to(&row.digest, target).map_err(io::Error::other)?;
+            artifacts.push((row.name, file));
+        }
+        Ok(artifacts)
+    })
+    .await?;
+    Ok(Reply::Downloaded { artifacts })
+}
+
+fn choose(rows: Vec<ArtifactRow>, name: &str, pattern: &str) -> Result<Vec<ArtifactRow>, String> {
+    if !name.is_empty() {
+        let known = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found: Vec<ArtifactRow> = rows.into_iter().filter(|row| row.name == name).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known };
+        return if found.is_empty() {
+            Err(format!("the run has no artifact `{name}`; there are: {known}"))
+        } else {
+            Ok(found)
+        };
+    }
+    if pattern.is_empty() {
+        return Ok(rows);
+    }
+    let pattern = Pattern::parse(pattern, Subject::Path).map_err(|error| error.to_string())?;
+    Ok(rows.into_iter().filter(|row| pattern.matches(&row.name)).collect())
+}
+
+async fn image(_folder: &JobFolder, _id: u64, _reference: &str) -> Result<Reply, String> {
+    Err("registries are being wired".to_owned())
+}
+
+async fn push(_folder: &JobFolder, _layout: &str, _reference: &str, _digest: &str) -> Result<Reply, String> {
+    Err("registries are being wired".to_owned())
+}
+
+/// Opens a file of the outbox, which the job can write to: nothing is followed out of it.
+fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
+    plain_name(name)?;
+    let root = File::open(folder)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = File::from(openat2(&root, name, flags, Mode::empty(), resolve)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+fn plain_name(name: &str) -> io::Result<()> {
+    let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    if plain { Ok(()) } else { Err(io::Error::other(format!("`{name}` is no plain file name"))) }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| chain(&error)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The path of a job folder.
+pub(crate) fn job_folder(context: &Context, from: &Sender) -> PathBuf {
+    context.store.folder().job(context.state.run.0, &from.key.to_string(), from.attempt.0)
+}
