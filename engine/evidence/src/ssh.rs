@@ -69,36 +69,68 @@ pub enum VerifyError {
     Mismatch,
 }
 
-/// Signs `message` in `namespace` with `ssh-keygen -Y sign`. `key` is the file of a private key, or of a
-/// public one whose private half an agent or a hardware key holds. Answers the armoured signature.
-pub fn sign(key: &Path, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+/// What to sign with, as Git's `user.signingKey` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningKey {
+    /// The file of a private key, or of a public one whose private half an agent or a hardware key holds.
+    File(PathBuf),
+    /// A public key line; an agent holds the private half.
+    Agent(String),
+}
+
+impl SigningKey {
+    /// Reads a value of `user.signingKey` or `--key`: a public key line, with or without Git's `key::`
+    /// before it, or else a path, where `~/` is `home`.
+    pub fn parse(text: &str, home: Option<&Path>) -> Self {
+        let text = text.trim();
+        if let Some(line) = text.strip_prefix("key::") {
+            return Self::Agent(line.to_owned());
+        }
+        if PublicKey::from_openssh(text).is_ok() {
+            return Self::Agent(text.to_owned());
+        }
+        match (text.strip_prefix("~/"), home) {
+            (Some(rest), Some(home)) => Self::File(home.join(rest)),
+            _ => Self::File(PathBuf::from(text)),
+        }
+    }
+}
+
+/// Signs `message` in `namespace` with `ssh-keygen -Y sign`, which may ask for a passphrase on the
+/// terminal or for a touch. Answers the armoured signature.
+pub fn sign(key: &SigningKey, namespace: &str, message: &[u8]) -> Result<String, SignError> {
     sign_with(Path::new("ssh-keygen"), key, namespace, message)
 }
 
-fn sign_with(program: &Path, key: &Path, namespace: &str, message: &[u8]) -> Result<String, SignError> {
-    if !key.exists() {
-        return Err(SignError::NoKey(key.to_owned()));
+fn sign_with(program: &Path, key: &SigningKey, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+    let mut command = Command::new(program);
+    command.args(["-Y", "sign", "-n", namespace]);
+    match key {
+        SigningKey::File(path) if !path.exists() => Err(SignError::NoKey(path.clone())),
+        SigningKey::File(path) => run(command.arg("-f").arg(path), path, message),
+        SigningKey::Agent(line) => {
+            let mut file = tempfile::NamedTempFile::new().map_err(SignError::Run)?;
+            writeln!(file, "{line}").map_err(SignError::Run)?;
+            run(command.args(["-U", "-f"]).arg(file.path()), Path::new(line), message)
+        }
     }
-    let mut child = Command::new(program)
-        .args(["-Y", "sign", "-n", namespace, "-f"])
-        .arg(key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => SignError::NoProgram(key.to_owned()),
+}
+
+/// Runs the program; `shown` is the key in messages.
+fn run(command: &mut Command, shown: &Path, message: &[u8]) -> Result<String, SignError> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(
+        |error| match error.kind() {
+            io::ErrorKind::NotFound => SignError::NoProgram(shown.to_owned()),
             _ => SignError::Run(error),
-        })?;
+        },
+    )?;
     // A program that refuses the key may not read the message; what it says then matters more.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(message));
     let output = child.wait_with_output().map_err(SignError::Run)?;
     let signature = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() || !signature.starts_with("-----BEGIN SSH SIGNATURE-----") {
-        return Err(SignError::Refused {
-            key: key.to_owned(),
-            said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        });
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(SignError::Refused { key: shown.to_owned(), said });
     }
     written.transpose().map_err(SignError::Run)?;
     Ok(signature)
@@ -165,13 +197,60 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let key = dir.path().join("id");
+        let path = dir.path().join("id");
+        let key = SigningKey::File(path.clone());
         let error = sign(&key, "test", b"x").unwrap_err();
-        assert!(error.to_string().contains(&key.display().to_string()));
-        std::fs::write(&key, "not a key").unwrap();
+        assert!(error.to_string().contains(&path.display().to_string()));
+        std::fs::write(&path, "not a key").unwrap();
         let error = sign_with(Path::new("no-such-program"), &key, "test", b"x").unwrap_err();
         assert!(matches!(error, SignError::NoProgram(_)));
         let error = sign(&key, "test", b"x").unwrap_err();
         assert!(matches!(error, SignError::Refused { .. }), "{error}");
+    }
+
+    /// An agent of a test's own; it ends with the test.
+    struct Agent(std::process::Child);
+
+    impl Drop for Agent {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_key_that_only_an_agent_holds_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, socket, program) = (dir.path().join("id"), dir.path().join("sock"), dir.path().join("keygen"));
+        let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(&path).status();
+        assert!(made.unwrap().success());
+        let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+        let mut child =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let _agent = Agent(child);
+        // It listens once it has said where.
+        io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut String::new()).unwrap();
+        let added = Command::new("ssh-add").arg("-q").arg(&path).env("SSH_AUTH_SOCK", &socket).status();
+        assert!(added.unwrap().success());
+        std::fs::remove_file(&path).unwrap();
+        // The environment of a test is shared, so the program brings its own.
+        let script = format!("#!/bin/sh\nSSH_AUTH_SOCK={} exec ssh-keygen \"$@\"\n", socket.display());
+        std::fs::write(&program, script).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let key = SigningKey::Agent(public.clone());
+        let signature = sign_with(&program, &key, "test", b"x").unwrap();
+        verify(&public, "test", b"x", &signature).unwrap();
+    }
+
+    #[test]
+    fn keys_are_named_as_git_names_them() {
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJuFnDQnXl7yV0VhGsbV0FqzFzF1JbYBJmzQ3nXoQYvI";
+        let home = Some(Path::new("/home/ana"));
+        assert_eq!(SigningKey::parse(line, home), SigningKey::Agent(line.into()));
+        assert_eq!(SigningKey::parse(&format!("key::{line}"), home), SigningKey::Agent(line.into()));
+        assert_eq!(SigningKey::parse("~/.ssh/id", home), SigningKey::File("/home/ana/.ssh/id".into()));
+        assert_eq!(SigningKey::parse("/keys/id", None), SigningKey::File("/keys/id".into()));
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tagline_evidence::ssh::{VerifyError, claimed_key, fingerprint, sign, verify};
+use tagline_evidence::ssh::{SigningKey, VerifyError, claimed_key, fingerprint, sign, verify};
 
 const NAMESPACE: &str = "tagline-test";
 const MESSAGE: &[u8] = b"run 1 production 7d31c0e94b1a\n";
@@ -31,6 +31,10 @@ impl Key {
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("id")
+    }
+
+    fn signing(&self) -> SigningKey {
+        SigningKey::File(self.path())
     }
 
     fn public(&self) -> String {
@@ -64,7 +68,7 @@ fn openssh_accepts(key: &Key, message: &[u8], signature: &str) -> bool {
 fn each_accepts_what_the_other_accepts_and_refuses_what_was_changed() {
     for kind in [&["ed25519"][..], &["ecdsa", "-b", "256"], &["ecdsa", "-b", "384"], &["rsa", "-b", "2048"]] {
         let key = Key::new(kind);
-        let signature = sign(&key.path(), NAMESPACE, MESSAGE).unwrap();
+        let signature = sign(&key.signing(), NAMESPACE, MESSAGE).unwrap();
         assert!(openssh_accepts(&key, MESSAGE, &signature), "{kind:?}");
         verify(&key.public(), NAMESPACE, MESSAGE, &signature).unwrap();
         assert!(verify(&key.public(), NAMESPACE, b"other", &signature).is_err());
@@ -77,7 +81,7 @@ fn each_accepts_what_the_other_accepts_and_refuses_what_was_changed() {
 #[test]
 fn a_namespace_or_a_key_is_not_exchanged() {
     let (key, other) = (Key::new(&["ed25519"]), Key::new(&["ed25519"]));
-    let signature = sign(&key.path(), NAMESPACE, MESSAGE).unwrap();
+    let signature = sign(&key.signing(), NAMESPACE, MESSAGE).unwrap();
     let verdict = verify(&key.public(), "git", MESSAGE, &signature);
     assert!(matches!(verdict, Err(VerifyError::OtherNamespace { .. })));
     assert!(verify(&key.public(), "", MESSAGE, &signature).is_err());
@@ -88,7 +92,7 @@ fn a_namespace_or_a_key_is_not_exchanged() {
 #[test]
 fn every_flipped_bit_of_a_signature_is_refused() {
     let key = Key::new(&["ed25519"]);
-    let signature = sign(&key.path(), NAMESPACE, MESSAGE).unwrap();
+    let signature = sign(&key.signing(), NAMESPACE, MESSAGE).unwrap();
     for at in 0..signature.len() {
         for bit in 0..7 {
             let mut changed = signature.clone().into_bytes();
@@ -111,7 +115,7 @@ fn every_flipped_bit_of_a_signature_is_refused() {
 #[test]
 fn what_cannot_be_read_is_refused() {
     let key = Key::new(&["ed25519"]);
-    let signature = sign(&key.path(), NAMESPACE, MESSAGE).unwrap();
+    let signature = sign(&key.signing(), NAMESPACE, MESSAGE).unwrap();
     for cut in 0..signature.trim_end().len() {
         assert!(verify(&key.public(), NAMESPACE, MESSAGE, &signature[..cut]).is_err(), "cut at {cut}");
     }
@@ -127,7 +131,7 @@ fn what_cannot_be_read_is_refused() {
 #[test]
 fn weak_rsa_keys_are_refused() {
     let key = Key::new(&["rsa", "-b", "1024"]);
-    let signature = sign(&key.path(), NAMESPACE, MESSAGE).unwrap();
+    let signature = sign(&key.signing(), NAMESPACE, MESSAGE).unwrap();
     let verdict = verify(&key.public(), NAMESPACE, MESSAGE, &signature);
     assert!(matches!(verdict, Err(VerifyError::WeakKey(1024))), "{verdict:?}");
 }

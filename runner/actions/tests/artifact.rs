@@ -156,6 +156,7 @@ fn artifacts_go_where_github_puts_them() {
     assert_eq!(place(&[("pattern", "dist*")]), [pair("dist", "/ws/dist"), pair("dist-arm", "/ws/dist-arm")]);
     assert_eq!(place(&[("pattern", "*s"), ("merge-multiple", "true"), ("path", "all")]), [pair("logs", "/ws/all")]);
     assert_eq!(place(&[]).len(), 3);
+    assert_eq!(place(&[("name", "logs")]), [pair("logs", "/ws")]);
     let error = download(&[("name", "nope")]).place(&available, workspace, None).unwrap_err();
     assert!(error.to_string().contains("dist, dist-arm, logs"), "{error}");
 }

@@ -85,6 +85,7 @@ impl Download {
             (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
                 home.join(rest.trim_start_matches('/'))
             }
+            _ if self.path.is_empty() => workspace.to_owned(),
             _ => workspace.join(&self.path),
         }
     }

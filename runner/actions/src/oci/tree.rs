@@ -4,11 +4,14 @@
 use super::{Layout, OciError, Platform};
 use crate::extract::name::EntryName;
 use crate::extract::tarball::TarReader;
-use crate::extract::{Change, ExtractError, Item, Kind, Policy, change};
+use crate::extract::{Change, ExtractError, Item, Kind, Policy, Refusal, change};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use tagline_evidence::tree::{FILE_MAX, FileTree, TreeError};
+
+/// Most bytes of wanted files kept, for they are kept in memory.
+const KEPT_MAX: usize = 256 << 20;
 
 /// The wanted files of an image.
 #[derive(Debug, Clone, Default)]
@@ -74,15 +77,30 @@ impl ImageTree {
             }
             _ => None,
         };
-        written.extend(bytes.map(|bytes| (name.to_owned(), bytes)));
+        if let Some(bytes) = bytes {
+            written.insert(name.to_owned(), bytes);
+            let kept: usize = self.files.values().chain(written.values()).map(Vec::len).sum();
+            if kept > KEPT_MAX {
+                let limit = KEPT_MAX as u64;
+                return Err(ExtractError::entry(name, Refusal::TooLarge { limit }));
+            }
+        }
         Ok(())
     }
 
     /// Forgets what lower layers have beneath a name, and with `itself` at it.
     fn hide(&mut self, name: &EntryName, itself: bool) {
         let name = name.to_string();
-        let beneath = if name.is_empty() { String::new() } else { format!("{name}/") };
-        self.files.retain(|path, _| !(path.starts_with(&beneath) || (itself && *path == name)));
+        if itself {
+            self.files.remove(&name);
+        }
+        let beneath = if name.is_empty() { name } else { format!("{name}/") };
+        let from = self.files.range(beneath.clone()..);
+        let hidden: Vec<String> =
+            from.map(|(path, _)| path).take_while(|path| path.starts_with(&beneath)).cloned().collect();
+        for path in hidden {
+            self.files.remove(&path);
+        }
     }
 }
 
@@ -102,7 +120,7 @@ impl FileTree for ImageTree {
 
 fn read(body: &mut impl Read, size: u64, name: &str) -> Result<Vec<u8>, ExtractError> {
     if size > FILE_MAX {
-        let why = crate::extract::Refusal::TooLarge { limit: FILE_MAX };
+        let why = Refusal::TooLarge { limit: FILE_MAX };
         return Err(ExtractError::entry(name, why));
     }
     let mut bytes = Vec::new();

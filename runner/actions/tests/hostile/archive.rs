@@ -2,6 +2,7 @@
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+use std::fmt::Write as _;
 use std::io::Write;
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -59,7 +60,7 @@ impl Tar {
             while length != rest + length.to_string().len() {
                 length = rest + length.to_string().len();
             }
-            body += &format!("{length} {key}={value}\n");
+            writeln!(body, "{length} {key}={value}").unwrap();
         }
         self.typed("pax", b'x', body.as_bytes())
     }
