@@ -17,11 +17,13 @@ enum Want<'a> {
 
 /// `expr`.
 pub(super) fn value(engine: &Engine, case: &Case) -> Result<Verdict> {
-    if case.expected.get("checks").is_some() {
+    let want = wanted(case);
+    // Where it only matters that it parses, contexts that are null must not decide.
+    if case.expected.get("checks").is_some() || matches!(want, Want::Success) {
         return type_check(engine, case);
     }
     let said = eval(engine, case, &[])?;
-    Ok(compare(&wanted(case), &said))
+    Ok(compare(&want, &said))
 }
 
 /// `interp`.

@@ -27,6 +27,10 @@ pub(super) fn judge(engine: &Engine, case: &Case) -> Result<Verdict> {
     if failing {
         return Ok(refused(case, &said));
     }
+    // Two parsers of GitHub's disagree: either verdict is one of theirs.
+    if said.code == 1 && case.official["accepts"] == false {
+        return Ok(Pass);
+    }
     if said.code != 0 {
         return Ok(Fail(format!("it is valid, got {}", said.stdout.trim())));
     }

@@ -17,12 +17,13 @@ struct Shape {
     steps: Vec<(String, String)>,
 }
 
-/// Plans the linted file and compares its jobs with the template's.
+/// Plans the linted file and compares its jobs with the template's. A valid file that is not carried out yet has no
+/// plan; its shape is held by the tests of the syntax crate alone.
 pub(super) fn compare(engine: &Engine, folder: &Folder, file: &str, template: &Value) -> Result<Verdict> {
     folder.commit()?;
     let said = engine.run(folder, &["plan", file, "--json"])?;
     let Ok(plan) = serde_json::from_str::<Value>(&said.stdout) else {
-        return Ok(Fail(format!("it has no plan: {}", said.brief())));
+        return Ok(if said.code == 2 { Pass } else { Fail(format!("it has no plan: {}", said.brief())) });
     };
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let wanted: BTreeMap<String, Shape> =
