@@ -15,6 +15,7 @@ mod link;
 mod probe;
 mod process;
 mod readable;
+pub mod registry;
 mod remove;
 mod sandbox;
 

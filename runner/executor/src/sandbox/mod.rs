@@ -4,10 +4,11 @@
 //! has at most one agent (the launch log is locked until the launcher and what it started are through); `agent.json`
 //! is written as soon as the agent is known, and an agent that came up while nobody wrote it down is taken over.
 
+mod images;
 mod launcher;
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tagline_protocol::{JobPaths, SandboxConfig, SandboxRoot, StepUser, VERSION};
@@ -19,7 +20,10 @@ use crate::folder::{AgentFile, JobFolder};
 use crate::launch::Launch;
 use crate::link::{Greeting, greet};
 use crate::process::Process;
+use crate::registry::Registry;
 use crate::{Found, Launched};
+
+use images::Images;
 
 /// The executor's name in `agent.json`.
 const NAME: &str = "sandbox";
@@ -33,13 +37,15 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     environment: Environment,
+    images: Images,
     allow_plain_process: bool,
 }
 
 impl Sandbox {
-    /// With the base environment of the steps.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment, allow_plain_process: true }
+    /// With the base environment of the steps, and the folder in which images of `container:` are kept unpacked.
+    pub fn new(environment: Environment, image_cache: impl Into<PathBuf>) -> Self {
+        let images = Images::new(image_cache.into(), Registry::of_user());
+        Self { environment, images, allow_plain_process: true }
     }
 
     /// Whether a job may run as a plain process group where the kernel gives no namespaces (it may at first; `doctor`
@@ -87,12 +93,17 @@ impl Sandbox {
     async fn config(&self, launch: &Launch) -> Result<SandboxConfig, ExecutorError> {
         let (root, base) = self.root(launch).await?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
+        // An image brings its tools; the host's would not run on its libraries.
+        let expose = match &launch.image {
+            None => launch.expose.folders.as_slice(),
+            Some(_) => &[],
+        };
         Ok(SandboxConfig {
             version: VERSION,
             job_folder: text(launch.folder.path()),
             token: launch.token.clone(),
             root,
-            expose: launch.expose.folders.iter().map(|path| text(path)).collect(),
+            expose: expose.iter().map(|path| text(path)).collect(),
             environment: merge([base, launch.environment.clone()]),
             paths: launch.paths.clone(),
             allow_plain_process: self.allow_plain_process && launch.image.is_none(),
@@ -100,17 +111,15 @@ impl Sandbox {
     }
 
     /// The root file system and its base environment.
-    #[expect(clippy::unused_async, reason = "images are fetched here")]
     async fn root(&self, launch: &Launch) -> Result<(SandboxRoot, Vec<(String, String)>), ExecutorError> {
-        match &launch.image {
-            None => {
-                let environment = self.environment.for_host(&launch.expose);
-                Ok((SandboxRoot::Host, environment))
-            }
-            Some(image) => {
-                Err(ExecutorError::Image { image: image.clone(), why: "the sandbox has no image cache".to_owned() })
-            }
-        }
+        let Some(image) = &launch.image else {
+            let environment = self.environment.for_host(&launch.expose);
+            return Ok((SandboxRoot::Host, environment));
+        };
+        let rootfs = self.images.rootfs(image).await?;
+        let path = rootfs.path.to_string_lossy().into_owned();
+        let environment = merge([self.environment.for_image(), rootfs.environment]);
+        Ok((SandboxRoot::Folder { path }, environment))
     }
 
     pub(crate) fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {

@@ -1,0 +1,201 @@
+//! Images between a registry and OCI layout folders.
+//!
+//! Invariants: every byte pulled is checked against its digest before the layout appears; what is pushed keeps its
+//! digests, because manifests travel as the bytes they are; plain HTTP is spoken to this machine only.
+
+mod auth;
+mod pull;
+mod push;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::{Client, Reference};
+use tagline_actions::oci::OciError;
+
+pub use auth::Credentials;
+
+/// To reach a registry.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Between two pieces of an answer.
+const READ: Duration = Duration::from_secs(60);
+
+/// An image could not be pulled or pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The name of the image.
+    #[error("`{text}` is not the name of an image: {why}")]
+    Name {
+        /// As given.
+        text: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The registry refuses or is not there.
+    #[error("cannot {action} {image}: {why}")]
+    Registry {
+        /// `pull`, `push`.
+        action: &'static str,
+        /// Which image.
+        image: String,
+        /// In the registry's words.
+        why: String,
+    },
+    /// What came is not what the digest promises.
+    #[error("the registry's answer for {image} is damaged: {what} should be {expected} and is {found}")]
+    Damaged {
+        /// Which image.
+        image: String,
+        /// Which part.
+        what: &'static str,
+        /// The digest asked for.
+        expected: String,
+        /// The digest of what came.
+        found: String,
+    },
+    /// The layout on disk.
+    #[error(transparent)]
+    Layout(#[from] OciError),
+    /// Docker's configuration with the credentials.
+    #[error("cannot use the credentials in {path}: {why}", path = path.display())]
+    Credentials {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The client cannot be made.
+    #[error("cannot prepare for speaking to registries: {0}")]
+    Client(String),
+}
+
+/// An image in a registry or a layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// `registry/name@sha256:…`.
+    pub reference: String,
+    /// The manifest's digest.
+    pub digest: String,
+}
+
+/// A client of registries.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    credentials: Credentials,
+}
+
+impl Registry {
+    /// With these credentials.
+    pub fn new(credentials: Credentials) -> Self {
+        Self { credentials }
+    }
+
+    /// What the user's Docker configuration gives.
+    pub fn of_user() -> Self {
+        Self::new(Credentials::of_user())
+    }
+
+    /// A client for one image's registry, logged in where credentials are known.
+    async fn client(&self, image: &Reference) -> Result<Client, RegistryError> {
+        let host = image.resolve_registry();
+        let auth = self.credentials.find(host).await?;
+        // An error means that this process has a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let protocol = if is_loopback(host) { ClientProtocol::Http } else { ClientProtocol::Https };
+        let config = ClientConfig {
+            protocol,
+            use_monolithic_push: true,
+            connect_timeout: Some(CONNECT),
+            read_timeout: Some(READ),
+            user_agent: concat!("tagline/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|error| RegistryError::Client(error.to_string()))?;
+        client.store_auth_if_needed(host, &auth).await;
+        Ok(client)
+    }
+}
+
+/// Reads the name of an image as Docker does: `debian` is `docker.io/library/debian:latest`.
+fn reference(text: &str) -> Result<Reference, RegistryError> {
+    text.parse().map_err(|error| RegistryError::Name { text: text.to_owned(), why: format!("{error}") })
+}
+
+/// The repository by digest.
+fn by_digest(image: &Reference, digest: &str) -> String {
+    format!("{}/{}@{digest}", image.registry(), image.repository())
+}
+
+/// Whether the registry is on this machine: only there plain HTTP is spoken.
+fn is_loopback(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => registry.rsplit_once(':').map_or(registry, |(host, _port)| host),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// One sentence for the user out of the client's errors, which wrap what matters.
+fn failure(action: &'static str, image: &Reference, error: &OciDistributionError) -> RegistryError {
+    let why = match error {
+        OciDistributionError::RegistryError { envelope, .. } => envelope
+            .errors
+            .iter()
+            .map(|error| match error.message.as_str() {
+                "" => format!("{:?}", error.code),
+                message => message.to_owned(),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        OciDistributionError::ImageManifestNotFoundError(_) => "the registry has no such image".to_owned(),
+        OciDistributionError::UnauthorizedError { .. } => {
+            format!("the registry {} wants a login; `docker login` stores one", image.resolve_registry())
+        }
+        other => chain(other),
+    };
+    RegistryError::Registry { action, image: image.whole(), why }
+}
+
+/// An error with its causes: a refused connection is the last of them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:40401", "[::1]:5000", "127.9.9.9"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "ghcr.io",
+            "index.docker.io",
+            "10.0.0.1:5000",
+            "localhost.example.com",
+            "127.0.0.1.example.com:80",
+            "[fe80::1]:5000",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_bad_name_is_named() {
+        let error = reference("UPPER CASE").unwrap_err().to_string();
+        assert!(error.contains("`UPPER CASE` is not the name of an image"), "{error}");
+    }
+}
