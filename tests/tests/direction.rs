@@ -17,7 +17,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("cli", &["syntax", "plan", "run", "store", "evidence", "server", "protocol", "executor"]),
     ("protocol", &[]),
     ("agent", &["protocol", "syntax", "actions"]),
-    ("executor", &["protocol"]),
+    // Image layers are unpacked by the one extractor, which the actions have.
+    ("executor", &["protocol", "actions"]),
     ("actions", &["protocol", "evidence"]),
     ("tests", &[]),
     ("xtask", &[]),
