@@ -79,7 +79,10 @@ fn inputs(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<String, ActionInp
         let input = ActionInput {
             required: fields.take("required").and_then(|node| reader.boolean(node)).unwrap_or(false),
             default: fields.take("default").and_then(|node| reader.text(node, place)),
-            deprecation: fields.take("deprecationMessage").and_then(|node| reader.text(node, None)).map(|text| text.text),
+            deprecation: fields
+                .take("deprecationMessage")
+                .and_then(|node| reader.text(node, None))
+                .map(|text| text.text),
         };
         inputs.insert(key, input);
     }

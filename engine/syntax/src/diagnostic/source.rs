@@ -29,6 +29,8 @@ pub struct SourceFile {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// Characters before every [`BLOCK`]th byte, so that a column of a long line costs no walk over the line.
+    blocks: Vec<usize>,
     problem: Option<Diagnostic>,
 }
 
@@ -40,7 +42,11 @@ impl SourceFile {
             text.drain(..'\u{feff}'.len_utf8());
         }
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines, problem: None }
+        let mut blocks = vec![0];
+        for block in text.as_bytes().chunks_exact(BLOCK) {
+            blocks.push(blocks[blocks.len() - 1] + characters(block));
+        }
+        Self { name: name.into(), text, lines, blocks, problem: None }
     }
 
     /// A file of these bytes. Where they are not UTF-8 the readers report it and read nothing.
@@ -83,8 +89,13 @@ impl SourceFile {
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
         let line = self.lines.partition_point(|start| *start <= offset) - 1;
-        let column = self.text[self.lines[line]..offset].chars().count() + 1;
+        let column = self.characters_before(offset) - self.characters_before(self.lines[line]) + 1;
         Position { line: count(line + 1), column: count(column) }
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        self.blocks[block] + characters(&self.text.as_bytes()[block * BLOCK..offset])
     }
 
     /// The byte offset of a line and column, where the file has them.
@@ -94,6 +105,14 @@ impl SourceFile {
         let rest = &self.text[start..];
         rest.char_indices().map(|(at, _)| at).chain([rest.len()]).nth(column).map(|at| start + at)
     }
+}
+
+/// Bytes between two counts of characters.
+const BLOCK: usize = 512;
+
+/// How many characters begin in these bytes of a text.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 fn count(number: usize) -> u32 {
@@ -111,6 +130,14 @@ mod tests {
         assert_eq!(at, Position { line: 1, column: 6 });
         assert_eq!(file.offset(at), file.text().find('b'));
         assert_eq!(file.position(999), Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn columns_of_long_lines() {
+        let file = SourceFile::new("a.yml", format!("x\n{}", "aé".repeat(1000)));
+        for (number, (at, _)) in file.text()[2..].char_indices().enumerate() {
+            assert_eq!(file.position(2 + at), Position { line: 2, column: count(number + 1) });
+        }
     }
 
     #[test]

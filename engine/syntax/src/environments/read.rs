@@ -2,14 +2,14 @@
 //!
 //! A key that is not enforced is an error: a rule that protects nothing is worse than none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexMap;
 
 use super::{Environment, EnvironmentsFile, Reviewers, duration};
 use crate::diagnostic::{Diagnostic, SourceFile, Span, tidy};
 use crate::expression::nearest;
-use crate::read::{Entry, Fields, Reader};
+use crate::read::{Entry, Fields, MAX_CANDIDATES, Reader};
 use crate::tag::VersionRange;
 use crate::tree::{self, Kind, Node, Typed};
 
@@ -39,12 +39,8 @@ pub fn read(source: &SourceFile) -> Outcome {
     Outcome { file: file.filter(|_| sound), diagnostics }
 }
 
-/// Names and places that are checked once everything is read.
-#[derive(Default)]
-struct Links {
-    /// `after`, by environment.
-    after: IndexMap<String, (String, Span)>,
-}
+/// `after` by environment, with its place: checked once every environment is known.
+type Links = IndexMap<String, (String, Span)>;
 
 fn root(reader: &mut Reader<'_>, node: Node<'_>) -> Option<EnvironmentsFile> {
     let mut fields = reader.fields(node, "an environments file")?;
@@ -60,7 +56,7 @@ fn root(reader: &mut Reader<'_>, node: Node<'_>) -> Option<EnvironmentsFile> {
         environments.insert(key, environment);
     }
     finish(reader, fields);
-    check_after(reader, &mut environments, &links.after);
+    check_after(reader, &mut environments, &links);
     Some(EnvironmentsFile { teams, variables, environments })
 }
 
@@ -120,17 +116,15 @@ fn environment(
     let Some(mut fields) = reader.fields(node, "an environment") else { return environment };
     environment.url = fields.take("url").and_then(|node| reader.literal(node));
     environment.tags = fields.take("tags").and_then(|node| range(reader, node));
-    if let Some(node) = fields.take("after") {
-        if let Some(after) = reader.literal(node) {
-            links.after.insert(name.to_owned(), (after, node.span()));
-        }
-    }
+    let after = fields.take("after").and_then(|node| Some((reader.literal(node)?, node.span())));
+    links.extend(after.map(|after| (name.to_owned(), after)));
     environment.reviewers = fields.take("reviewers").and_then(|node| reviewers(reader, node, teams));
     if let Some(seconds) = fields.take("expires").and_then(|node| expires(reader, node)) {
         environment.expires_seconds = seconds;
     }
     environment.variables = fields.take("variables").map(|node| variables(reader, node)).unwrap_or_default();
-    environment.required_variables = fields.take("required-variables").map(|node| names(reader, node)).unwrap_or_default();
+    environment.required_variables =
+        fields.take("required-variables").map(|node| names(reader, node)).unwrap_or_default();
     environment.secrets = fields.take("secrets").map(|node| names(reader, node)).unwrap_or_default();
     finish(reader, fields);
     environment
@@ -213,7 +207,7 @@ fn reviewers(reader: &mut Reader<'_>, node: Node<'_>, teams: &IndexMap<String, V
     let any_of = fields.require(reader, "any-of");
     let any_of = any_of.map(|node| voters(reader, node, teams)).unwrap_or_default();
     let required = fields.take("required");
-    let required_at = required.map_or(node.span(), |node| node.span());
+    let required_at = required.unwrap_or(node).span();
     let required = required.and_then(|node| count(reader, node)).unwrap_or(1);
     let from = fields.take("from").map(|node| from(reader, node, teams)).unwrap_or_default();
     let prevent = fields.take("prevent-self-review").and_then(|node| reader.boolean(node)).unwrap_or(true);
@@ -226,7 +220,10 @@ fn reviewers(reader: &mut Reader<'_>, node: Node<'_>, teams: &IndexMap<String, V
     for (team, (needed, span)) in &from {
         let available = teams[team].iter().filter(|person| people.contains(person)).count();
         if available < *needed as usize {
-            let message = format!("{needed} approvals from `{team}` are required, and {} of it can approve", count_people(available));
+            let message = format!(
+                "{needed} approvals from `{team}` are required, and {} of it can approve",
+                count_people(available)
+            );
             reader.error("quorum-out-of-reach", *span, message);
         } else if *needed > required {
             let message = format!("{needed} approvals from `{team}` are required, and {required} in all");
@@ -266,7 +263,7 @@ fn voters(reader: &mut Reader<'_>, node: Node<'_>, teams: &IndexMap<String, Vec<
 }
 
 fn unknown_team(reader: &mut Reader<'_>, node: Node<'_>, name: &str, teams: &IndexMap<String, Vec<String>>) {
-    let guess = nearest(name, teams.keys().map(String::as_str));
+    let guess = nearest(name, teams.keys().map(String::as_str).take(MAX_CANDIDATES));
     let message = format!("there is no team `{name}`, and it is no person's address");
     reader.report(Diagnostic::error("unknown-team", node.span(), message).suggest(node.span(), guess));
 }
@@ -306,7 +303,8 @@ fn from(
 fn count(reader: &mut Reader<'_>, node: Node<'_>) -> Option<u32> {
     const MAX: f64 = 1000.0;
     match node.scalar().map(|scalar| scalar.typed) {
-        Some(Typed::Number(number)) if number.fract() == 0.0 && (1.0..=MAX).contains(&number) => {
+        Some(Typed::Number(number)) if number.fract() == 0.0 && (1.0..=MAX).contains(&number) =>
+        {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, from 1 to 1,000")]
             Some(number as u32)
         }
@@ -318,33 +316,32 @@ fn count(reader: &mut Reader<'_>, node: Node<'_>) -> Option<u32> {
 }
 
 /// Puts each `after` into its environment; reports unknown ones and cycles.
-fn check_after(
-    reader: &mut Reader<'_>,
-    environments: &mut IndexMap<String, Environment>,
-    after: &IndexMap<String, (String, Span)>,
-) {
+fn check_after(reader: &mut Reader<'_>, environments: &mut IndexMap<String, Environment>, after: &Links) {
     for (name, (before, span)) in after {
         if environments.contains_key(before) {
             environments[name].after = Some(before.clone());
         } else {
-            let guess = nearest(before, environments.keys().map(String::as_str).filter(|other| *other != name));
+            let others = environments.keys().map(String::as_str).filter(|other| *other != name);
+            let guess = nearest(before, others.take(MAX_CANDIDATES));
             let report = Diagnostic::error("unknown-environment", *span, format!("there is no environment `{before}`"));
             reader.report(report.suggest(*span, guess));
         }
     }
-    for (name, (_, span)) in after {
-        let mut path = vec![name.as_str()];
-        while let Some((next, _)) = after.get(path[path.len() - 1]) {
-            if let Some(at) = path.iter().position(|seen| *seen == next) {
-                // Told once, by the environment of the cycle that stands first in the file.
-                let first = after.keys().find(|key| path[at..].contains(&key.as_str()));
-                if first.map(String::as_str) == Some(name) {
-                    let names = path[at..].iter().chain([&next.as_str()]).copied().collect::<Vec<_>>().join(" → ");
-                    reader.error("cycle", *span, format!("the environments come after each other: {names}"));
-                }
+    // Environments whose way back was walked before: a cycle is told once, by the first of the file that is in it.
+    let mut done: HashSet<&str> = HashSet::new();
+    for name in after.keys() {
+        let mut path: IndexMap<&str, Span> = IndexMap::new();
+        let mut at = name.as_str();
+        while let Some((next, span)) = after.get(at).filter(|_| !done.contains(at)) {
+            path.insert(at, *span);
+            if let Some(start) = path.get_index_of(next.as_str()) {
+                let names: Vec<&str> = path.keys().skip(start).copied().chain([next.as_str()]).collect();
+                let message = format!("the environments come after each other: {}", names.join(" → "));
+                reader.error("cycle", path[start], message);
                 break;
             }
-            path.push(next);
+            at = next;
         }
+        done.extend(path.keys());
     }
 }

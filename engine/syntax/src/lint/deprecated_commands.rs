@@ -14,6 +14,9 @@ const COMMANDS: &[(&str, &str, bool)] = &[
     ("::add-path", "GITHUB_PATH", false),
 ];
 
+/// Most places told of one command in one script.
+const MAX_FOUND: usize = 20;
+
 impl Rule for DeprecatedCommands {
     fn name(&self) -> &'static str {
         "deprecated-command"
@@ -37,7 +40,7 @@ impl Rule for DeprecatedCommands {
         for (_, step) in file.steps() {
             let StepAction::Run { script, .. } = &step.action else { continue };
             for (command, replacement, works) in COMMANDS {
-                for (at, _) in script.text.match_indices(command) {
+                for (at, _) in script.text.match_indices(command).take(MAX_FOUND) {
                     let rest = &script.text[at + command.len()..];
                     // `::set-output name=…::` and `::add-path::…`, not `::set-outputs`.
                     if !rest.starts_with([' ', ':']) {

@@ -43,7 +43,12 @@ pub struct Expression<'f> {
 }
 
 impl<'f> File<'f> {
-    pub(super) fn new(source: &'f SourceFile, tree: &'f Tree, workflow: &'f Workflow, options: &'f Options<'f>) -> Self {
+    pub(super) fn new(
+        source: &'f SourceFile,
+        tree: &'f Tree,
+        workflow: &'f Workflow,
+        options: &'f Options<'f>,
+    ) -> Self {
         let mut scalars = HashMap::new();
         collect(tree.root(), &mut scalars);
         Self { source, workflow, options, scalars }

@@ -102,7 +102,8 @@ mod tests {
     use super::*;
 
     fn codes(text: &str) -> Vec<&'static str> {
-        let environments = crate::environments::read(&SourceFile::new("e.yml", "environments: { staging: , production: }\n"));
+        let environments =
+            crate::environments::read(&SourceFile::new("e.yml", "environments: { staging: , production: }\n"));
         let inputs = ActionInputs { known: vec!["ref".into(), "path".into()], required: Vec::new() };
         let actions = BTreeMap::from([("actions/checkout".to_owned(), inputs)]);
         let options = Options {

@@ -8,8 +8,21 @@ pub(super) struct UntrustedInRun;
 
 /// Last keys of an event's values that are numbers, hashes or fixed words, never free text.
 const HARMLESS: &[&str] = &[
-    "action", "after", "before", "created_at", "deleted", "draft", "forced", "id", "merged", "node_id", "number",
-    "prerelease", "private", "sha", "updated_at",
+    "action",
+    "after",
+    "before",
+    "created_at",
+    "deleted",
+    "draft",
+    "forced",
+    "id",
+    "merged",
+    "node_id",
+    "number",
+    "prerelease",
+    "private",
+    "sha",
+    "updated_at",
 ];
 
 impl Rule for UntrustedInRun {
@@ -52,12 +65,20 @@ impl Rule for UntrustedInRun {
 fn flowing(expr: &Expr, values: &mut Vec<Reference>) {
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Not(_) | ExprKind::Compare(..) => {}
-        ExprKind::And(operands) | ExprKind::Or(operands) => operands.iter().for_each(|one| flowing(one, values)),
+        ExprKind::And(operands) | ExprKind::Or(operands) => {
+            for one in operands {
+                flowing(one, values);
+            }
+        }
         ExprKind::Call(function, arguments) => {
-            let passes =
-                matches!(function, Function::Format | Function::Join | Function::ToJson | Function::FromJson | Function::Case);
+            let passes = matches!(
+                function,
+                Function::Format | Function::Join | Function::ToJson | Function::FromJson | Function::Case
+            );
             if passes {
-                arguments.iter().for_each(|one| flowing(one, values));
+                for one in arguments {
+                    flowing(one, values);
+                }
             }
         }
         ExprKind::Context(_) | ExprKind::Index(..) | ExprKind::Star(_) => values.extend(expr.references()),

@@ -2,12 +2,15 @@
 //!
 //! The primary place of an error is the whole `${{ }}`, where GitHub puts it; a second label marks the very token.
 
-use super::{Reader, coerce};
 use super::locate::locate;
+use super::{Reader, coerce};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Availability, Expr, ExprError, ExprKind, Function, PartKind, Template, check, convert_if};
 use crate::tree::{Node, Scalar};
 use crate::workflow::Text;
+
+/// Most errors told of one scalar: finding each place walks over the whole of it.
+const MAX_ERRORS: usize = 20;
 
 impl Reader<'_> {
     /// Checks every `${{ }}` of a scalar; none may be there without a `place`.
@@ -27,7 +30,7 @@ impl Reader<'_> {
                         self.error("expression", node.span(), message);
                         continue;
                     }
-                    for error in check(expr, place).into_iter().chain(formats(expr)) {
+                    for error in check(expr, place).into_iter().chain(formats(expr)).take(MAX_ERRORS) {
                         self.expression_error(node, scalar, &error, Some((part.start, part.end)));
                     }
                 }
@@ -39,7 +42,7 @@ impl Reader<'_> {
         match Template::parse(&scalar.value) {
             Ok(template) => Some(template),
             Err(errors) => {
-                for error in &errors.errors {
+                for error in errors.errors.iter().take(MAX_ERRORS) {
                     let part = enclosing(&scalar.value, error);
                     self.expression_error(node, scalar, error, part);
                 }
@@ -67,12 +70,12 @@ impl Reader<'_> {
                 // The `success()` that nobody wrote has no place, and needs no leave.
                 let written = |error: &ExprError| error.end > error.start;
                 let errors = check(&condition.expression, place).into_iter().chain(formats(&condition.expression));
-                for error in errors.filter(written) {
+                for error in errors.filter(written).take(MAX_ERRORS) {
                     self.expression_error(node, scalar, &error, None);
                 }
             }
             Err(errors) => {
-                for error in &errors.errors {
+                for error in errors.errors.iter().take(MAX_ERRORS) {
                     self.expression_error(node, scalar, error, None);
                 }
             }

@@ -21,6 +21,9 @@ pub(crate) use locate::locate;
 /// The key that stands for "all keys of this mapping": `${{ insert }}: ${{ fromJSON(…) }}`.
 pub(crate) const INSERT: &str = "${{ insert }}";
 
+/// Names compared for a "did you mean": a file of ten thousand wrong names must not take minutes.
+pub(crate) const MAX_CANDIDATES: usize = 200;
+
 /// Reads values of one file and keeps what is wrong with them.
 pub(crate) struct Reader<'s> {
     source: &'s SourceFile,
@@ -139,13 +142,11 @@ impl<'s> Reader<'s> {
 
     /// `true` or `false`.
     pub(crate) fn boolean(&mut self, node: Node<'_>) -> Option<bool> {
-        match node.scalar().map(|scalar| scalar.typed) {
-            Some(Typed::Bool(value)) => Some(value),
-            _ => {
-                self.wrong_type(node, "`true` or `false`");
-                None
-            }
+        if let Some(Typed::Bool(value)) = node.scalar().map(|scalar| scalar.typed) {
+            return Some(value);
         }
+        self.wrong_type(node, "`true` or `false`");
+        None
     }
 
     /// `true`, `false` or one expression.
@@ -218,7 +219,12 @@ impl<'s> Reader<'s> {
     }
 
     /// A node that is neither list nor mapping: fine where it is one expression, else reported.
-    pub(crate) fn whole_expression_or(&mut self, node: Node<'_>, expected: &str, place: Option<&Availability>) -> Option<Text> {
+    pub(crate) fn whole_expression_or(
+        &mut self,
+        node: Node<'_>,
+        expected: &str,
+        place: Option<&Availability>,
+    ) -> Option<Text> {
         match node.scalar() {
             Some(scalar) if place.is_some() && is_whole_expression(&scalar.value) => self.text(node, place),
             _ => {
@@ -247,5 +253,8 @@ pub(crate) fn is_whole_expression(text: &str) -> bool {
 
 /// Whether a key is the directive `${{ insert }}`.
 pub(crate) fn is_insert(key: &str) -> bool {
-    key.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}")).is_some_and(|inner| inner.trim() == "insert")
+    key.trim()
+        .strip_prefix("${{")
+        .and_then(|rest| rest.strip_suffix("}}"))
+        .is_some_and(|inner| inner.trim() == "insert")
 }

@@ -6,7 +6,7 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
 
 use super::scalar::{Scalar, Style, Typed};
 use super::{Content, Data, Item, MAX_DEPTH, MAX_NODES, Tree};
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, SourceFile, Span};
 
 /// A collection that is still open.
 struct Frame {
@@ -18,8 +18,9 @@ struct Frame {
     key: Option<Item>,
     /// Keys by their lower-case text.
     seen: HashMap<String, Span>,
-    /// Items, or keys and values in turn (`None` where a key was refused).
+    /// Items of a sequence.
     items: Vec<Item>,
+    /// Keys with their values.
     entries: Vec<(Item, Item)>,
     mapping: bool,
     /// The key in hand was refused: its value is read and dropped.
@@ -34,6 +35,7 @@ enum Anchor {
 }
 
 pub(super) struct Builder<'s> {
+    source: &'s SourceFile,
     text: &'s str,
     nodes: Vec<Data>,
     frames: Vec<Frame>,
@@ -48,9 +50,10 @@ pub(super) struct Builder<'s> {
 }
 
 impl<'s> Builder<'s> {
-    pub(super) fn new(text: &'s str) -> Self {
+    pub(super) fn new(source: &'s SourceFile) -> Self {
         Self {
-            text,
+            source,
+            text: source.text(),
             nodes: Vec::new(),
             frames: Vec::new(),
             anchors: HashMap::new(),
@@ -69,11 +72,16 @@ impl<'s> Builder<'s> {
                 Ok((event, span)) => self.event(event, &span),
                 Err(error) => {
                     let at = error.marker().byte_offset().unwrap_or(self.last).min(self.text.len());
+                    let at = self.text.floor_char_boundary(at);
                     let nested = matches!(error.kind(), ErrorKind::RecursionLimitExceeded);
-                    let code = if nested { "nested-too-deep" } else { "yaml" };
+                    let (code, message) = if nested {
+                        ("nested-too-deep", format!("nested deeper than {MAX_DEPTH} levels"))
+                    } else {
+                        ("yaml", error.info())
+                    };
                     // GitHub points at the text before a stray colon, where the mistake mostly is.
                     let from = if self.text[at..].starts_with(':') { self.scalar_before(at) } else { at };
-                    self.found.push(Diagnostic::error(code, Span::new(from, self.next_char(at)), error.info()));
+                    self.found.push(Diagnostic::error(code, Span::new(from, self.next_char(at)), message));
                     false
                 }
             };
@@ -141,7 +149,7 @@ impl<'s> Builder<'s> {
             ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
             ScalarStyle::Literal => Style::Literal,
             ScalarStyle::Folded => Style::Folded,
-            _ => Style::Plain,
+            ScalarStyle::Plain => Style::Plain,
         };
         // Where nothing is written the parser says `~`.
         let empty = style == Style::Plain && start == end;
@@ -201,7 +209,8 @@ impl<'s> Builder<'s> {
         }
         let right = if mapping { "map" } else { "seq" };
         if let Some(tag) = tag.filter(|tag| tag.core_suffix() != Some(right)) {
-            let message = format!("the tag `{}` is not known for {}", tag.original(), if mapping { "mappings" } else { "lists" });
+            let message =
+                format!("the tag `{}` is not known for {}", tag.original(), if mapping { "mappings" } else { "lists" });
             self.found.push(Diagnostic::error("bad-tag", tag_span, message));
         }
         let id = self.push(Content::Broken, Span::new(start, start));
@@ -224,11 +233,8 @@ impl<'s> Builder<'s> {
 
     fn close(&mut self, end: usize) -> bool {
         let frame = self.frames.pop().expect("the parser closes only what it opened");
-        let inside = if frame.mapping {
-            frame.entries.last().map(|(_, value)| *value)
-        } else {
-            frame.items.last().copied()
-        };
+        let inside =
+            if frame.mapping { frame.entries.last().map(|(_, value)| *value) } else { frame.items.last().copied() };
         let start = self.nodes[frame.id].span.start;
         // A block collection's end mark stands before whatever comes next; its own end is its last node's.
         let flow = self.text.as_bytes().get(start).is_some_and(|byte| matches!(byte, b'[' | b'{'));
@@ -297,16 +303,18 @@ impl<'s> Builder<'s> {
         let frame = self.frames.last_mut().expect("a key stands in a mapping");
         if scalar.value == "<<" && scalar.style == Style::Plain {
             frame.refused = true;
-            let found = Diagnostic::error("merge-key", span, "merge keys (`<<`) are not supported, neither here nor on GitHub")
-                .help("use an alias for the whole mapping, or write the keys out");
+            let found =
+                Diagnostic::error("merge-key", span, "merge keys (`<<`) are not supported, neither here nor on GitHub")
+                    .help("use an alias for the whole mapping, or write the keys out");
             self.found.push(found);
             return;
         }
         if let Some(first) = frame.seen.insert(scalar.value.to_lowercase(), span) {
             frame.refused = true;
             frame.seen.insert(scalar.value.to_lowercase(), first);
-            let line = 1 + self.text[..first.start].matches('\n').count();
-            let message = format!("the key `{}` is there already, on line {line}; case makes no difference", scalar.value);
+            let line = self.source.position(first.start).line;
+            let message =
+                format!("the key `{}` is there already, on line {line}; case makes no difference", scalar.value);
             let found = Diagnostic::error("duplicate-key", span, message).label(first, "first here");
             self.found.push(found);
         }
@@ -354,7 +362,6 @@ impl<'s> Builder<'s> {
 mod tests {
     use super::super::{Kind, parse};
     use super::*;
-    use crate::diagnostic::SourceFile;
 
     fn codes(text: &str) -> Vec<(&'static str, u32, u32)> {
         let source = SourceFile::new("a.yml", text);
@@ -416,7 +423,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..30 {
             let alias = format!("*a{}", level - 1);
-            text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", ")));
+            text = format!("{text}a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
         }
         assert_eq!(codes(&text).iter().map(|one| one.0).collect::<Vec<_>>(), ["too-many-nodes"]);
     }

@@ -150,8 +150,9 @@ pub fn parse(source: &SourceFile) -> (Option<Tree>, Vec<Diagnostic>) {
         return (None, vec![problem.clone()]);
     }
     if source.text().len() > MAX_BYTES {
-        let message = format!("the file has {} bytes, more than the {MAX_BYTES} (1 MiB) that are allowed", source.text().len());
+        let message =
+            format!("the file has {} bytes, more than the {MAX_BYTES} (1 MiB) that are allowed", source.text().len());
         return (None, vec![Diagnostic::error("file-too-large", Span::default(), message)]);
     }
-    build::Builder::new(source.text()).run()
+    build::Builder::new(source).run()
 }

@@ -83,7 +83,8 @@ fn boolean(text: &str) -> Option<Typed> {
 }
 
 fn integer(text: &str) -> Option<Typed> {
-    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']));
+    let radix =
+        |digits: &str, radix| i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']));
     let number = if let Some(digits) = text.strip_prefix("0x") {
         radix(digits, 16)?
     } else if let Some(digits) = text.strip_prefix("0o") {
@@ -125,10 +126,14 @@ mod tests {
 
     #[test]
     fn core_schema_only() {
-        for text in ["on", "yes", "no", "off", "1:30", "0b1", "1_000", "2001-01-01", "0x", "+", ".", "e3", "-0x1", "inf"] {
+        for text in
+            ["on", "yes", "no", "off", "1:30", "0b1", "1_000", "2001-01-01", "0x", "+", ".", "e3", "-0x1", "inf"]
+        {
             assert_eq!(Typed::of_plain(text), Typed::String, "{text}");
         }
-        for (text, number) in [("017", 17.0), ("0o17", 15.0), ("0xFf", 255.0), ("-.5", -0.5), ("1e3", 1000.0), ("1.", 1.0), ("+2", 2.0)] {
+        for (text, number) in
+            [("017", 17.0), ("0o17", 15.0), ("0xFf", 255.0), ("-.5", -0.5), ("1e3", 1000.0), ("1.", 1.0), ("+2", 2.0)]
+        {
             assert_eq!(Typed::of_plain(text), Typed::Number(number), "{text}");
         }
         assert_eq!(Typed::of_plain("-.inf"), Typed::Number(f64::NEG_INFINITY));

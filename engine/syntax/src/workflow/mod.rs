@@ -6,10 +6,10 @@ mod read;
 mod triggers;
 
 pub use model::{
-    Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position,
-    RunsOn, Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
+    Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position, RunsOn,
+    Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
 };
 pub use not_carried_out::not_carried_out;
-pub(crate) use read::{StepIds, composite_step, draft};
 pub use read::{ActionRef, Outcome, read};
+pub(crate) use read::{StepIds, composite_step, draft};
 pub use triggers::{Event, Input, Triggers};

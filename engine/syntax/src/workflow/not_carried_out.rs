@@ -6,13 +6,8 @@ use super::{ActionRef, Job, Position, Step, StepAction, Workflow};
 use crate::read::INSERT;
 
 /// Actions that are part of Tagline, without their version.
-const NATIVE: &[&str] = &[
-    "actions/checkout",
-    "actions/upload-artifact",
-    "actions/download-artifact",
-    "tagline/image",
-    "tagline/sbom",
-];
+const NATIVE: &[&str] =
+    &["actions/checkout", "actions/upload-artifact", "actions/download-artifact", "tagline/image", "tagline/sbom"];
 
 /// Everything in the workflow that is not carried out, with where it stands, in the order of the file.
 pub fn not_carried_out(workflow: &Workflow) -> Vec<(Position, String)> {
@@ -57,7 +52,9 @@ fn of_step(step: &Step) -> Option<(Position, String)> {
     }
     let what = match ActionRef::parse(&uses.text) {
         Some(ActionRef::Remote { repository, path: "", .. }) if is_native(repository) => return None,
-        Some(ActionRef::Remote { .. }) => format!("the action `{}`: only actions that are part of Tagline run", uses.text),
+        Some(ActionRef::Remote { .. }) => {
+            format!("the action `{}`: only actions that are part of Tagline run", uses.text)
+        }
         Some(ActionRef::Docker(_)) => format!("the Docker action `{}`", uses.text),
         _ => format!("the action `{}` of the repository itself", uses.text),
     };

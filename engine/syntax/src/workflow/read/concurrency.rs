@@ -20,7 +20,8 @@ pub(super) fn check_deadlock(reader: &mut Reader<'_>, workflow: &Placed, own: &P
     let group = &own.concurrency.group.text;
     if workflow.concurrency.group.text.to_lowercase() == group.to_lowercase() {
         let message = format!("job `{job}` waits for the group `{group}`, which its own run holds");
-        let report = Diagnostic::error("duplicate-group", own.span, message).label(workflow.span, "held by the run here");
+        let report =
+            Diagnostic::error("duplicate-group", own.span, message).label(workflow.span, "held by the run here");
         reader.report(report.help("give the job a group of its own"));
     }
 }
@@ -44,11 +45,12 @@ fn concurrency(reader: &mut Reader<'_>, node: Node<'_>, place: &Availability) ->
     });
     let cancel = fields.take("cancel-in-progress").and_then(|node| reader.boolean_text(node, Some(place)));
     let queue = fields.entry("queue");
-    let queue_max = queue.as_ref().is_some_and(|entry| {
-        reader.choice(entry.value, "a kind of queue", &["single", "max"]) == Some("max")
-    });
+    let queue_max = queue
+        .as_ref()
+        .is_some_and(|entry| reader.choice(entry.value, "a kind of queue", &["single", "max"]) == Some("max"));
     if let Some(entry) = queue.filter(|_| queue_max && cancel.as_ref().is_some_and(|text| text.text == "true")) {
-        let message = "`queue: max` keeps all that wait, and `cancel-in-progress: true` cancels what runs: only one can be";
+        let message =
+            "`queue: max` keeps all that wait, and `cancel-in-progress: true` cancels what runs: only one can be";
         reader.report(Diagnostic::error("queue-and-cancel", entry.node.span(), message).help("leave one of them away"));
     }
     fields.finish(reader);

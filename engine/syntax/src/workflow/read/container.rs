@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::expression::Availability;
-use crate::read::{Entry, Fields, Reader};
+use crate::read::{Entry, Fields, Reader, is_whole_expression};
 use crate::tree::{Kind, Node};
 use crate::workflow::{Container, Credentials, Service, Text};
 
@@ -82,12 +82,10 @@ fn keys(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Container> {
 }
 
 fn credentials(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Credentials> {
-    if let Some(scalar) = node.scalar() {
-        if crate::read::is_whole_expression(&scalar.value) {
-            reader.text(node, Some(&CREDENTIALS));
-            reader.beyond(node.span(), "`credentials` as one expression");
-            return None;
-        }
+    if node.scalar().is_some_and(|scalar| is_whole_expression(&scalar.value)) {
+        reader.text(node, Some(&CREDENTIALS));
+        reader.beyond(node.span(), "`credentials` as one expression");
+        return None;
     }
     let mut fields = reader.fields(node, "`credentials`")?;
     let username = fields.require(reader, "username").and_then(|node| reader.word(node, Some(&CREDENTIALS)));

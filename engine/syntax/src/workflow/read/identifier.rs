@@ -1,6 +1,6 @@
 //! Ids of jobs and steps, and the ids GitHub makes up for steps without one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::Diagnostic;
 use crate::read::Reader;
@@ -27,13 +27,17 @@ pub(super) fn check(reader: &mut Reader<'_>, node: Node<'_>, id: &str, what: &st
 pub(super) fn is_id(text: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let first = text.bytes().next();
-    first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_') && text.bytes().all(sound) && text.len() < MAX_LENGTH
+    first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && text.bytes().all(sound)
+        && text.len() < MAX_LENGTH
 }
 
 /// The ids of one job's steps, unique ignoring case.
 #[derive(Default)]
 pub(crate) struct StepIds {
     used: HashSet<String>,
+    /// The last number that each made-up name has.
+    numbers: HashMap<String, usize>,
 }
 
 impl StepIds {
@@ -47,14 +51,16 @@ impl StepIds {
         let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
         let clean: String = name.chars().map(|letter| if legal(letter) { letter } else { '_' }).collect();
         let base = format!("__{clean}");
-        (1_usize..)
-            .map(|number| {
-                let suffix = if number == 1 { String::new() } else { format!("_{number}") };
-                let room = MAX_LENGTH - 1 - suffix.len();
-                format!("{}{suffix}", &base[..base.len().min(room)])
-            })
-            .find(|id| self.used.insert(id.to_lowercase()))
-            .expect("numbers do not run out before steps do")
+        let last = self.numbers.entry(base.to_lowercase()).or_default();
+        loop {
+            *last += 1;
+            let suffix = if *last == 1 { String::new() } else { format!("_{last}") };
+            let room = MAX_LENGTH - 1 - suffix.len();
+            let id = format!("{}{suffix}", &base[..base.len().min(room)]);
+            if self.used.insert(id.to_lowercase()) {
+                return id;
+            }
+        }
     }
 }
 
@@ -66,7 +72,8 @@ mod tests {
     fn made_up_ids_are_clean_and_unique() {
         let mut ids = StepIds::default();
         assert!(ids.take("Build") && !ids.take("BUILD"));
-        let made: Vec<String> = ["run", "run", "actions/checkout", "alpine:3.8", "RUN"].map(|name| ids.make(name)).into();
+        let made: Vec<String> =
+            ["run", "run", "actions/checkout", "alpine:3.8", "RUN"].map(|name| ids.make(name)).into();
         assert_eq!(made, ["__run", "__run_2", "__actions_checkout", "__alpine_3_8", "__RUN_3"]);
         let long = "x".repeat(300);
         assert_eq!((ids.make(&long).len(), ids.make(&long).len()), (99, 99));

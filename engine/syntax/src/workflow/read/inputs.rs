@@ -73,7 +73,8 @@ fn input(reader: &mut Reader<'_>, node: Node<'_>, call: bool) -> Option<Input> {
         let entry = fields.entry("options");
         match entry {
             Some(entry) if kind == Some("choice") => {
-                options = entry.value.items().filter_map(|item| reader.text(item, None)).map(|text| text.text).collect();
+                options =
+                    entry.value.items().filter_map(|item| reader.text(item, None)).map(|text| text.text).collect();
                 if options.is_empty() {
                     reader.wrong_type(entry.value, "a list of options");
                 }
@@ -82,9 +83,8 @@ fn input(reader: &mut Reader<'_>, node: Node<'_>, call: bool) -> Option<Input> {
                 let message = "only an input of `type: choice` has `options`";
                 reader.error("bad-input", entry.node.span(), message);
             }
-            Some(_) => {}
             None if kind == Some("choice") => fields.missing(reader, "options"),
-            None => {}
+            _ => {}
         }
     }
     fields.finish(reader);

@@ -75,9 +75,9 @@ fn root(reader: &mut Reader<'_>, tree: &Tree) -> Option<Workflow> {
     let defaults = fields.take("defaults").map(|node| defaults::read(reader, node, None));
     let concurrency = fields.take("concurrency");
     let concurrency = concurrency.and_then(|node| concurrency::read(reader, node, &Availability::WORKFLOW_CONCURRENCY));
-    let jobs = fields.require(reader, "jobs").map_or_else(IndexMap::new, |node| {
-        job::read_all(reader, node, concurrency.as_ref())
-    });
+    let jobs = fields
+        .require(reader, "jobs")
+        .map_or_else(IndexMap::new, |node| job::read_all(reader, node, concurrency.as_ref()));
     fields.finish(reader);
     Some(Workflow {
         name: name.map(|name| name.text).filter(|name| !name.is_empty()),

@@ -108,10 +108,9 @@ impl Steps {
         let env = fields.take("env").map(|node| reader.texts(node, "`env`", PLACE, false));
         let continue_on_error = fields.take("continue-on-error").and_then(|node| reader.boolean_text(node, PLACE));
         let timeout_minutes = fields.take("timeout-minutes").and_then(|node| reader.number_text(node, PLACE));
-        if let Some(entry) = fields.entry("background") {
-            if reader.boolean(entry.value) == Some(true) {
-                reader.beyond(entry.node.span(), "`background` steps");
-            }
+        let background = fields.entry("background");
+        if let Some(entry) = background.filter(|entry| reader.boolean(entry.value) == Some(true)) {
+            reader.beyond(entry.node.span(), "`background` steps");
         }
         let action = if fields.has("run") { run(reader, fields, PLACE, None) } else { action(reader, fields, PLACE) };
         let Some(action) = action else { return };
@@ -169,7 +168,8 @@ impl Steps {
         if self.ids.take(&id) {
             self.given.insert(id.to_lowercase(), node.span());
         } else {
-            let report = Diagnostic::error("duplicate-id", node.span(), format!("another step of this job has the id `{id}`"));
+            let report =
+                Diagnostic::error("duplicate-id", node.span(), format!("another step of this job has the id `{id}`"));
             let report = match self.given.get(&id.to_lowercase()) {
                 Some(first) => report.label(*first, "first here"),
                 None => report,
@@ -228,8 +228,7 @@ pub(crate) fn composite_step(reader: &mut Reader<'_>, node: Node<'_>, ids: &mut 
         Some(id)
     });
     let name = fields.take("name").and_then(|node| reader.text(node, PLACE));
-    let condition =
-        fields.take("if").and_then(|node| reader.condition_text(node, &Availability::COMPOSITE_STEP_IF));
+    let condition = fields.take("if").and_then(|node| reader.condition_text(node, &Availability::COMPOSITE_STEP_IF));
     let env = fields.take("env").map(|node| reader.texts(node, "`env`", PLACE, false));
     let continue_on_error = fields.take("continue-on-error").and_then(|node| reader.boolean_text(node, PLACE));
     let what = if fields.has("run") {

@@ -7,7 +7,7 @@ use super::inputs;
 use crate::cron::Cron;
 use crate::diagnostic::Diagnostic;
 use crate::expression::nearest;
-use crate::filter::{PatternList, Subject};
+use crate::filter::{Pattern, PatternList, Subject};
 use crate::read::{Entry, Fields, Reader, coerce};
 use crate::tree::{Kind, Node};
 use crate::workflow::{Event, Triggers};
@@ -105,15 +105,20 @@ fn check_patterns(reader: &mut Reader<'_>, node: Node<'_>, key: &str, words: &[S
         "paths" | "paths-ignore" => Subject::Path,
         _ => return,
     };
-    let list = if key.ends_with("-ignore") {
-        PatternList::parse_ignore(words, subject)
-    } else {
-        PatternList::parse(words, subject)
-    };
-    for error in list.err().into_iter().flatten() {
-        let is_it = |item: &Node<'_>| item.scalar().is_some_and(|scalar| coerce(scalar) == error.pattern);
-        let at = node.items().find(is_it).unwrap_or(node);
-        reader.error("bad-filter", at.span(), error.to_string());
+    let one = matches!(node.kind(), Kind::Scalar(_)).then_some(node);
+    let mut sound = true;
+    for item in node.items().chain(one) {
+        let Some(scalar) = item.scalar() else { continue };
+        if let Err(error) = Pattern::parse(&coerce(scalar), subject) {
+            reader.error("bad-filter", item.span(), error.to_string());
+            sound = false;
+        }
+    }
+    // What is wrong with the list as a whole.
+    if sound && !key.ends_with("-ignore") {
+        for error in PatternList::parse(words, subject).err().into_iter().flatten() {
+            reader.error("bad-filter", node.span(), error.to_string());
+        }
     }
 }
 

@@ -128,7 +128,9 @@ fn git_reference(version: &str) -> Result<(), String> {
     if version.starts_with(['/', '.']) || version.ends_with(['/', '.']) {
         return Err("its version begins or ends with `/` or `.`".to_owned());
     }
-    if version.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock")) {
+    // Git compares `.lock` as it is written.
+    let is_lock = |part: &str| part.as_bytes().ends_with(b".lock");
+    if version.split('/').any(|part| part.starts_with('.') || is_lock(part)) {
         return Err("its version is no name that Git accepts".to_owned());
     }
     Ok(())
@@ -151,7 +153,9 @@ mod tests {
 
     #[test]
     fn forms_of_workflows() {
-        for right in ["./.github/workflows/a.yml", "o/r/.github/workflows/a.yaml@v1", "o/r/.github/workflows/a.yml@refs/heads/x"] {
+        for right in
+            ["./.github/workflows/a.yml", "o/r/.github/workflows/a.yaml@v1", "o/r/.github/workflows/a.yml@refs/heads/x"]
+        {
             assert_eq!(workflow(right), Ok(()), "{right}");
         }
         for wrong in [
