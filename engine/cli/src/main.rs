@@ -1,2 +1,37 @@
-//! The `tagline` command.
-fn main() {}
+//! The `tagline` command: parses the command line, runs one command, turns its outcome into an exit code.
+//!
+//! - [`args`]: every command and flag. [`commands`]: what they do, one file each.
+//! - [`context`]: what all commands share: the store, the repository, the output.
+//! - [`failure`]: errors for people. [`exit`]: what each exit code means.
+//! - [`output`]: the one way to standard output and standard error. [`words`]: times, numbers, digests.
+
+mod args;
+mod commands;
+mod context;
+mod diagnostics;
+mod errors;
+mod exit;
+mod failure;
+mod output;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Arguments;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| output::bug(&panic.to_string())));
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return args::explain(&error).into(),
+    };
+    let context = Context::new(&arguments.global);
+    let outcome = context.and_then(|context| commands::run(&context, arguments.command));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(&output::Output::new()).into(),
+    }
+}

@@ -1,0 +1,185 @@
+//! Flags of the commands that drive runs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tagline_run::RunId;
+
+/// Where jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Runner {
+    /// The sandbox, or Docker where a job needs it
+    #[default]
+    Auto,
+    /// Namespaces of this machine, without a daemon
+    Sandbox,
+    /// One container a job
+    Docker,
+}
+
+impl Runner {
+    /// The name as flags, plans and the store write it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Sandbox => "sandbox",
+            Self::Docker => "docker",
+        }
+    }
+}
+
+/// `tagline demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where to make the scratch repository, instead of a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Where jobs run
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) runner: Runner,
+}
+
+/// `tagline run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The workflow: its path, file name or name; without it every workflow whose filter matches
+    pub(crate) workflow: Option<String>,
+    /// The tag to release; without it the working tree is run
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Where jobs run
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) runner: Runner,
+    /// Only this job and what it needs
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// The event that starts the workflow
+    #[arg(long, conflicts_with = "tag")]
+    pub(crate) event: Option<String>,
+    /// A JSON file that becomes `github.event`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) payload: Option<PathBuf>,
+    /// A file of secrets, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Release a version lower than the live one
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tagline serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Without pages and port; the only way in this version
+    #[arg(long, required = true)]
+    pub(crate) headless: bool,
+}
+
+/// `tagline approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The run
+    pub(crate) run: RunId,
+    /// The environment
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+    /// The plan that was read: 12 or more digits of its digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) plan: Option<String>,
+    /// A comment to record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Sign the vote with this SSH key, instead of Git's signing key
+    #[arg(long, value_name = "SSHKEY")]
+    pub(crate) key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tagline reject`.
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// The run
+    pub(crate) run: RunId,
+    /// The environment
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+    /// The plan that was read: 12 or more digits of its digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) plan: Option<String>,
+    /// The reason to record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Sign the vote with this SSH key, instead of Git's signing key
+    #[arg(long, value_name = "SSHKEY")]
+    pub(crate) key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tagline cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// The run
+    pub(crate) run: RunId,
+    /// Kill its jobs at once, without their clean-up steps
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The reason to record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) comment: String,
+}
+
+/// `tagline rerun`.
+#[derive(Debug, Args)]
+pub(crate) struct RerunArgs {
+    /// The run
+    pub(crate) run: RunId,
+    /// Only the jobs that did not succeed and those after them
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) failed: bool,
+    /// This job and those after it
+    #[arg(long, value_name = "JOB")]
+    pub(crate) from: Option<String>,
+    /// A file of secrets, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tagline resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run; without it all that are not over
+    pub(crate) run: Option<RunId>,
+    /// A file of secrets, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tagline hook …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HookCommand {
+    /// Write a post-receive hook into a bare repository, so that pushed tags start their workflows
+    Install(HookInstallArgs),
+    /// Start what a push brought; the hook calls this
+    #[command(hide = true)]
+    Receive,
+}
+
+/// `tagline hook install`.
+#[derive(Debug, Args)]
+pub(crate) struct HookInstallArgs {
+    /// The bare repository, instead of --repo or the current folder
+    pub(crate) folder: Option<PathBuf>,
+}

@@ -1,0 +1,93 @@
+//! What all commands share: where the store is, which repository is meant, how to print.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tagline_server::repository::Repository;
+use tagline_store::{Store, StoreError, StoreFolder};
+
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::words;
+
+/// What every command gets.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where the store is or will be.
+    pub(crate) store: StoreFolder,
+    /// Standard output and standard error.
+    pub(crate) output: Output,
+    /// More is wanted.
+    pub(crate) verbose: bool,
+    repo: Option<PathBuf>,
+    zone: TimeZone,
+}
+
+impl Context {
+    /// From the flags of every command and the environment.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        Ok(Self {
+            store: store_folder(global.store.as_deref())?,
+            output: Output::new(),
+            verbose: global.verbose,
+            repo: global.repo.clone(),
+            zone: TimeZone::system(),
+        })
+    }
+
+    /// The folder the command works in: `--repo`, else the current one.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.repo.clone().unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// Whether `--repo` was given.
+    pub(crate) fn names_repository(&self) -> bool {
+        self.repo.is_some()
+    }
+
+    /// The repository the command works in.
+    pub(crate) fn repository(&self) -> Result<Repository, Failure> {
+        Ok(Repository::open(&self.folder())?)
+    }
+
+    /// The store for writing, made where there is none.
+    pub(crate) fn open_store(&self) -> Result<Arc<Store>, Failure> {
+        Ok(Arc::new(Store::open(&self.store)?))
+    }
+
+    /// The store for reading, beside whoever writes.
+    pub(crate) fn read_store(&self) -> Result<Store, Failure> {
+        Ok(Store::open_read_only(&self.store)?)
+    }
+
+    /// The store for reading; none where there is no store yet.
+    pub(crate) fn read_store_if_any(&self) -> Result<Option<Store>, Failure> {
+        match Store::open_read_only(&self.store) {
+            Ok(store) => Ok(Some(store)),
+            Err(StoreError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A time as the reader sees it now.
+    pub(crate) fn time(&self, at: Timestamp) -> String {
+        words::time(at, Timestamp::now(), &self.zone)
+    }
+}
+
+/// `--store`, else `$XDG_DATA_HOME/tagline`, else `~/.local/share/tagline`.
+fn store_folder(url: Option<&str>) -> Result<StoreFolder, Failure> {
+    if let Some(url) = url {
+        return Ok(StoreFolder::from_url(url)?);
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| StoreFolder::at(data.join("tagline"))).ok_or_else(|| {
+        Failure::new(Exit::Unusable, "no-home", "there is no place for the store: neither XDG_DATA_HOME nor HOME is set")
+            .next("set HOME, or name a store: tagline doctor --store sqlite:///var/lib/tagline")
+    })
+}

@@ -1,0 +1,140 @@
+//! Errors for people: what is so, why, what it did, what to do next.
+//!
+//! Every error type of the libraries becomes a [`Failure`] in one place, so each has an exit code and a next step.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use crate::exit::Exit;
+use crate::output::{Output, Style};
+use crate::words::plain;
+
+/// What a command answers.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+/// An error as it is printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) exit: Exit,
+    /// A stable name in words.
+    pub(crate) code: &'static str,
+    /// What is so, one sentence.
+    pub(crate) message: String,
+    /// The causes, nearest first.
+    pub(crate) why: Vec<String>,
+    /// What it did, or that it did nothing.
+    pub(crate) effect: Option<String>,
+    /// What to do: sentences that may end in a command after a colon.
+    pub(crate) next: Vec<String>,
+    /// Lines to print as they are before the error: diagnostics with carets.
+    pub(crate) before: String,
+}
+
+impl Failure {
+    /// An error without details.
+    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Display) -> Self {
+        let message = message.to_string();
+        Self { exit, code, message, why: Vec::new(), effect: None, next: Vec::new(), before: String::new() }
+    }
+
+    /// Nothing could start.
+    pub(crate) fn unusable(code: &'static str, message: impl Display) -> Self {
+        Self::new(Exit::Unusable, code, message)
+    }
+
+    /// Something failed, or was refused.
+    pub(crate) fn failed(code: &'static str, message: impl Display) -> Self {
+        Self::new(Exit::Failed, code, message)
+    }
+
+    /// An error with the errors that caused it.
+    pub(crate) fn of(exit: Exit, code: &'static str, error: &dyn Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        Self { why: causes.map(ToString::to_string).collect(), ..Self::new(exit, code, error) }
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub(crate) fn why(mut self, why: impl Display) -> Self {
+        self.why.push(why.to_string());
+        self
+    }
+
+    /// Says what it did.
+    #[must_use]
+    pub(crate) fn effect(mut self, effect: impl Display) -> Self {
+        self.effect = Some(effect.to_string());
+        self
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn next(mut self, next: impl Display) -> Self {
+        let next = next.to_string();
+        debug_assert!(commands(&next).all(|words| parses(&words)), "no such command: {next}");
+        self.next.push(next);
+        self
+    }
+
+    /// The lines below the first: why, effect, next, then.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        let why = self.why.iter().map(|line| ("why", line.clone()));
+        let effect = self.effect.iter().map(|line| ("effect", line.clone()));
+        let labels = std::iter::once("next").chain(std::iter::repeat("then"));
+        let next = labels.zip(self.next.iter().cloned());
+        why.chain(effect).chain(next).collect()
+    }
+
+    /// Prints it to standard error; its exit code.
+    pub(crate) fn report(&self, output: &Output) -> Exit {
+        if !self.before.is_empty() {
+            output.note(self.before.trim_end());
+        }
+        let head = output.err.paint(Style::Bad, format!("error[{}]:", self.code));
+        output.note(format!("{head} {}", plain(&self.message)));
+        for (label, text) in self.details() {
+            output.note(format!("  {} {}", output.err.paint(Style::Strong, format!("{label:<7}")), plain(&text)));
+        }
+        self.exit
+    }
+}
+
+/// The `tagline` commands in a line, as words: from `tagline` at the start or after a colon to two blanks or the end.
+pub(crate) fn commands(line: &str) -> impl Iterator<Item = Vec<String>> + '_ {
+    let starts = line.match_indices("tagline ").map(|(at, _)| at);
+    let starts = starts.filter(|at| *at == 0 || line[..*at].ends_with(": ") || line[..*at].ends_with("  "));
+    starts.map(|at| {
+        let rest = &line[at..];
+        let end = [rest.find("  "), rest.find(" | "), rest.find(" && ")].into_iter().flatten().min();
+        let words = rest[..end.unwrap_or(rest.len())].split_whitespace();
+        words.map(|word| word.trim_matches('"').to_owned()).collect()
+    })
+}
+
+/// Whether the command line takes these words.
+pub(crate) fn parses(words: &[String]) -> bool {
+    use clap::Parser as _;
+    crate::args::Arguments::try_parse_from(words).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_a_line_are_found() {
+        let found = |line: &str| commands(line).map(|words| words.join(" ")).collect::<Vec<_>>();
+        assert_eq!(found("renew it, then: tagline rerun 4 --from deploy"), ["tagline rerun 4 --from deploy"]);
+        assert_eq!(found("tagline init       writes release.yml"), ["tagline init"]);
+        assert_eq!(found("commit, git tag v0.1.0"), Vec::<String>::new());
+        assert_eq!(found("the tagline command"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn commands_are_held_against_the_parser() {
+        let parses = |text: &str| parses(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(parses("tagline approve 418 --environment production --plan 7d31c0e94b1a"));
+        assert!(!parses("tagline aprove 418"));
+    }
+}
