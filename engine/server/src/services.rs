@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use tagline_executor::JobFolder;
+use tagline_executor::registry::Registry;
 use tagline_protocol::{Reply, Request};
 use tagline_run::{Fact, Input, Sender};
 use tagline_store::ArtifactRow;
@@ -146,12 +147,20 @@ fn choose(rows: Vec<ArtifactRow>, name: &str, pattern: &str) -> Result<Vec<Artif
     Ok(rows.into_iter().filter(|row| pattern.matches(&row.name)).collect())
 }
 
-async fn image(_folder: &JobFolder, _id: u64, _reference: &str) -> Result<Reply, String> {
-    Err("registries are being wired".to_owned())
+async fn image(folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
+    let layout = format!("image-{id}");
+    let target = folder.inbox().join(&layout);
+    if target.exists() {
+        std::fs::remove_dir_all(&target).map_err(|error| error.to_string())?;
+    }
+    let image = Registry::of_user().pull(reference, &target).await.map_err(|error| chain(&error))?;
+    Ok(Reply::Image { layout, digest: image.digest })
 }
 
-async fn push(_folder: &JobFolder, _layout: &str, _reference: &str, _digest: &str) -> Result<Reply, String> {
-    Err("registries are being wired".to_owned())
+async fn push(folder: &JobFolder, layout: &str, reference: &str, digest: &str) -> Result<Reply, String> {
+    plain_name(layout).map_err(|error| error.to_string())?;
+    let pushed = Registry::of_user().push(&folder.outbox().join(layout), Some(digest), reference).await;
+    Ok(Reply::Pushed { reference: pushed.map_err(|error| chain(&error))?.reference })
 }
 
 /// Opens a file of the outbox, which the job can write to: nothing is followed out of it.

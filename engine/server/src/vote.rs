@@ -1,7 +1,5 @@
 //! Votes: the statement a person signs, its signature, and the check of it before it is recorded.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use tagline_evidence::ssh;
 use tagline_plan::Person;
@@ -89,9 +87,9 @@ pub fn statement(
     })
 }
 
-/// Signs a statement with an SSH key file, or leaves it unsigned where there is none, saying so. `via` is how it came:
+/// Signs a statement with an SSH key, or leaves it unsigned where there is none, saying so. `via` is how it came:
 /// `cli`, `prompt`.
-pub fn sign(statement: Statement, voter: Person, key: Option<&Path>, via: &str) -> Result<Vote, VoteError> {
+pub fn sign(statement: Statement, voter: Person, key: Option<&ssh::SigningKey>, via: &str) -> Result<Vote, VoteError> {
     let signature = match key {
         None => Signature::Unsigned,
         Some(key) => {
