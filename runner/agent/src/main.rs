@@ -1,2 +1,5 @@
 //! The agent: process 1 of a job.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    tagline_agent::main()
+}
