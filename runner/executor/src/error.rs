@@ -38,6 +38,14 @@ pub enum ExecutorError {
         /// What it said meanwhile, if anything.
         said: String,
     },
+    /// Its container ended before the agent answered.
+    #[error("the agent of job {key} did not come up: {why}")]
+    Ended {
+        /// Which job.
+        key: Key,
+        /// How it ended and what it said.
+        why: String,
+    },
     /// The folder is in use by an agent with another token.
     #[error("job {key} is run by an agent of another start; `tagline cancel` ends it")]
     Taken {
@@ -70,7 +78,7 @@ pub enum ExecutorError {
     #[error("the sandbox carries out no `container.options`; use `--runner docker`, or remove them")]
     Limits,
     /// The container daemon.
-    #[error("Docker cannot {action}: {why}")]
+    #[error("Docker cannot {action}: {why}; `tagline doctor` says what is there")]
     Docker {
         /// What was tried.
         action: &'static str,
@@ -80,4 +88,18 @@ pub enum ExecutorError {
     /// The script of a fake says so.
     #[error("{0}")]
     Fake(String),
+}
+
+/// An error with its causes: a refused connection is the last of them.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }

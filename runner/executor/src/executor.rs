@@ -1,18 +1,23 @@
 //! One interface over the places a job can run in.
 
+use std::path::Path;
+
 use tagline_protocol::{JobPaths, StepUser};
 
+use crate::docker::{Docker, Orphan};
 use crate::error::ExecutorError;
 use crate::fake::Fake;
 use crate::folder::JobFolder;
-use crate::launch::Launch;
+use crate::launch::{Launch, Limits};
 use crate::sandbox::Sandbox;
 
-/// A place jobs run in.
+/// A place jobs run in. Clones share it.
 #[derive(Debug, Clone)]
 pub enum Executor {
     /// Namespaces of this host.
     Sandbox(Sandbox),
+    /// Containers.
+    Docker(Docker),
     /// Scripts, for tests.
     Fake(Fake),
 }
@@ -39,20 +44,31 @@ pub enum Found {
 }
 
 impl Executor {
+    /// Makes ready what the launch will need, while another job runs: with Docker the container. An error is not the
+    /// job's: the launch tries again and says it better.
+    pub async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
+        match self {
+            Self::Docker(docker) => docker.prepare(launch).await,
+            Self::Sandbox(sandbox) => sandbox.prepare(launch).await,
+            Self::Fake(_) => Ok(()),
+        }
+    }
+
     /// Brings the job's agent up: it listens when this returns. The same key, attempt and token again finds it; where
     /// it has died meanwhile another one starts in the same folder.
     pub async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
         match self {
             Self::Sandbox(sandbox) => sandbox.launch(launch).await,
+            Self::Docker(docker) => docker.launch(launch).await,
             Self::Fake(fake) => fake.launch(launch),
         }
     }
 
     /// Whether the agent of a job folder lives.
-    #[expect(clippy::unused_async, reason = "a container's daemon is asked")]
     pub async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::find(folder),
+            Self::Docker(docker) => docker.find(folder).await,
             Self::Fake(fake) => fake.find(folder),
         }
     }
@@ -61,6 +77,7 @@ impl Executor {
     pub async fn kill(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::kill(folder).await,
+            Self::Docker(docker) => docker.kill(folder).await,
             Self::Fake(fake) => {
                 fake.kill(folder).await;
                 Ok(())
@@ -68,26 +85,45 @@ impl Executor {
         }
     }
 
-    /// Ends what is left of the job and removes everything but its spool.
+    /// Ends what is left of the job and removes everything but its spool. With Docker this takes a while: nothing need
+    /// wait for it.
     pub async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::clean(folder).await,
+            Self::Docker(docker) => docker.clean(folder).await,
             Self::Fake(fake) => fake.clean(folder).await,
+        }
+    }
+
+    /// Containers of jobs whose folders lie below `store`, of live jobs too: the caller knows which are forgotten.
+    pub async fn orphans(&self, store: &Path) -> Result<Vec<Orphan>, ExecutorError> {
+        match self {
+            Self::Docker(docker) => docker.orphans(store).await,
+            Self::Sandbox(_) | Self::Fake(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes a forgotten container.
+    pub async fn remove(&self, orphan: &Orphan) -> Result<(), ExecutorError> {
+        match self {
+            Self::Docker(docker) => docker.remove(orphan).await,
+            Self::Sandbox(_) | Self::Fake(_) => Ok(()),
         }
     }
 
     /// Where steps see their folders; `repository` is the name without its owner.
     pub fn paths(&self, repository: &str) -> JobPaths {
         match self {
-            Self::Sandbox(_) => Sandbox::paths(repository),
-            Self::Fake(_) => Fake::paths(repository),
+            Self::Sandbox(_) | Self::Fake(_) => Sandbox::paths(repository),
+            Self::Docker(_) => Docker::paths(repository),
         }
     }
 
     /// Who the steps run as, for the job's specification; none is the agent's own user.
-    pub fn step_user(&self) -> Option<StepUser> {
+    pub fn step_user(&self, limits: &Limits) -> Option<StepUser> {
         match self {
             Self::Sandbox(_) => Sandbox::step_user(),
+            Self::Docker(_) => limits.user,
             Self::Fake(_) => None,
         }
     }

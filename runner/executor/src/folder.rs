@@ -6,12 +6,12 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use tagline_protocol::{AGENT_FILE, INBOX, OUTBOX, SOCKET, SPOOL};
+use tagline_protocol::{AGENT_FILE, INBOX, OUTBOX, SOCKET, SPOOL, StepUser};
 
 use crate::remove;
 
@@ -139,6 +139,16 @@ impl JobFolder {
         }
         // The spool is the engine's own, also where an agent with another user writes it.
         self.open_spool()?;
+        Ok(())
+    }
+
+    /// Gives the steps' folders to the steps' user.
+    pub(crate) fn give_to(&self, user: StepUser) -> Result<(), FolderError> {
+        for name in STEPS {
+            let path = self.path.join(name);
+            let given = chown(&path, Some(user.uid), Some(user.gid));
+            given.map_err(|source| io_error("give away", &path, source))?;
+        }
         Ok(())
     }
 

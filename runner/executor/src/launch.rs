@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use tagline_protocol::JobPaths;
+use tagline_protocol::{JobPaths, StepUser};
 
 use crate::exposure::Exposure;
 use crate::folder::JobFolder;
@@ -94,8 +94,8 @@ pub struct Limits {
     pub nano_cpus: Option<i64>,
     /// `--pids-limit`.
     pub pids: Option<i64>,
-    /// `--user`.
-    pub user: Option<String>,
+    /// `--user UID[:GID]`: who the steps run as; the group is the user's number where none is given.
+    pub user: Option<StepUser>,
     /// `--hostname`.
     pub hostname: Option<String>,
     /// `--network` is only ever `none` or the default bridge.
@@ -157,7 +157,7 @@ impl Limits {
                 let count: i64 = value.parse().map_err(|_| wrong())?;
                 self.pids = Some(count).filter(|count| *count > 0);
             }
-            "--user" | "-u" => self.user = Some(text().ok_or_else(wrong)?),
+            "--user" | "-u" => self.user = Some(user(value).ok_or_else(wrong)?),
             "--hostname" | "-h" => self.hostname = Some(text().ok_or_else(wrong)?),
             "--network" | "--net" => {
                 self.no_network = match value {
@@ -188,6 +188,12 @@ fn bytes(text: &str) -> Option<i64> {
     count.checked_mul(1 << shift)
 }
 
+/// `1000` or `1000:1000`; names are the image's and are not looked up.
+fn user(text: &str) -> Option<StepUser> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    Some(StepUser { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+}
+
 /// `1.5` as billionths.
 fn cpus(text: &str) -> Option<i64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -211,7 +217,7 @@ mod tests {
         assert_eq!(limits.memory, Some(512 << 20));
         assert_eq!(limits.nano_cpus, Some(1_500_000_000));
         assert_eq!(limits.pids, Some(64));
-        assert_eq!(limits.user.as_deref(), Some("1000:1000"));
+        assert_eq!(limits.user, Some(StepUser { uid: 1000, gid: 1000 }));
         assert!(limits.no_network);
         assert!("".parse::<Limits>().unwrap().is_empty());
     }
@@ -222,9 +228,16 @@ mod tests {
             let error = text.parse::<Limits>().unwrap_err().to_string();
             assert!(error.contains("is not carried out"), "{error}");
         }
-        for text in
-            ["--memory", "--memory 0", "--memory 9999999999g", "--cpus -1", "--cpus 0", "--network host", "--memory 1é"]
-        {
+        for text in [
+            "--memory",
+            "--memory 0",
+            "--memory 9999999999g",
+            "--cpus -1",
+            "--cpus 0",
+            "--network host",
+            "--user ana",
+            "--memory 1é",
+        ] {
             let error = text.parse::<Limits>().unwrap_err();
             assert!(matches!(error, LimitsError::Value { .. }), "{text}");
         }

@@ -4,6 +4,7 @@
 //! protocol with that agent. Between the two lies only the [`JobFolder`]: whoever has it and the token can take a job
 //! over, whichever engine started it.
 
+mod docker;
 mod environment;
 mod error;
 mod executor;
@@ -19,6 +20,7 @@ pub mod registry;
 mod remove;
 mod sandbox;
 
+pub use docker::{DEFAULT_IMAGE, Docker, Orphan};
 pub use environment::Environment;
 pub use error::ExecutorError;
 pub use executor::{Executor, Found, Launched};

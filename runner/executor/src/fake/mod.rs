@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tagline_protocol::{JobPaths, SOCKET};
+use tagline_protocol::SOCKET;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +21,6 @@ pub use script::{Hold, Script};
 use crate::error::ExecutorError;
 use crate::folder::{AgentFile, JobFolder};
 use crate::launch::{Key, Launch};
-use crate::sandbox::Sandbox;
 use crate::{Found, Launched};
 
 /// The executor's name in `agent.json`.
@@ -159,10 +158,6 @@ impl Fake {
     pub(crate) async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         self.kill(folder).await;
         Ok(folder.clean()?)
-    }
-
-    pub(crate) fn paths(repository: &str) -> JobPaths {
-        Sandbox::paths(repository)
     }
 }
 

@@ -15,6 +15,8 @@ use oci_client::errors::OciDistributionError;
 use oci_client::{Client, Reference};
 use tagline_actions::oci::OciError;
 
+use crate::error::chain;
+
 pub use auth::Credentials;
 
 /// To reach a registry.
@@ -156,20 +158,6 @@ fn failure(action: &'static str, image: &Reference, error: &OciDistributionError
         other => chain(other),
     };
     RegistryError::Registry { action, image: image.whole(), why }
-}
-
-/// An error with its causes: a refused connection is the last of them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

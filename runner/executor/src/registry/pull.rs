@@ -147,8 +147,11 @@ async fn pull_blob(
         let piece = match piece {
             Ok(piece) => piece,
             Err(error) => {
-                broken =
-                    Some(RegistryError::Registry { action: "pull", image: image.whole(), why: super::chain(&error) });
+                broken = Some(RegistryError::Registry {
+                    action: "pull",
+                    image: image.whole(),
+                    why: crate::error::chain(&error),
+                });
                 break;
             }
         };

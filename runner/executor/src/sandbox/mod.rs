@@ -72,6 +72,14 @@ impl Sandbox {
         root.then_some(StepUser { uid: 1001, gid: 1001 })
     }
 
+    /// Fetches the job's image.
+    pub(crate) async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
+        if let Some(image) = &launch.image {
+            self.images.rootfs(image).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
         launch.folder.create()?;
         if let Some(found) = recorded(launch)? {

@@ -1,0 +1,334 @@
+//! One container per job, with the agent as its first process.
+//!
+//! Invariants: a container is found again by its id in `agent.json`, which is written before it starts, else by its
+//! labels; it is removed by `clean`, never by the daemon, so that how it ended can still be told.
+
+mod create;
+mod daemon;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tagline_protocol::JobPaths;
+use tokio::time::{Instant, sleep};
+
+use crate::environment::Environment;
+use crate::error::ExecutorError;
+use crate::folder::{AgentFile, JobFolder};
+use crate::launch::{ImageRef, Key, Launch};
+use crate::link::greet;
+use crate::registry::Credentials;
+use crate::{Found, Launched};
+
+use create::{Plan, plan};
+use daemon::{Container, Created, Daemon};
+
+/// The executor's name in `agent.json`.
+const NAME: &str = "docker";
+
+/// The image of jobs without `container:` where `image` in the runner's configuration names no other.
+pub const DEFAULT_IMAGE: &str = "debian:bookworm-slim";
+
+/// A container that is not up by then will not be.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often a starting agent is called. Its socket costs microseconds to try and the daemon is not asked.
+const CALL: Duration = Duration::from_millis(1);
+/// How often the daemon is asked whether a container that does not answer still runs.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs jobs in containers.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    daemon: Daemon,
+    environment: Environment,
+    image: String,
+    credentials: Credentials,
+    prepared: Arc<Mutex<HashMap<String, Prepared>>>,
+}
+
+/// A container made ahead.
+#[derive(Debug)]
+struct Prepared {
+    id: String,
+    spec: String,
+}
+
+/// A container of a job that an engine may have forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The container's id.
+    pub container: String,
+    /// Which job it says it is of.
+    pub key: Key,
+    /// The job's folder on the host.
+    pub folder: PathBuf,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+impl Docker {
+    /// Connects to the daemon: `DOCKER_HOST`, else Docker's socket, else Podman's. `image` is for jobs without
+    /// `container:`.
+    pub async fn connect(environment: Environment, image: Option<String>) -> Result<Self, ExecutorError> {
+        Ok(Self {
+            daemon: Daemon::connect().await?,
+            environment,
+            image: image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+            credentials: Credentials::of_user(),
+            prepared: Arc::default(),
+        })
+    }
+
+    /// The daemon's version.
+    pub async fn version(&self) -> Result<String, ExecutorError> {
+        self.daemon.version().await
+    }
+
+    /// GitHub's own places in containers.
+    pub(crate) fn paths(repository: &str) -> JobPaths {
+        JobPaths {
+            workspace: format!("/__w/{repository}/{repository}"),
+            temp: "/__w/_temp".to_owned(),
+            home: "/github/home".to_owned(),
+            tool_cache: "/__t".to_owned(),
+        }
+    }
+
+    /// Makes the job's container ahead of its launch, while another job runs. The launch must be the same, token and
+    /// all, else the container is made anew.
+    pub(crate) async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
+        launch.folder.create()?;
+        let plan = self.plan(launch)?;
+        let id = self.make(&plan).await?.id;
+        self.prepared().insert(plan.name, Prepared { id, spec: plan.spec });
+        Ok(())
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, HashMap<String, Prepared>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plan(&self, launch: &Launch) -> Result<Plan, ExecutorError> {
+        let image = match &launch.image {
+            None => &self.image,
+            Some(ImageRef::Reference(name)) => name,
+            Some(image @ ImageRef::Layout(_)) => {
+                return Err(ExecutorError::Image {
+                    image: image.clone(),
+                    why: "Docker takes images from registries; the sandbox runs a layout".to_owned(),
+                });
+            }
+        };
+        Ok(plan(launch, image, self.environment.for_image()))
+    }
+
+    pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
+        launch.folder.create()?;
+        if let Some(found) = self.recorded(launch).await? {
+            return Ok(found);
+        }
+        if let Some(user) = launch.limits.user {
+            launch.folder.give_to(user)?;
+        }
+        let plan = self.plan(launch)?;
+        let ahead = self.prepared().remove(&plan.name).filter(|made| made.spec == plan.spec);
+        let container = match ahead {
+            Some(made) => Container { id: made.id, running: false, fresh: true, spec: Some(plan.spec) },
+            None => self.make(&plan).await?,
+        };
+        if container.running {
+            record(launch, &container.id)?;
+            self.listening(launch, &container.id).await?;
+            return Ok(launched(false));
+        }
+        launch.folder.forget_agent()?;
+        record(launch, &container.id)?;
+        self.start(launch, &container.id).await?;
+        Ok(launched(true))
+    }
+
+    /// The container that `agent.json` names, if it runs.
+    async fn recorded(&self, launch: &Launch) -> Result<Option<Launched>, ExecutorError> {
+        let Some(agent) = agent(&launch.folder)? else {
+            return Ok(None);
+        };
+        let id = agent.container.unwrap_or_default();
+        let running = self.daemon.inspect(&id).await?.is_some_and(|container| container.running);
+        if !running {
+            return Ok(None);
+        }
+        if agent.token != launch.token {
+            return Err(ExecutorError::Taken { key: launch.key.clone() });
+        }
+        self.listening(launch, &id).await?;
+        Ok(Some(launched(false)))
+    }
+
+    /// The container of a plan: a new one, or one of the same definition that runs or was never started.
+    async fn make(&self, plan: &Plan) -> Result<Container, ExecutorError> {
+        let image = plan.body.image.as_deref().unwrap_or_default();
+        let mut pulled = false;
+        loop {
+            match self.daemon.create(&plan.name, plan.body.clone()).await? {
+                Created::Id(id) => {
+                    return Ok(Container { id, running: false, fresh: true, spec: Some(plan.spec.clone()) });
+                }
+                Created::NoImage if !pulled => {
+                    self.daemon.pull(image, &self.credentials).await?;
+                    pulled = true;
+                }
+                Created::NoImage => {
+                    return Err(ExecutorError::Image {
+                        image: ImageRef::Reference(image.to_owned()),
+                        why: "it was pulled, but Docker does not find it".to_owned(),
+                    });
+                }
+                Created::Taken => {
+                    let Some(found) = self.daemon.inspect(&plan.name).await? else {
+                        continue;
+                    };
+                    if found.spec.as_ref() == Some(&plan.spec) && (found.running || found.fresh) {
+                        return Ok(found);
+                    }
+                    self.daemon.remove(&found.id).await?;
+                }
+            }
+        }
+    }
+
+    /// Starts a container; the agent may listen before the daemon has said that it started.
+    async fn start(&self, launch: &Launch, id: &str) -> Result<(), ExecutorError> {
+        let (daemon, name) = (self.daemon.clone(), id.to_owned());
+        // A task of its own: a dropped request might stop the container half-way.
+        let mut started = tokio::spawn(async move { daemon.start(&name).await });
+        tokio::select! {
+            biased;
+            listening = self.listening(launch, id) => listening,
+            started = &mut started => {
+                started.map_err(|error| docker("start a container", &error.to_string()))??;
+                self.listening(launch, id).await
+            }
+        }
+    }
+
+    /// Waits until the agent listens, or its container has ended.
+    async fn listening(&self, launch: &Launch, id: &str) -> Result<(), ExecutorError> {
+        let begin = Instant::now();
+        let mut look = begin + LOOK;
+        loop {
+            if greet(&launch.folder, &launch.token).await.is_ok_and(|greeting| greeting.is_some()) {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= look {
+                look = now + LOOK;
+                let found = self.daemon.inspect(id).await?;
+                let ended = found.is_none_or(|container| !container.running && !container.fresh);
+                if ended || now > begin + PATIENCE {
+                    return Err(self.silent(launch, id, ended).await);
+                }
+            }
+            sleep(CALL).await;
+        }
+    }
+
+    async fn silent(&self, launch: &Launch, id: &str, ended: bool) -> ExecutorError {
+        let key = launch.key.clone();
+        let said = self.daemon.epitaph(id).await;
+        if ended {
+            return ExecutorError::Ended { key, why: said };
+        }
+        ExecutorError::Slow { key, seconds: PATIENCE.as_secs(), said: format!("; {said}") }
+    }
+
+    pub(crate) async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
+        let Some(agent) = agent(folder)? else {
+            return Ok(Found::Never);
+        };
+        let container = self.daemon.inspect(&agent.container.unwrap_or_default()).await?;
+        let alive = container.is_some_and(|container| container.running);
+        Ok(if alive { Found::Alive } else { Found::Dead })
+    }
+
+    /// The containers of a job folder: the one written down, else those with its label.
+    async fn containers(&self, folder: &JobFolder) -> Result<Vec<String>, ExecutorError> {
+        if let Some(id) = agent(folder)?.and_then(|agent| agent.container) {
+            return Ok(vec![id]);
+        }
+        let listed = self.daemon.list(Some(folder.path())).await?;
+        Ok(listed.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    pub(crate) async fn kill(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
+        for id in self.containers(folder).await? {
+            self.daemon.kill(&id).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
+        for id in self.containers(folder).await? {
+            self.prepared().retain(|_, made| made.id != id);
+            self.daemon.remove(&id).await?;
+        }
+        Ok(folder.clean()?)
+    }
+
+    /// Every container whose job folder lies below `store`.
+    pub(crate) async fn orphans(&self, store: &Path) -> Result<Vec<Orphan>, ExecutorError> {
+        let listed = self.daemon.list(None).await?;
+        let orphans = listed.into_iter().filter_map(|container| {
+            let labels = container.labels.unwrap_or_default();
+            let label = |name: &str| labels.get(&format!("tagline.{name}")).map(String::as_str);
+            let folder = PathBuf::from(label("folder")?);
+            if !folder.starts_with(store) {
+                return None;
+            }
+            Some(Orphan {
+                container: container.id?,
+                key: Key {
+                    run: label("run")?.parse().ok()?,
+                    job: label("job")?.to_owned(),
+                    leg: label("leg")?.parse().ok()?,
+                    attempt: label("attempt")?.parse().ok()?,
+                },
+                folder,
+                running: container.state.is_some_and(|state| state.to_string() == "running"),
+            })
+        });
+        Ok(orphans.collect())
+    }
+
+    pub(crate) async fn remove(&self, orphan: &Orphan) -> Result<(), ExecutorError> {
+        self.daemon.remove(&orphan.container).await
+    }
+}
+
+fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
+    match folder.agent()? {
+        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
+        other => Ok(other),
+    }
+}
+
+fn record(launch: &Launch, id: &str) -> Result<(), ExecutorError> {
+    Ok(launch.folder.write_agent(&AgentFile {
+        version: AgentFile::VERSION,
+        executor: NAME.to_owned(),
+        token: launch.token.clone(),
+        pid: 0,
+        start_time: 0,
+        container: Some(id.to_owned()),
+        isolation: vec!["container".to_owned()],
+    })?)
+}
+
+fn launched(new: bool) -> Launched {
+    Launched { isolation: vec!["container".to_owned()], new }
+}
+
+fn docker(action: &'static str, why: &str) -> ExecutorError {
+    ExecutorError::Docker { action, why: why.to_owned() }
+}
