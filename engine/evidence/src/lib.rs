@@ -5,6 +5,7 @@
 pub mod catalog;
 mod purl;
 pub mod sbom;
+#[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod tree;
 
