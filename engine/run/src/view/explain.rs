@@ -59,7 +59,8 @@ fn sentence(state: &RunState, key: &JobKey, job: &JobState, status: Status, why:
         Status::Cancelled => because("was cancelled"),
         Status::Skipped => because("was skipped: its `if` is false"),
         Status::InProgress => "is in progress: its `if` is true".to_owned(),
-        Status::Waiting => because("waits"),
+        Status::Waiting if why.is_empty() => "waits".to_owned(),
+        Status::Waiting => why.to_owned(),
         Status::Queued if job.ready.is_none() => {
             format!("has not had its turn: {}", comes_after(state, &key.job))
         }

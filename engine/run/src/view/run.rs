@@ -426,7 +426,7 @@ pub(crate) fn progress(state: &RunState, key: &JobKey, leg: &LegState, place: Pl
             }
         }
         Place::MaxParallel => (Status::Queued, "max-parallel legs of its job are under way".to_owned()),
-        Place::Retry(_) => (Status::Waiting, "its launch failed and is tried again".to_owned()),
+        Place::Retry(_) => (Status::Waiting, "waits for another try, because its launch failed".to_owned()),
         Place::Lock(lock, _) => (Status::Queued, format!("something else has the {lock}")),
         Place::Free => (Status::Queued, "ready, as soon as there is room".to_owned()),
         Place::Ended => (Status::Success, String::new()),

