@@ -95,7 +95,9 @@ fn order_of_environments() {
 
 #[test]
 fn values_are_checked() {
-    let text = "environments:\n  a:\n    tags: latest\n    expires: 72\n    secrets: [GITHUB_TOKEN, 1A]\n    url: ${{ x }}\n";
-    let expected = ["3:11 bad-range", "4:14 bad-duration", "5:15 bad-name", "5:29 bad-name", "6:10 expression-not-allowed"];
+    let text =
+        "environments:\n  a:\n    tags: latest\n    expires: 72\n    secrets: [GITHUB_TOKEN, 1A]\n    url: ${{ x }}\n";
+    let expected =
+        ["3:11 bad-range", "4:14 bad-duration", "5:15 bad-name", "5:29 bad-name", "6:10 expression-not-allowed"];
     assert_eq!(errors(text), expected);
 }

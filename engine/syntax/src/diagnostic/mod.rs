@@ -3,6 +3,7 @@
 //! Rendering with carets belongs to the command line; the same value becomes JSON ([`json`]) and SARIF ([`sarif`]).
 //! Invariant: a diagnostic has at least one label, and the first label is the place that line and column report.
 
+pub mod fix;
 pub mod json;
 pub mod sarif;
 mod source;

@@ -5,6 +5,7 @@
 mod duration;
 mod model;
 mod read;
+mod reviewers;
 
 pub use model::{Environment, EnvironmentsFile, Reviewers};
 pub use read::{Outcome, read};

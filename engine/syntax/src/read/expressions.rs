@@ -60,7 +60,7 @@ impl Reader<'_> {
 
     /// Checks a condition, which is an expression with or without `${{ }}`.
     fn condition(&mut self, node: Node<'_>, scalar: &Scalar, place: &Availability) {
-        match convert_if(&scalar.value) {
+        match convert_if(&coerce(scalar)) {
             Ok(condition) => {
                 if condition.text_around_expression || formats_text(&condition.expression) {
                     let message = "text stands around the expression, so the condition always holds";

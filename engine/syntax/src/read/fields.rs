@@ -73,6 +73,11 @@ impl<'t> Fields<'t> {
         reader.error("missing-key", at, format!("{} needs the key `{key}`", self.what));
     }
 
+    /// Says more exactly what the mapping is.
+    pub(crate) fn call(&mut self, what: &'static str) {
+        self.what = what;
+    }
+
     /// Whether a key is there and not yet taken.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)

@@ -3,6 +3,7 @@
 //! `lint` accepts such a file, because GitHub does. A plan refuses it: nothing that a file asks for is left out silently.
 
 use super::{ActionRef, Job, Position, Step, StepAction, Workflow};
+use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::read::INSERT;
 
 /// Actions that are part of Tagline, without their version.
@@ -29,6 +30,17 @@ pub fn not_carried_out(workflow: &Workflow) -> Vec<(Position, String)> {
     found
 }
 
+/// The same as errors of the file, for what refuses to go on.
+pub fn refusals(workflow: &Workflow, source: &SourceFile) -> Vec<Diagnostic> {
+    let refusal = |(at, what): (Position, String)| {
+        let start = source.offset(at).unwrap_or_default();
+        let length = source.text()[start..].find(['\n', '\r']).unwrap_or(source.text().len() - start);
+        let message = format!("{what}: the engine does not carry this out yet");
+        Diagnostic::error("not-carried-out", Span::new(start, start + length), message)
+    };
+    not_carried_out(workflow).into_iter().map(refusal).collect()
+}
+
 fn of_job(job: &Job, found: &mut Vec<(Position, String)>) {
     if let Some(call) = &job.call {
         found.push((call.uses.at, "a job that calls a workflow".to_owned()));
@@ -53,7 +65,7 @@ fn of_step(step: &Step) -> Option<(Position, String)> {
     let what = match ActionRef::parse(&uses.text) {
         Some(ActionRef::Remote { repository, path: "", .. }) if is_native(repository) => return None,
         Some(ActionRef::Remote { .. }) => {
-            format!("the action `{}`: only actions that are part of Tagline run", uses.text)
+            format!("the action `{}`, which is not part of Tagline", uses.text)
         }
         Some(ActionRef::Docker(_)) => format!("the Docker action `{}`", uses.text),
         _ => format!("the action `{}` of the repository itself", uses.text),
@@ -63,4 +75,27 @@ fn of_step(step: &Step) -> Option<(Position, String)> {
 
 fn is_native(repository: &str) -> bool {
     NATIVE.iter().any(|name| name.eq_ignore_ascii_case(repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::read;
+
+    #[test]
+    fn all_that_is_left_out_is_named_with_its_place() {
+        let text = "on: push\njobs:\n  a:\n    runs-on: x\n    snapshot: image\n    services: { db: postgres }\n    steps:\n      \
+                    - uses: actions/checkout@v4\n      - uses: tagline/sbom@v1\n      - uses: actions/cache@v4\n      \
+                    - uses: docker://alpine\n      - uses: ./here\n      - { run: x, id: s, background: true }\n      \
+                    - wait: s\n      - wait-all:\n  b:\n    uses: ./.github/workflows/b.yml\n";
+        let source = SourceFile::new("a.yml", text);
+        let workflow = read(&source).workflow.unwrap();
+        let found = refusals(&workflow, &source);
+        let lines: Vec<u32> = found.iter().map(|one| source.position(one.span().start).line).collect();
+        assert_eq!(lines, [5, 6, 10, 11, 12, 13, 14, 15, 17]);
+        assert_eq!(
+            found[2].message,
+            "the action `actions/cache@v4`, which is not part of Tagline: the engine does not carry this out yet"
+        );
+    }
 }

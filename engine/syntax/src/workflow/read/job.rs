@@ -46,6 +46,7 @@ fn job(
     }
     shared(reader, &mut fields, &mut job, workflow);
     if fields.has("uses") {
+        fields.call("a job that calls a workflow");
         job.call = call(reader, &mut fields);
     } else {
         own(reader, &mut fields, &mut job);

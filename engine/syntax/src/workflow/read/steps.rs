@@ -76,7 +76,10 @@ impl Steps {
     fn step(&mut self, reader: &mut Reader<'_>, node: Node<'_>) {
         let Some(mut fields) = reader.fields(node, "a step") else { return };
         match KINDS.iter().find(|kind| fields.has(kind)) {
-            Some(&("run" | "uses")) => self.action(reader, node, &mut fields),
+            Some(&("run" | "uses")) => {
+                fields.call(if fields.has("run") { "a step with `run`" } else { "a step with `uses`" });
+                self.action(reader, node, &mut fields);
+            }
             Some(&"parallel") => {
                 if let Some(entry) = fields.entry("parallel") {
                     reader.beyond(entry.node.span(), "`parallel` steps");
