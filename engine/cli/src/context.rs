@@ -24,6 +24,8 @@ pub(crate) struct Context {
     /// More is wanted.
     pub(crate) verbose: bool,
     repo: Option<PathBuf>,
+    /// The store was named on the command line or by `TAGLINE_STORE`.
+    named_store: bool,
     zone: TimeZone,
 }
 
@@ -35,6 +37,7 @@ impl Context {
             output: Output::new(),
             verbose: global.verbose,
             repo: global.repo.clone(),
+            named_store: global.store.is_some(),
             zone: TimeZone::system(),
         })
     }
@@ -71,6 +74,11 @@ impl Context {
             Err(StoreError::Missing(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A command for the reader to type, such as `resume 4`: with `--store` where this command was given one.
+    pub(crate) fn command(&self, words: impl std::fmt::Display) -> String {
+        if self.named_store { format!("tagline {words} --store {}", self.store.url()) } else { format!("tagline {words}") }
     }
 
     /// A time as the reader sees it now.

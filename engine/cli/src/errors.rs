@@ -89,9 +89,9 @@ impl From<PlannerError> for Failure {
                 let failure = passed_over.iter().fold(failure, |failure, (path, why)| failure.why(format!("{path}: {why}")));
                 failure.next("change the file's `on`, or name an event: tagline plan --event push")
             }
-            PlannerError::Unusable { source, diagnostics, origin } => unusable_file(&source, &diagnostics, &origin),
+            PlannerError::Unusable { file, diagnostics, origin } => unusable_file(&file, &diagnostics, &origin),
             PlannerError::NotCarriedOut { ref path, ref missing } => not_carried_out(path, missing),
-            PlannerError::Plan { source, errors } => plan_errors(&source, &errors),
+            PlannerError::Plan { file, errors } => plan_errors(&file, &errors),
             PlannerError::Input { .. } => {
                 Self::unusable("bad-input", error).effect(NOTHING_RUN).next("correct `inputs` in the payload")
             }

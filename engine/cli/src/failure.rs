@@ -50,7 +50,7 @@ impl Failure {
 
     /// An error with the errors that caused it.
     pub(crate) fn of(exit: Exit, code: &'static str, error: &dyn Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source());
         Self { why: causes.map(ToString::to_string).collect(), ..Self::new(exit, code, error) }
     }
 

@@ -1,10 +1,12 @@
 //! The `tagline` command: parses the command line, runs one command, turns its outcome into an exit code.
 //!
+//! - [`agent`]: the program that runs the steps of every job, carried in this one.
 //! - [`args`]: every command and flag. [`commands`]: what they do, one file each.
 //! - [`context`]: what all commands share: the store, the repository, the output.
 //! - [`failure`]: errors for people. [`exit`]: what each exit code means.
 //! - [`output`]: the one way to standard output and standard error. [`words`]: times, numbers, digests.
 
+mod agent;
 mod args;
 mod commands;
 mod context;

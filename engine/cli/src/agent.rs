@@ -1,0 +1,62 @@
+//! The agent of every job, carried in this binary and put into the store once.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use tagline_store::StoreFolder;
+
+/// The static program.
+const BYTES: &[u8] = include_bytes!(env!("TAGLINE_AGENT"));
+/// Its SHA-256, 64 hex digits.
+const DIGEST: &str = env!("TAGLINE_AGENT_DIGEST");
+
+/// The agent's path in the store: `agent/DIGEST/tagline-agent`. Written on first use; one that is not what this binary
+/// carries is replaced. The store's folder must be there.
+pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
+    let folder = store.agents().join(DIGEST);
+    let path = folder.join("tagline-agent");
+    if fs::read(&path).is_ok_and(|found| found == BYTES) && fs::metadata(&path)?.permissions().mode() & 0o777 == 0o555 {
+        return Ok(path);
+    }
+    fs::create_dir_all(&folder)?;
+    // A name of its own for each writer: two engines may begin at once.
+    let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+    file.write_all(BYTES)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o555))?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    fs::File::open(&folder)?.sync_all()?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn it_is_written_once_and_mended_when_it_is_not_what_it_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = StoreFolder::at(scratch.path().join("store"));
+        store.create().unwrap();
+        let path = extract(&store).unwrap();
+        assert_eq!(hex::encode(Sha256::digest(fs::read(&path).unwrap())), DIGEST);
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!(fs::metadata(extract(&store).unwrap()).unwrap().modified().unwrap(), written);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "something else").unwrap();
+        assert_eq!(fs::read(extract(&store).unwrap()).unwrap(), BYTES);
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn it_is_a_static_program() {
+        assert!(BYTES.starts_with(b"\x7fELF"), "an ELF file");
+        // A dynamic program names its loader.
+        assert!(!BYTES.windows(15).any(|w| w == b"/ld-linux-x86-6"), "it needs no loader");
+    }
+}
