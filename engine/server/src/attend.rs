@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use tagline_executor::{
-    Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, Link, LinkError, LinkEvent,
+    Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, LimitsError, Link, LinkError, LinkEvent,
 };
 use tagline_protocol::{AgentState, JobSpec, Record};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
@@ -212,10 +212,9 @@ impl Job {
         let leg = state.leg(key);
         let image = leg.and_then(|leg| leg.ready.leg.image.as_deref());
         let container = state.plan.jobs.get(&key.job).and_then(|job| job.job.container.as_ref());
-        let options = container.and_then(|c| c.options.as_ref()).map(|o| o.text.as_str()).unwrap_or_default();
-        let limits: Limits = options.parse().map_err(|error: tagline_executor::LimitsError| ExecutorError::Image {
+        let limits = self.limits().map_err(|why| ExecutorError::Image {
             image: ImageRef::Reference(image.unwrap_or_default().to_owned()),
-            why: error.to_string(),
+            why,
         })?;
         let environment = container.map(|c| c.env.iter().map(|(k, v)| (k.clone(), v.text.clone())).collect());
         let launch = Launch {
@@ -230,6 +229,14 @@ impl Job {
             limits,
         };
         executor.launch(&launch).await.map(|_| ())
+    }
+
+    /// `container.options`, read.
+    fn limits(&self) -> Result<Limits, String> {
+        let job = self.context.state.plan.jobs.get(&self.errand.key.job);
+        let options = job.and_then(|job| job.job.container.as_ref()).and_then(|container| container.options.as_ref());
+        let text = options.map(|text| text.text.as_str()).unwrap_or_default();
+        text.parse().map_err(|error: LimitsError| error.to_string())
     }
 
     /// The job's specification, its secrets opened.
@@ -251,7 +258,7 @@ impl Job {
         let around = Surroundings {
             secrets: opened,
             paths: executor.paths(&state.plan.repository),
-            user: executor.step_user(),
+            user: executor.step_user(&self.limits()?),
             in_container: leg.ready.leg.image.is_some(),
         };
         let made = job::specification(state, key, *attempt, around).ok_or_else(unknown)?;
