@@ -34,7 +34,7 @@ impl Rule for UnknownInput {
             let Some(ActionRef::Remote { repository, path: "", .. }) = ActionRef::parse(&uses.text) else { continue };
             let Some(inputs) = actions.get(&repository.to_lowercase()) else { continue };
             for (name, value) in with {
-                if name.contains("${{") || inputs.known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                if inputs.known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                     continue;
                 }
                 let span = key_before(file, file.span(value), name);
@@ -42,7 +42,7 @@ impl Rule for UnknownInput {
                 let message = format!("`{repository}` has no input `{name}`");
                 found.push(Diagnostic::warning(self.name(), span, message).suggest(span, guess));
             }
-            let given = |name: &str| with.keys().any(|key| key.eq_ignore_ascii_case(name) || key.contains("${{"));
+            let given = |name: &str| with.keys().any(|key| key.eq_ignore_ascii_case(name));
             for name in inputs.required.iter().filter(|name| !given(name)) {
                 let message = format!("`{repository}` needs the input `{name}`");
                 found.push(Diagnostic::warning(self.name(), file.span(uses), message));

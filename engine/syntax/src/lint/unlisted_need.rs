@@ -40,6 +40,7 @@ impl Rule for UnlistedNeed {
                 let exists = file.workflow.jobs.keys().any(|id| id.eq_ignore_ascii_case(name));
                 found.push(match nearest(name, job.needs.iter().map(String::as_str)) {
                     Some(guess) if !exists => report.help(format!("did you mean `{guess}`?")),
+                    _ if job.id.eq_ignore_ascii_case(name) => report.help("a job knows its own steps as `steps`"),
                     _ => report.help(format!("add `{name}` to `needs` of the job")),
                 });
             }

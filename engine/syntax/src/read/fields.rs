@@ -74,7 +74,7 @@ impl<'t> Fields<'t> {
     }
 
     /// Says more exactly what the mapping is.
-    pub(crate) fn call(&mut self, what: &'static str) {
+    pub(crate) fn describe(&mut self, what: &'static str) {
         self.what = what;
     }
 

@@ -18,9 +18,6 @@ use crate::workflow::{Position, Text};
 pub(crate) use fields::{Entry, Fields};
 pub(crate) use locate::locate;
 
-/// The key that stands for "all keys of this mapping": `${{ insert }}: ${{ fromJSON(…) }}`.
-pub(crate) const INSERT: &str = "${{ insert }}";
-
 /// Names compared for a "did you mean": a file of ten thousand wrong names must not take minutes.
 pub(crate) const MAX_CANDIDATES: usize = 200;
 
@@ -174,7 +171,9 @@ impl<'s> Reader<'s> {
         None
     }
 
-    /// A mapping of names to texts, or one expression for it all, kept under the key [`INSERT`].
+    /// A mapping of names to texts; where `whole`, one expression for it all is valid too.
+    ///
+    /// The model has no place for names known only at run time: they are checked, and noted as beyond it.
     pub(crate) fn texts(
         &mut self,
         node: Node<'_>,
@@ -183,22 +182,19 @@ impl<'s> Reader<'s> {
         whole: bool,
     ) -> IndexMap<String, Text> {
         if node.scalar().is_some_and(|scalar| whole && is_whole_expression(&scalar.value)) {
-            let text = self.text(node, place);
-            return text.into_iter().map(|text| (INSERT.to_owned(), text)).collect();
+            self.text(node, place);
+            self.beyond(node.span(), format!("{what} as one expression"));
+            return IndexMap::new();
         }
         let Some(fields) = self.fields(node, what) else { return IndexMap::new() };
         let mut texts = IndexMap::new();
         for Entry { key, node, value } in fields.rest() {
-            if is_insert(&key) && whole {
-                if let Some(text) = self.text(value, place) {
-                    texts.insert(INSERT.to_owned(), text);
-                }
-                continue;
-            }
             let text = self.text(value, place);
-            if let Some(scalar) = node.scalar().filter(|scalar| place.is_some() && scalar.value.contains("${{")) {
-                self.expressions(node, scalar, place);
-                self.beyond(node.span(), format!("an expression in a name of {what}"));
+            if let Some(scalar) = node.scalar().filter(|_| place.is_some() && key.contains("${{")) {
+                if !is_insert(&key) {
+                    self.expressions(node, scalar, place);
+                }
+                self.beyond(node.span(), format!("an expression as a name of {what}"));
                 continue;
             }
             self.name(node, &key);
@@ -251,7 +247,7 @@ pub(crate) fn is_whole_expression(text: &str) -> bool {
     text.starts_with("${{") && text.ends_with("}}") && text.matches("${{").count() == 1
 }
 
-/// Whether a key is the directive `${{ insert }}`.
+/// Whether a key is the directive `${{ insert }}`, which puts all keys of a mapping in its place.
 pub(crate) fn is_insert(key: &str) -> bool {
     key.trim()
         .strip_prefix("${{")

@@ -4,7 +4,6 @@
 
 use super::{ActionRef, Job, Position, Step, StepAction, Workflow};
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
-use crate::read::INSERT;
 
 /// Actions that are part of Tagline, without their version.
 const NATIVE: &[&str] =
@@ -13,9 +12,6 @@ const NATIVE: &[&str] =
 /// Everything in the workflow that is not carried out, with where it stands, in the order of the file.
 pub fn not_carried_out(workflow: &Workflow) -> Vec<(Position, String)> {
     let mut found = workflow.beyond.clone();
-    for (_, text) in workflow.env.iter().filter(|(key, _)| *key == INSERT) {
-        found.push((text.at, "`env` as one expression".to_owned()));
-    }
     for (name, event) in &workflow.on.events {
         for filter in event.both_filters() {
             let what = format!("`{filter}` together with `{filter}-ignore` on `{name}`");
@@ -48,20 +44,13 @@ fn of_job(job: &Job, found: &mut Vec<(Position, String)>) {
     for (name, service) in &job.services {
         found.push((service.container.image.at, format!("the service `{name}`")));
     }
-    let containers = job.container.iter().flat_map(|container| container.env.iter());
-    for (_, text) in job.env.iter().chain(containers).filter(|(key, _)| *key == INSERT) {
-        found.push((text.at, "`env` as one expression".to_owned()));
-    }
     for step in &job.steps {
         found.extend(of_step(step));
     }
 }
 
 fn of_step(step: &Step) -> Option<(Position, String)> {
-    let StepAction::Uses { uses, with } = &step.action else { return None };
-    if let Some(text) = with.get(INSERT) {
-        return Some((text.at, "`with` as one expression".to_owned()));
-    }
+    let StepAction::Uses { uses, .. } = &step.action else { return None };
     let what = match ActionRef::parse(&uses.text) {
         Some(ActionRef::Remote { repository, path: "", .. }) if is_native(repository) => return None,
         Some(ActionRef::Remote { .. }) => {
@@ -81,6 +70,16 @@ fn is_native(repository: &str) -> bool {
 mod tests {
     use super::*;
     use crate::workflow::read;
+
+    #[test]
+    fn names_known_only_later_are_left_out() {
+        let text = "on: push\njobs:\n  a:\n    runs-on: x\n    env: ${{ fromJSON('{}') }}\n    strategy:\n      matrix:\n        \
+                    ${{ insert }}: ${{ fromJSON('{}') }}\n    steps:\n      - run: x\n        env:\n          \
+                    ${{ insert }}: ${{ fromJSON('{}') }}\n          A-${{ github.sha }}: b\n";
+        let workflow = read(&SourceFile::new("a.yml", text)).workflow.unwrap();
+        let lines: Vec<u32> = not_carried_out(&workflow).iter().map(|(at, _)| at.line).collect();
+        assert_eq!(lines, [5, 8, 12, 13]);
+    }
 
     #[test]
     fn all_that_is_left_out_is_named_with_its_place() {

@@ -46,7 +46,7 @@ fn job(
     }
     shared(reader, &mut fields, &mut job, workflow);
     if fields.has("uses") {
-        fields.call("a job that calls a workflow");
+        fields.describe("a job that calls a workflow");
         job.call = call(reader, &mut fields);
     } else {
         own(reader, &mut fields, &mut job);

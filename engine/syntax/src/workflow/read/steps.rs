@@ -77,7 +77,7 @@ impl Steps {
         let Some(mut fields) = reader.fields(node, "a step") else { return };
         match KINDS.iter().find(|kind| fields.has(kind)) {
             Some(&("run" | "uses")) => {
-                fields.call(if fields.has("run") { "a step with `run`" } else { "a step with `uses`" });
+                fields.describe(if fields.has("run") { "a step with `run`" } else { "a step with `uses`" });
                 self.action(reader, node, &mut fields);
             }
             Some(&"parallel") => {

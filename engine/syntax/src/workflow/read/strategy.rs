@@ -43,7 +43,10 @@ fn matrix(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Matrix> {
                 filter(reader, value);
                 exclude = Some(value);
             }
-            _ if is_insert(&key) => vectors.push(None),
+            _ if is_insert(&key) => {
+                reader.beyond(at.span(), "an expression as a name of `matrix`");
+                vectors.push(None);
+            }
             _ => {
                 reader.name(at, &key);
                 vector(reader, &key, value);

@@ -57,7 +57,8 @@ impl<'u> ActionRef<'u> {
 /// Reports a step's `uses` that has no known form.
 pub(super) fn check_action(reader: &mut Reader<'_>, node: Node<'_>, uses: &str) {
     if ActionRef::parse(uses).is_none() {
-        let message = format!("`{uses}` names no action");
+        let named = uses.contains('/') && !uses.contains('@') && !uses.starts_with(['/', '.', '$']);
+        let message = if named { format!("`{uses}` has no version") } else { format!("`{uses}` names no action") };
         let help = "write OWNER/REPOSITORY[/PATH]@REF, ./PATH, $/PATH or docker://IMAGE";
         reader.report(Diagnostic::error("bad-uses", node.span(), message).help(help));
     }
