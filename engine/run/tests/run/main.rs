@@ -1,5 +1,5 @@
 //! The run core from outside: scenarios by YAML, and properties over generated plans.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "what a test builds on fails where it stands")]
 
 mod clock;
 mod gates;
