@@ -96,7 +96,7 @@ async fn make_clone(wanted: &Wanted, commit: &str, clone: &Path) -> Result<(), S
     fetch.extend(["--", root.as_str()]);
     fetch.push(tag.as_deref().unwrap_or(&commit_spec));
     run("fetch", clone, &fetch).await?;
-    run("checkout", clone, &["checkout", "--quiet", "--detach", "--end-of-options", commit]).await?;
+    run("checkout", clone, &["checkout", "--quiet", "--detach", commit]).await?;
     Ok(())
 }
 
