@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("store", &["syntax", "plan", "run"]),
     ("evidence", &[]),
     ("server", &["syntax", "plan", "run", "store", "evidence", "protocol", "executor"]),
-    ("cli", &["syntax", "plan", "run", "store", "evidence", "server", "protocol", "executor"]),
+    ("cli", &["syntax", "plan", "run", "store", "evidence", "server", "protocol", "executor", "actions"]),
     ("protocol", &[]),
     ("agent", &["protocol", "syntax", "actions"]),
     // Image layers are unpacked by the one extractor, which the actions have.

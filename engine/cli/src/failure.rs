@@ -38,6 +38,11 @@ impl Failure {
         Self { exit, code, message, why: Vec::new(), effect: None, next: Vec::new(), before: String::new() }
     }
 
+    /// An error that is nothing but lines drawn before: diagnostics that say it all.
+    pub(crate) fn drawn(exit: Exit, lines: String) -> Self {
+        Self { before: lines, ..Self::new(exit, "diagnostics", "") }
+    }
+
     /// Nothing could start.
     pub(crate) fn unusable(code: &'static str, message: impl Display) -> Self {
         Self::new(Exit::Unusable, code, message)
@@ -90,6 +95,9 @@ impl Failure {
     pub(crate) fn report(&self, output: &Output) -> Exit {
         if !self.before.is_empty() {
             output.note(self.before.trim_end());
+        }
+        if self.message.is_empty() {
+            return self.exit;
         }
         let head = output.err.paint(Style::Bad, format!("error[{}]:", self.code));
         output.note(format!("{head} {}", plain(&self.message)));
