@@ -119,12 +119,12 @@ impl Executor {
         }
     }
 
-    /// Who the steps run as, for the job's specification; none is the agent's own user.
+    /// Who the steps run as, for the job's specification; none is left to the agent, which in a sandbox that root
+    /// started takes an unprivileged user.
     pub fn step_user(&self, limits: &Limits) -> Option<StepUser> {
         match self {
-            Self::Sandbox(_) => Sandbox::step_user(),
             Self::Docker(_) => limits.user,
-            Self::Fake(_) => None,
+            Self::Sandbox(_) | Self::Fake(_) => None,
         }
     }
 }

@@ -39,13 +39,22 @@ pub enum ExposureError {
     /// Not there.
     #[error("`{folder}` under `expose` is not a folder of this machine", folder = .0.display())]
     Missing(PathBuf),
+    /// The job has another folder there.
+    #[error(
+        "`{folder}` under `expose` lies where every job has folders of its own; move it out of /tmp and the like",
+        folder = .0.display()
+    )]
+    Own(PathBuf),
     /// It would show what the sandbox is there to hide.
     #[error("`{folder}` under `expose` would show too much of this machine; name the tool's own folder", folder = .0.display())]
     TooWide(PathBuf),
 }
 
-/// A whole home, or a place every job has of its own, is never exposed.
-const TOO_WIDE: [&str; 9] = ["/", "/home", "/root", "/etc", "/run", "/var", "/var/run", "/proc", "/tmp"];
+/// Never exposed: homes as a whole, and what a sandbox is there to hide.
+const TOO_WIDE: [&str; 6] = ["/", "/home", "/root", "/etc", "/run", "/var"];
+
+/// Every job has these of its own, with nothing of the host's in them.
+const OWN: [&str; 5] = ["/tmp", "/var/tmp", "/proc", "/dev", "/home/runner"];
 
 impl Exposure {
     /// Nothing of the host beyond what every sandbox has.
@@ -65,6 +74,9 @@ impl Exposure {
     fn add(&mut self, folder: PathBuf, home: Option<&Path>) -> Result<(), ExposureError> {
         if !folder.is_absolute() {
             return Err(ExposureError::Relative(folder));
+        }
+        if OWN.iter().any(|own| folder.starts_with(own)) {
+            return Err(ExposureError::Own(folder));
         }
         // A link to `/` is as wide as `/`.
         let Ok(real) = folder.canonicalize() else {
@@ -158,7 +170,9 @@ mod tests {
     use super::*;
 
     fn home() -> (tempfile::TempDir, PathBuf) {
-        let place = tempfile::tempdir().unwrap();
+        // Beside this program, because `/tmp` is each job's own.
+        let program = std::env::current_exe().unwrap();
+        let place = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
         let home = place.path().canonicalize().unwrap();
         for folder in [".cargo/bin", ".rustup/toolchains", ".pyenv/shims", "go/bin"] {
             std::fs::create_dir_all(home.join(folder)).unwrap();
@@ -191,6 +205,8 @@ mod tests {
         }
         let missing = Exposure::of(&[home.join("nothing")], Some(&home)).unwrap_err();
         assert!(matches!(missing, ExposureError::Missing(_)));
+        let own = Exposure::of(&["/tmp/tools".into()], None).unwrap_err();
+        assert!(matches!(own, ExposureError::Own(_)));
         let relative = Exposure::of(&["go".into()], Some(&home)).unwrap_err();
         assert!(matches!(relative, ExposureError::Relative(_)));
     }

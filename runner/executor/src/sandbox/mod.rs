@@ -11,7 +11,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tagline_protocol::{JobPaths, SandboxConfig, SandboxRoot, StepUser, VERSION};
+use tagline_protocol::{JobPaths, SandboxConfig, SandboxRoot, VERSION};
 use tokio::time::{Instant, sleep};
 
 use crate::environment::{Environment, merge};
@@ -64,12 +64,6 @@ impl Sandbox {
             home: "/home/runner".to_owned(),
             tool_cache: "/opt/hostedtoolcache".to_owned(),
         }
-    }
-
-    /// Started as root, steps get an unprivileged user, under GitHub's own number for `runner`.
-    pub(crate) fn step_user() -> Option<StepUser> {
-        let root = rustix::process::geteuid().is_root();
-        root.then_some(StepUser { uid: 1001, gid: 1001 })
     }
 
     /// Fetches the job's image.

@@ -1,10 +1,8 @@
 //! The link over scripted agents: nothing lost, nothing doubled, whatever happens to either side.
 
-mod support;
-
 use std::fs;
 
-use support::{TOKEN, Told, drain, launch, spec};
+use crate::support::{TOKEN, Told, drain, launch, spec};
 use tagline_executor::{Executor, ExecutorError, Fake, Found, Hold, Launch, Link, LinkError, LinkEvent, Script};
 use tagline_protocol::{AgentState, Conclusion, Record, Reply, Request, Stream};
 
