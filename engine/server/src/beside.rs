@@ -40,9 +40,9 @@ pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told
         // Opened first: a store that is not there is not made here.
         Store::open_read_only(&folder)?;
         let _lock = EngineLock::take(&folder, &what)?;
-        let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?));
+        let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
         let mut told = ledger.tell(vec![(run, input)], &mut Vec::new(), Timestamp::now());
-        let events = told.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
+        let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
         Ok(Told { events, engine_serves: false })
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(broken(io::Error::other(error))))

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tagline_executor::JobFolder;
@@ -20,11 +21,14 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::attend::{self, Attendant, Errand};
 use crate::executors::Executors;
+use crate::faults::Faults;
 use crate::ledger::{Cleanup, Ledger, TellError, Told};
 use crate::timer::Timers;
 
 /// How many messages are decided together at most.
 const BATCH: usize = 256;
+/// How long a failed write is left alone before its runs are taken up again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
 const UPDATES: usize = 4096;
 
@@ -41,6 +45,8 @@ pub struct EngineConfig {
     pub max_jobs: usize,
     /// What jobs run on.
     pub executors: Executors,
+    /// What is to go wrong, for tests.
+    pub faults: Faults,
 }
 
 /// Something that happened to a run, already stored.
@@ -71,6 +77,8 @@ pub(crate) enum Message {
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
     /// The attendant of a job is done with it.
     Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
+    /// A write of these runs had failed: load them again and go on.
+    Again { runs: Vec<RunId> },
     /// An outbox row is done.
     Cleaned { key: String },
     /// End the dispatcher.
@@ -90,7 +98,7 @@ impl Engine {
         let (updates, _) = broadcast::channel(UPDATES);
         let active = store.runs(&RunFilter { active: true, ..RunFilter::default() })?;
         let mut dispatcher = Dispatcher {
-            ledger: Ledger::new(store.clone()),
+            ledger: Ledger::new(store.clone(), config.faults.fail_write),
             config: Arc::new(config),
             handle: Handle::current(),
             messages: messages.clone(),
@@ -255,6 +263,10 @@ impl Dispatcher {
                     self.cleaned.extend(cleaned);
                     touched.insert(run);
                 }
+                Message::Again { runs } => {
+                    self.attendants.retain(|(run, ..), _| !runs.contains(run));
+                    touched.extend(runs.into_iter().filter(|run| self.ledger.load(*run).is_ok()));
+                }
                 Message::Cleaned { key } => self.cleaned.push(key),
                 Message::Stop => go_on = false,
             }
@@ -268,15 +280,31 @@ impl Dispatcher {
         for (reply, loaded) in taken_up {
             let _ = reply.send(loaded);
         }
+        Faults::kill(self.config.faults.kill_stored, || self.entries());
         if go_on {
             self.settle(touched);
         }
+        Faults::kill(self.config.faults.kill_done, || self.entries());
         go_on
+    }
+
+    /// How many entries the journal has.
+    fn entries(&self) -> u64 {
+        self.ledger.store().last_number().unwrap_or_default()
     }
 
     /// Decides and stores inputs, and publishes what came of them.
     fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
-        let answers = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+        let repeated = self.config.faults.repeat.then(|| inputs.clone());
+        let told = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+        let (answers, failed) = (told.answers, told.failed);
+        if let Some(inputs) = repeated {
+            let again = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+            again.answers.iter().flatten().for_each(|told| self.publish(told.run, &told.events));
+        }
+        if !failed.is_empty() {
+            self.try_again(failed);
+        }
         for answer in &answers {
             match answer {
                 Ok(told) if !told.events.is_empty() => {
@@ -288,6 +316,16 @@ impl Dispatcher {
             }
         }
         answers
+    }
+
+    /// After a failed write what agents have reported since is not in memory: the runs are taken up anew, from their
+    /// journal and their jobs' spools, when the disk has had a moment.
+    fn try_again(&self, runs: Vec<RunId>) {
+        let messages = self.messages.clone();
+        self.handle.spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            let _ = messages.send(Message::Again { runs });
+        });
     }
 
     fn publish(&self, run: RunId, events: &[Event]) {

@@ -41,15 +41,26 @@ pub(crate) struct Told {
     pub(crate) events: Vec<Event>,
 }
 
+/// What a batch of inputs led to.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// For each input, in order.
+    pub(crate) answers: Vec<Result<Told, TellError>>,
+    /// The runs whose events could not be stored; they are not in memory any more.
+    pub(crate) failed: Vec<RunId>,
+}
+
 /// The runs that are being driven.
 pub(crate) struct Ledger {
     store: Arc<Store>,
     runs: BTreeMap<RunId, Entry>,
+    /// A fault for tests: the first write that brings the journal that far fails.
+    fail_write: Option<u64>,
 }
 
 impl Ledger {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, runs: BTreeMap::new() }
+    pub(crate) fn new(store: Arc<Store>, fail_write: Option<u64>) -> Self {
+        Self { store, runs: BTreeMap::new(), fail_write }
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -85,7 +96,7 @@ impl Ledger {
         inputs: Vec<(RunId, Input)>,
         done: &mut Vec<String>,
         now: Timestamp,
-    ) -> Vec<Result<Told, TellError>> {
+    ) -> Batch {
         let mut appends: BTreeMap<RunId, Append> = BTreeMap::new();
         let mut answers = Vec::with_capacity(inputs.len());
         for (run, input) in inputs {
@@ -94,18 +105,31 @@ impl Ledger {
         }
         let appends: Vec<Append> = appends.into_values().collect();
         if appends.is_empty() {
-            return answers;
+            return Batch { answers, failed: Vec::new() };
         }
-        match self.store.append(&appends, done) {
+        match self.write(&appends, done) {
             Ok(()) => {
                 done.clear();
-                answers
+                Batch { answers, failed: Vec::new() }
             }
             Err(error) => {
-                appends.iter().for_each(|append| self.forget(append.run));
-                failed(answers, error)
+                let runs: Vec<RunId> = appends.iter().map(|append| append.run).collect();
+                runs.iter().for_each(|run| self.forget(*run));
+                tracing::error!(%error, "what was decided could not be stored and is taken back");
+                Batch { answers: failed(answers, error), failed: runs }
             }
         }
+    }
+
+    fn write(&mut self, appends: &[Append], done: &[String]) -> Result<(), StoreError> {
+        let new: u64 = appends.iter().map(|append| append.events.len() as u64).sum();
+        if let Some(at) = self.fail_write
+            && self.store.last_number()? + new >= at
+        {
+            self.fail_write = None;
+            return Err(StoreError::Full(self.store.folder().root().to_owned()));
+        }
+        self.store.append(appends, done)
     }
 
     fn decide(

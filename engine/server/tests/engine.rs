@@ -110,6 +110,7 @@ fn engine(folder: &StoreFolder) -> Engine {
         agent: agent(),
         max_jobs: 4,
         executors,
+        faults: tagline_server::Faults::default(),
     })
     .unwrap()
 }
