@@ -28,7 +28,7 @@ pub struct Setting {
     pub token: String,
     /// Variables below all others.
     pub base: Vec<(String, String)>,
-    /// Who steps run as, where the job does not say.
+    /// Who steps run as, where the sandbox decides and not the job; none is the agent itself.
     pub user: Option<StepUser>,
     /// Where the folders are, where the sandbox decides and not the job.
     pub paths: Option<JobPaths>,
@@ -65,7 +65,8 @@ fn serve(setting: Setting) -> io::Result<()> {
         reaper,
         wake,
         base: setting.base,
-        user: spec.user.or(setting.user),
+        // A sandbox knows better than the job which users it has.
+        user: if setting.paths.is_some() { setting.user } else { spec.user },
         paths: setting.paths.unwrap_or_else(|| spec.paths.clone()),
     };
     let result = job::run(*spec, means, journal);

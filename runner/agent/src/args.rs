@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use rustix::process::DumpableBehavior;
 
 use crate::agent::{self, Setting};
+use crate::helper;
 use crate::job;
 use crate::places::Places;
 use crate::sandbox;
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
         Some("gate-plain") => sandbox::gate::main(true),
         Some("inside") => sandbox::agent::main(),
         Some("run") => run(arguments),
+        Some("action") => helper::main(),
         Some("hash-files") => job::hash_files_helper(arguments),
         Some("--version") => print(concat!("tagline-agent ", env!("CARGO_PKG_VERSION"), "\n"), ExitCode::SUCCESS),
         _ => usage(),

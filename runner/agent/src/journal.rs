@@ -119,7 +119,7 @@ impl Journal {
         let whole = if last { self.long.rest.len() } else { whole_characters(&self.long.rest) };
         let text = String::from_utf8_lossy(&self.long.rest[..whole]).into_owned();
         self.long.rest.drain(..whole);
-        self.push(stream, text);
+        self.gather(stream, text);
         self.batch.open = !last;
         self.flush();
     }
@@ -214,6 +214,13 @@ impl Journal {
     }
 
     fn push(&mut self, stream: Stream, text: String) {
+        self.gather(stream, text);
+        if self.batch.bytes >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    fn gather(&mut self, stream: Stream, text: String) {
         if self.batch.stream.is_some_and(|current| current != stream) {
             self.flush();
         }
@@ -221,9 +228,6 @@ impl Journal {
         self.batch.began.get_or_insert_with(|| (Instant::now(), clock::now()));
         self.batch.bytes += text.len() + 4;
         self.batch.lines.push(text);
-        if self.batch.bytes >= BATCH_BYTES {
-            self.flush();
-        }
     }
 
     fn after(&mut self, result: std::io::Result<()>) {

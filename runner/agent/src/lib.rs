@@ -12,6 +12,7 @@ mod args;
 mod clock;
 pub mod control;
 pub mod env_file;
+mod helper;
 pub mod job;
 pub mod journal;
 mod kill;

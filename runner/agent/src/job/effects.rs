@@ -113,8 +113,8 @@ impl Effects {
     }
 }
 
-/// Why a variable may not be set for later steps.
-fn refusal(name: &str) -> Option<&'static str> {
+/// Why a variable may not be set for later steps; none when it may.
+pub fn refusal(name: &str) -> Option<&'static str> {
     if name == "PATH" {
         return Some("write the folder to the file of GITHUB_PATH");
     }

@@ -3,6 +3,7 @@
 //! Invariants: every step leaves a `StepStarted` and a `StepFinished`; the last record is `JobFinished`, whatever
 //! happens; when it is written, no process of the job is left.
 
+mod action;
 mod commands;
 mod effects;
 mod files;
@@ -22,6 +23,7 @@ use indexmap::IndexMap;
 use tagline_protocol::{Conclusion, JobPaths, JobResult, JobSpec, Record, StepUser};
 use tagline_syntax::expression::Value;
 
+pub use self::effects::refusal;
 pub use self::hash::main as hash_files_helper;
 
 use self::files::Exchange;
@@ -74,8 +76,8 @@ struct Job {
     added: Vec<String>,
     /// Why the job fails.
     why: String,
-    #[expect(dead_code, reason = "the folder is open for the actions")]
     places: Places,
+    control: Control,
 }
 
 /// Runs the job to its end. An error means that the result could not be written.
@@ -136,7 +138,7 @@ impl Job {
         let processes = Processes { reaper: means.reaper, wake: means.wake };
         let hasher = Hasher::new(&processes, &paths.workspace, means.user);
         let mut job = Self {
-            watch: Watch::start(means.control, Duration::from_secs(spec.timeout_seconds)),
+            watch: Watch::start(means.control.clone(), Duration::from_secs(spec.timeout_seconds)),
             base: vars::base(&means.base, &paths),
             journal,
             processes,
@@ -148,6 +150,7 @@ impl Job {
             added: Vec::new(),
             why: String::new(),
             places: means.places,
+            control: means.control,
             spec,
         };
         match job.environment() {

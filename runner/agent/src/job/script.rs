@@ -85,7 +85,7 @@ impl Job {
 }
 
 /// Whether the step goes on though the job is cancelled: its condition holds all the same.
-fn goes_on<'s>(scope: &'s super::Scope, spec: &'s StepSpec) -> impl Fn() -> bool + 's {
+pub(super) fn goes_on<'s>(scope: &'s super::Scope, spec: &'s StepSpec) -> impl Fn() -> bool + 's {
     move || {
         let mut scope = scope.clone();
         scope.status.cancelled = true;

@@ -113,9 +113,7 @@ impl Job {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let ended = match &spec.action {
             StepAction::Run { .. } => self.run_script(number, spec, env, deadline, effects),
-            StepAction::Uses { uses, .. } => Err(format!(
-                "`uses: {uses}` is not carried out: this version runs scripts and its built-in actions only"
-            )),
+            StepAction::Uses { .. } => self.run_action(number, spec, deadline, effects),
         };
         match ended {
             Ok(ended) => judge(&ended, limit, effects.failure.take(), self.watch.reason()),

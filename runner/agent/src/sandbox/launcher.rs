@@ -85,29 +85,41 @@ fn converse(gate: &mut Child, config: &SandboxConfig, plain: bool) -> Result<(u3
     let mut input = gate.stdin.take().expect("the gate's input is a pipe");
     let mut words = BufReader::new(gate.stdout.take().expect("the gate's output is a pipe"));
     if !plain {
-        expect(&mut words, |word| matches!(word, Word::Unshared))?;
+        match next(&mut words)? {
+            Word::Unshared => {}
+            other => return Err(format!("the sandbox said {other:?} out of turn")),
+        }
         ids::map(gate.id()).map_err(|error| format!("cannot map the users of the sandbox: {error}"))?;
     }
     let order = serde_json::to_string(&Order { config: config.clone(), plain }).expect("an order is plain data");
     input
         .write_all(format!("\n{order}\n").as_bytes())
         .map_err(|error| format!("the sandbox ended before it began: {error}"))?;
-    let Word::Agent(pid) = expect(&mut words, |word| matches!(word, Word::Agent(_)))? else {
-        return Err("the sandbox did not say which process it is".to_owned());
-    };
-    expect(&mut words, |word| matches!(word, Word::Listening))?;
-    let start_time = start_time(pid).map_err(|error| format!("the agent ended at once: {error}"))?;
-    Ok((pid, start_time))
+    // Gate and agent speak at the same time.
+    let (mut agent, mut listens) = (None, false);
+    loop {
+        match agent {
+            Some(pid) if listens => {
+                let start_time = start_time(pid).map_err(|error| format!("the agent ended at once: {error}"))?;
+                return Ok((pid, start_time));
+            }
+            _ => match next(&mut words)? {
+                Word::Agent(pid) => agent = Some(pid),
+                Word::Listening => listens = true,
+                other => return Err(format!("the sandbox said {other:?} out of turn")),
+            },
+        }
+    }
 }
 
-/// The next word, which must be the wanted one.
-fn expect(words: &mut BufReader<ChildStdout>, wanted: impl Fn(&Word) -> bool) -> Result<Word, String> {
+/// The next word; a failure is the error.
+fn next(words: &mut BufReader<ChildStdout>) -> Result<Word, String> {
     let mut line = String::new();
     words.read_line(&mut line).map_err(|error| format!("cannot hear the sandbox: {error}"))?;
     match serde_json::from_str(&line) {
-        Ok(word) if wanted(&word) => Ok(word),
         Ok(Word::Failed(why)) => Err(why),
-        _ => Err("the sandbox ended without a word".to_owned()),
+        Ok(word) => Ok(word),
+        Err(_) => Err("the sandbox ended without a word".to_owned()),
     }
 }
 

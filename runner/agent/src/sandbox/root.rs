@@ -34,22 +34,24 @@ pub(super) fn enter(config: &SandboxConfig) -> Result<(), String> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)
         .map_err(|error| format!("cannot detach the sandbox's mounts from the host's: {error}"))?;
-    let job = Path::new(&config.job_folder);
+    // The kernel's table of mounts has no links in its paths.
+    let job = fs::canonicalize(&config.job_folder).map_err(say("find the job folder"))?;
     let top = job.join("root");
     let root = match &config.root {
         SandboxRoot::Host => host(&top)?,
-        SandboxRoot::Folder { path } => image(job, &top, path)?,
+        SandboxRoot::Folder { path } => image(&job, &top, path)?,
     };
-    for path in &config.expose {
-        expose(&root, Path::new(path))?;
-    }
     mounts::read_only_below(&top).map_err(say("make the host's folders read-only"))?;
     devices(&root).map_err(say("make /dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     root.mount("proc", Path::new("/proc"), flags, "")
         .map_err(say("mount /proc (a container that hides parts of it does not allow this)"))?;
     identity(&root, config).map_err(say("write /etc"))?;
-    own_folders(&root, config, job).map_err(say("bind the job's folders"))?;
+    own_folders(&root, config, &job).map_err(say("bind the job's folders"))?;
+    // Last, so that one below /tmp or the home is not covered again.
+    for path in &config.expose {
+        expose(&root, &top, Path::new(path))?;
+    }
     if config.root == SandboxRoot::Host {
         root.seal().map_err(say("make the root read-only"))?;
     }
@@ -120,12 +122,15 @@ fn escape(path: &Path) -> String {
     path.to_string_lossy().replace('\\', r"\\").replace(',', r"\,").replace(':', r"\:")
 }
 
-fn expose(root: &NewRoot, path: &Path) -> Result<(), String> {
+fn expose(root: &NewRoot, top: &Path, path: &Path) -> Result<(), String> {
     let plain = path.is_absolute() && !path.components().any(|part| part.as_os_str() == "..");
     if !plain {
         return Err(format!("cannot expose {}: write an absolute path", path.display()));
     }
-    root.bind_read_only(path, path).map_err(|error| format!("cannot expose {} to the job: {error}", path.display()))
+    let place = top.join(path.strip_prefix("/").unwrap_or(path));
+    root.bind_read_only(path, path)
+        .and_then(|()| mounts::read_only_below(&place))
+        .map_err(|error| format!("cannot expose {} to the job: {error}", path.display()))
 }
 
 fn copy(root: &NewRoot, name: &str) -> io::Result<()> {
