@@ -12,6 +12,8 @@ use tagline_run::{Attempt, Corrupt, Ending, Event, Fact, GateStatus, Input, JobK
 use tagline_store::{Append, Outgoing, Store, StoreError, Summary};
 use thiserror::Error;
 
+use crate::vote::{self, VoteError};
+
 /// Why an input came to nothing.
 #[derive(Debug, Error)]
 pub enum TellError {
@@ -21,6 +23,9 @@ pub enum TellError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A vote whose signature does not fit.
+    #[error(transparent)]
+    Vote(#[from] VoteError),
     /// The journal of the run makes no sense to this version.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
@@ -139,6 +144,9 @@ impl Ledger {
         now: Timestamp,
         appends: &mut BTreeMap<RunId, Append>,
     ) -> Result<Vec<Event>, TellError> {
+        if let Input::Vote(vote) = &input {
+            vote::verify(vote)?;
+        }
         self.load(run)?;
         let entry = self.runs.get_mut(&run).ok_or(StoreError::NoRun(run.0))?;
         let events = decide(&entry.state, input, now)?;
