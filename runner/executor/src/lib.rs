@@ -4,6 +4,7 @@
 //! protocol with that agent. Between the two lies only the [`JobFolder`]: whoever has it and the token can take a job
 //! over, whichever engine started it.
 
+mod config;
 mod docker;
 mod environment;
 mod error;
@@ -20,6 +21,7 @@ pub mod registry;
 mod remove;
 mod sandbox;
 
+pub use config::{Config, ConfigError};
 pub use docker::{DEFAULT_IMAGE, Docker, Orphan};
 pub use environment::Environment;
 pub use error::ExecutorError;
@@ -29,5 +31,6 @@ pub use fake::{Fake, Hold, Script};
 pub use folder::{AgentFile, FolderError, JobFolder};
 pub use launch::{ImageRef, Key, Launch, Limits, LimitsError};
 pub use link::{Commands, Link, LinkError, LinkEvent, LogReader, RawLine};
+pub use probe::Isolation;
 pub use process::Process;
 pub use sandbox::Sandbox;

@@ -142,7 +142,7 @@ mod tests {
         let plan = plan(&launch(), "debian", Vec::new());
         let host = plan.body.host_config.unwrap();
         let mounts = host.mounts.unwrap();
-        assert!(mounts.iter().all(|mount| !mount.source.as_ref().unwrap().ends_with(".sock")));
+        assert!(mounts.iter().all(|mount| !mount.source.as_ref().unwrap().contains(".sock")));
         assert!(mounts.iter().any(|mount| mount.target.as_deref() == Some(AGENT) && mount.read_only == Some(true)));
         assert_eq!(host.privileged, None);
         assert_eq!(host.binds, None);

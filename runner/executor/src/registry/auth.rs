@@ -181,8 +181,8 @@ mod tests {
         Credentials::in_file(&path).pair(host).await
     }
 
-    fn pair(user: &str, secret: &str) -> Option<(String, String)> {
-        Some((user.to_owned(), secret.to_owned()))
+    fn pair(user: &str, secret: &str) -> (String, String) {
+        (user.to_owned(), secret.to_owned())
     }
 
     #[tokio::test]
@@ -192,9 +192,9 @@ mod tests {
             r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{auth}"}},"r.example:5000":{{"identitytoken":"t"}}}}}}"#
         );
         let hub = found(&config, "index.docker.io").await.unwrap();
-        assert_eq!(hub, pair("ana", "pass:word"));
+        assert_eq!(hub, Some(pair("ana", "pass:word")));
         let own = found(&config, "r.example:5000").await.unwrap();
-        assert_eq!(own, pair("<token>", "t"));
+        assert_eq!(own, Some(pair("<token>", "t")));
         assert_eq!(found(&config, "ghcr.io").await.unwrap(), None);
     }
 

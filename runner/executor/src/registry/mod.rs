@@ -22,7 +22,7 @@ pub use auth::Credentials;
 /// To reach a registry.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
-const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_mins(1);
 
 /// An image could not be pulled or pushed.
 #[derive(Debug, thiserror::Error)]

@@ -50,15 +50,15 @@ impl Images {
         match image {
             ImageRef::Layout(path) => {
                 let (cache, path) = (self.cache.clone(), path.clone());
-                let unpack = move || from_layout(&cache, &path);
+                let unpack = move || of_layout(&cache, &path);
                 let unpacked = tokio::task::spawn_blocking(unpack).await;
                 unpacked.map_err(|error| wrap(error.to_string()))?.map_err(wrap)
             }
-            ImageRef::Reference(name) => self.from_registry(name).await.map_err(wrap),
+            ImageRef::Reference(name) => self.of_registry(name).await.map_err(wrap),
         }
     }
 
-    async fn from_registry(&self, name: &str) -> Result<Rootfs, String> {
+    async fn of_registry(&self, name: &str) -> Result<Rootfs, String> {
         // A digest says all: no registry need be asked for what is here.
         let digest = match name.split_once('@') {
             Some((_, digest)) if self.kept(digest).is_some() => digest.to_owned(),
@@ -75,7 +75,7 @@ impl Images {
         let pulled = self.registry.pull(name, &layout).await;
         let digest = pulled.map_err(|error| error.to_string())?.digest;
         let cache = self.cache.clone();
-        let unpack = move || unpack(&cache, &layout, &digest, place);
+        let unpack = move || unpack(&cache, &layout, &digest, place.path());
         let unpacked = tokio::task::spawn_blocking(unpack).await;
         unpacked.map_err(|error| error.to_string())?
     }
@@ -85,13 +85,13 @@ impl Images {
     }
 }
 
-fn from_layout(cache: &Path, path: &Path) -> Result<Rootfs, String> {
+fn of_layout(cache: &Path, path: &Path) -> Result<Rootfs, String> {
     let layout = Layout::open(path).map_err(|error| error.to_string())?;
     let image = layout.image(None, &Platform::host());
     let (descriptor, _) = image.map_err(|error| error.to_string())?;
     match kept(cache, &descriptor.digest) {
         Some(rootfs) => Ok(rootfs),
-        None => unpack(cache, path, &descriptor.digest, staging(cache)?),
+        None => unpack(cache, path, &descriptor.digest, staging(cache)?.path()),
     }
 }
 
@@ -119,9 +119,9 @@ fn staging(cache: &Path) -> Result<tempfile::TempDir, String> {
 }
 
 /// Unpacks beside the cache's entries, then moves into place.
-fn unpack(cache: &Path, layout: &Path, digest: &str, staging: tempfile::TempDir) -> Result<Rootfs, String> {
+fn unpack(cache: &Path, layout: &Path, digest: &str, staging: &Path) -> Result<Rootfs, String> {
     let target = place(cache, digest).ok_or_else(|| format!("`{digest}` is not a digest"))?;
-    let entry = staging.path().join("entry");
+    let entry = staging.join("entry");
     let wrap = |error: io::Error| format!("cannot unpack it into {}: {error}", cache.display());
     fs::create_dir(&entry).map_err(wrap)?;
     let rootfs = entry.join(ROOTFS);
@@ -141,6 +141,6 @@ fn unpack(cache: &Path, layout: &Path, digest: &str, staging: tempfile::TempDir)
         Err(error) => return Err(wrap(error)),
     }
     // Folders of the staging copy may be read-only.
-    crate::remove::tree(staging.path()).map_err(wrap)?;
+    crate::remove::tree(staging).map_err(wrap)?;
     self::kept(cache, digest).ok_or_else(|| format!("it is gone from {}", cache.display()))
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use tagline_executor::{Environment, Executor, ExecutorError, Found, ImageRef, JobFolder, Launch, Link, Orphan};
+use tagline_executor::{
+    Environment, Executor, ExecutorError, Found, ImageRef, Isolation, JobFolder, Launch, Link, Orphan,
+};
 use tagline_protocol::{AgentState, Conclusion};
 use tagline_tests::gate;
 
@@ -191,4 +193,14 @@ async fn containers_of_other_stores_are_left_alone() {
     let [orphan] = setting.orphans().await.try_into().unwrap();
     setting.executor.remove(&orphan).await.unwrap();
     assert_eq!(setting.orphans().await, []);
+}
+
+#[tokio::test]
+async fn doctor_sees_the_daemon() {
+    if !gate::require_docker() {
+        return;
+    }
+    let isolation = Isolation::of_docker().await;
+    assert_eq!(isolation.active, ["container"], "{isolation:?}");
+    assert!(isolation.detail.contains('.'), "{isolation:?}");
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tagline_executor::{
-    Environment, Executor, ExecutorError, Exposure, Found, JobFolder, Launch, Link, LinkError, Process, Sandbox,
+    Environment, Executor, ExecutorError, Exposure, Found, Isolation, JobFolder, Launch, Link, LinkError, Process,
+    Sandbox,
 };
 use tagline_protocol::{AgentState, Conclusion};
 use tagline_tests::gate;
@@ -278,6 +279,15 @@ async fn a_plain_process_is_killed_with_all_below_it() {
         process.ended().await.unwrap();
     }
     assert_eq!(setting.find().await, Found::Dead);
+}
+
+#[tokio::test]
+async fn doctor_sees_what_a_job_would_get() {
+    let isolation = Isolation::of_sandbox(&support::agent()).await;
+    assert_eq!(isolation.active, ["user", "mount", "pid", "ipc", "uts"], "{isolation:?}");
+    assert_eq!(isolation.problem, None);
+    let broken = Isolation::of_sandbox(Path::new("/bin/false")).await;
+    assert!(broken.active.is_empty() && broken.problem.is_some(), "{broken:?}");
 }
 
 /// All of the above as somebody without any privilege.
