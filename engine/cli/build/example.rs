@@ -9,7 +9,9 @@ pub(crate) fn embed(example: &Path, out: &Path) {
     let mut files = Vec::new();
     walk(example, &mut files);
     files.sort();
-    let mut code = String::from("/// Path in the example and content of each of its files.\npub(crate) const FILES: &[(&str, &[u8])] = &[\n");
+    let mut code = String::from(
+        "/// Path in the example and content of each of its files.\npub(crate) const FILES: &[(&str, &[u8])] = &[\n",
+    );
     for file in files {
         let name = file.strip_prefix(example).expect("it was found there");
         println!("cargo::rerun-if-changed={}", file.display());

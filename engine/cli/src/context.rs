@@ -78,7 +78,11 @@ impl Context {
 
     /// A command for the reader to type, such as `resume 4`: with `--store` where this command was given one.
     pub(crate) fn command(&self, words: impl std::fmt::Display) -> String {
-        if self.named_store { format!("tagline {words} --store {}", self.store.url()) } else { format!("tagline {words}") }
+        if self.named_store {
+            format!("tagline {words} --store {}", self.store.url())
+        } else {
+            format!("tagline {words}")
+        }
     }
 
     /// A time as the reader sees it now.
@@ -95,7 +99,11 @@ fn store_folder(url: Option<&str>) -> Result<StoreFolder, Failure> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
     data.map(|data| StoreFolder::at(data.join("tagline"))).ok_or_else(|| {
-        Failure::new(Exit::Unusable, "no-home", "there is no place for the store: neither XDG_DATA_HOME nor HOME is set")
-            .next("set HOME, or name a store: tagline doctor --store sqlite:///var/lib/tagline")
+        Failure::new(
+            Exit::Unusable,
+            "no-home",
+            "there is no place for the store: neither XDG_DATA_HOME nor HOME is set",
+        )
+        .next("set HOME, or name a store: tagline doctor --store sqlite:///var/lib/tagline")
     })
 }

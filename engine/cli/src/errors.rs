@@ -23,7 +23,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let of = |exit, code| Self::of(exit, code, &error);
         match &error {
-            StoreError::Url(_) => of(Exit::Unusable, "bad-store").next("tagline doctor --store sqlite:///var/lib/tagline"),
+            StoreError::Url(_) => {
+                of(Exit::Unusable, "bad-store").next("tagline doctor --store sqlite:///var/lib/tagline")
+            }
             StoreError::Missing(_) => {
                 of(Exit::Unusable, "no-store").why("nothing has been run here yet").next("tagline run --tag v1.2.3")
             }
@@ -37,7 +39,9 @@ impl From<StoreError> for Failure {
             StoreError::Full(_) => of(Exit::OutOfReach, "disk-full")
                 .effect("what was asked was not done; nothing that was there is lost")
                 .next("make room, then: tagline resume"),
-            StoreError::Conflict { .. } => of(Exit::Failed, "run-moved-on").effect("nothing was recorded").next("tagline runs"),
+            StoreError::Conflict { .. } => {
+                of(Exit::Failed, "run-moved-on").effect("nothing was recorded").next("tagline runs")
+            }
             StoreError::Damaged { .. } => of(Exit::OutOfReach, "damaged").next("tagline store verify"),
             StoreError::Io { .. } | StoreError::Database(_) | StoreError::OldSqlite(_) => {
                 of(Exit::OutOfReach, "store").next("tagline doctor")
@@ -86,7 +90,8 @@ impl From<PlannerError> for Failure {
             }
             PlannerError::NothingStarts { ref passed_over, .. } => {
                 let failure = Self::unusable("nothing-starts", &error).effect(NOTHING_RUN);
-                let failure = passed_over.iter().fold(failure, |failure, (path, why)| failure.why(format!("{path}: {why}")));
+                let failure =
+                    passed_over.iter().fold(failure, |failure, (path, why)| failure.why(format!("{path}: {why}")));
                 failure.next("change the file's `on`, or name an event: tagline plan --event push")
             }
             PlannerError::Unusable { file, diagnostics, origin } => unusable_file(&file, &diagnostics, &origin),
@@ -95,9 +100,9 @@ impl From<PlannerError> for Failure {
             PlannerError::Input { .. } => {
                 Self::unusable("bad-input", error).effect(NOTHING_RUN).next("correct `inputs` in the payload")
             }
-            PlannerError::NoIdentity => Self::unusable("no-identity", error)
-                .effect(NOTHING_RUN)
-                .next("git config user.email you@example.com"),
+            PlannerError::NoIdentity => {
+                Self::unusable("no-identity", error).effect(NOTHING_RUN).next("git config user.email you@example.com")
+            }
         }
     }
 }
@@ -138,7 +143,9 @@ fn plan_errors(source: &SourceFile, errors: &[PlanError]) -> Failure {
     let failure = others.fold(failure, |failure, error| failure.why(error));
     let failure = match code {
         "unknown-environment" => failure.next("tagline environments"),
-        "missing-variable" => failure.next("set it under `variables` in .tagline/environments.yml on the default branch"),
+        "missing-variable" => {
+            failure.next("set it under `variables` in .tagline/environments.yml on the default branch")
+        }
         _ => failure.next("tagline lint"),
     };
     Failure { before: drawn.join("\n\n"), ..failure }
@@ -178,7 +185,9 @@ impl From<BeginError> for Failure {
             BeginError::Release(error) => error.into(),
             BeginError::Secret(error) => error.into(),
             BeginError::Store(error) => error.into(),
-            BeginError::Plan(_) => Self::failed("bug", error).effect(NOTHING_RUN).next("report it with the workflow file"),
+            BeginError::Plan(_) => {
+                Self::failed("bug", error).effect(NOTHING_RUN).next("report it with the workflow file")
+            }
         }
     }
 }
@@ -237,6 +246,7 @@ impl From<TellError> for Failure {
         match error {
             TellError::Refused(refusal) => refusal.into(),
             TellError::Store(error) => error.into(),
+            TellError::Vote(error) => error.into(),
             TellError::Corrupt(_) => Self::of(Exit::OutOfReach, "corrupt-journal", &error).next("tagline store verify"),
         }
     }
@@ -257,4 +267,3 @@ pub(crate) fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) 
     };
     Failure::unusable(code, format!("cannot {doing} {}", path.display())).why(error)
 }
-

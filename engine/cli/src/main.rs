@@ -3,6 +3,7 @@
 //! - [`agent`]: the program that runs the steps of every job, carried in this one.
 //! - [`args`]: every command and flag. [`commands`]: what they do, one file each.
 //! - [`context`]: what all commands share: the store, the repository, the output.
+//! - [`live`]: runs while they go on. [`gate`]: what an approver sees and says.
 //! - [`failure`]: errors for people. [`exit`]: what each exit code means.
 //! - [`output`]: the one way to standard output and standard error. [`words`]: times, numbers, digests.
 
@@ -14,6 +15,8 @@ mod diagnostics;
 mod errors;
 mod exit;
 mod failure;
+mod gate;
+mod live;
 mod output;
 mod words;
 

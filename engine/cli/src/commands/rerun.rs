@@ -1,0 +1,31 @@
+//! `tagline rerun`.
+
+use tagline_run::{Input, Rerun};
+use tagline_server::beside;
+
+use crate::args::RerunArgs;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::gate;
+use crate::live::{self, Followed, Manner};
+
+/// Runs jobs of a finished run again, to its end or its gate.
+pub(crate) fn run(context: &Context, args: RerunArgs) -> Outcome {
+    let (followed, _) = Followed::open(context, args.run)?;
+    let by = gate::person_of(&followed.store, &followed.state).ok_or_else(|| {
+        Failure::unusable("no-identity", "who asks is not known: Git has no user.email for the run's repository")
+            .effect("nothing was run")
+            .next("git config user.email you@example.com")
+    })?;
+    super::run::give(context, args.run, args.secrets.as_deref())?;
+    let what = match (args.failed, args.from) {
+        (true, _) => Rerun::Failed,
+        (false, Some(job)) => Rerun::From(job),
+        (false, None) => Rerun::All,
+    };
+    let manner = Manner { holder: "tagline rerun", json: args.json, ask: true };
+    live::block_on(async {
+        beside::tell(&context.store, args.run, Input::Rerun { by, what }).await?;
+        live::drive(context, &[args.run], &manner).await
+    })
+}

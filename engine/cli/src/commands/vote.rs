@@ -1,0 +1,208 @@
+//! `tagline approve` and `tagline reject`: one vote on the plan that waits, by command line or prompt.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tagline_plan::Person;
+use tagline_run::{Decision, GateId, GateStatus, RunId, RunState, Signature};
+use tagline_server::{beside, vote as votes};
+
+use crate::args::{ApproveArgs, RejectArgs};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::gate::{self, Answered, Asking, Ballot};
+use crate::live::{self, Controls, Followed};
+use crate::words::{plain, short_digest};
+
+/// Digits of a digest that name a plan.
+const DIGITS: usize = 12;
+
+/// What both commands take.
+struct Args {
+    decision: Decision,
+    run: RunId,
+    environment: Option<String>,
+    plan: Option<String>,
+    comment: Option<String>,
+    key: Option<PathBuf>,
+    json: bool,
+}
+
+/// Approves.
+pub(crate) fn approve(context: &Context, args: ApproveArgs) -> Outcome {
+    let ApproveArgs { run, environment, plan, comment, key, json } = args;
+    vote(context, &Args { decision: Decision::Approve, run, environment, plan, comment, key, json })
+}
+
+/// Rejects.
+pub(crate) fn reject(context: &Context, args: RejectArgs) -> Outcome {
+    let RejectArgs { run, environment, plan, comment, key, json } = args;
+    vote(context, &Args { decision: Decision::Reject, run, environment, plan, comment, key, json })
+}
+
+fn vote(context: &Context, args: &Args) -> Outcome {
+    let (followed, _) = Followed::open(context, args.run)?;
+    let gate = find(context, &followed.state, args)?;
+    match &args.plan {
+        None if gate::can_ask(context) && !args.json => live::block_on(ask(context, followed, gate, args)),
+        None => Err(no_plan(context, &followed.state, gate, args)),
+        Some(plan) => {
+            check(context, &followed.state, gate, plan, args.decision)?;
+            live::block_on(record(context, followed, gate, args))
+        }
+    }
+}
+
+/// The gate that is meant: the open one, or a sentence why there is none.
+fn find(context: &Context, state: &RunState, args: &Args) -> Result<GateId, Failure> {
+    let error = match votes::open_gate(state, args.environment.as_deref()) {
+        Ok(gate) => return Ok(gate),
+        Err(error) => error,
+    };
+    let wanted = |name: &str| args.environment.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name));
+    let last = state.gates.iter().rev().find(|(_, gate)| wanted(&gate.environment) && gate.opened.is_some());
+    let several = state.gates.values().any(|gate| gate.status == GateStatus::Open);
+    match last {
+        Some((id, _)) if !several => Err(Failure::failed("already-decided", gate::decided(state, *id))
+            .effect("nothing was recorded")
+            .next(context.command(format!("show {}", state.run)))),
+        _ => Err(Failure { exit: Exit::Failed, ..error.into() }),
+    }
+}
+
+fn no_plan(context: &Context, state: &RunState, gate: GateId, args: &Args) -> Failure {
+    let (environment, digest) = named(state, gate);
+    let word = word(args.decision);
+    let command = format!("{word} {} --environment {environment} --plan {}", state.run, short_digest(&digest));
+    let did = did(args.decision);
+    Failure::unusable("no-plan", format!("which plan is {did} must be said, with --plan"))
+        .why(format!("the plan that waits for {environment} is {digest}"))
+        .effect(format!("nothing was {did}"))
+        .next(format!("read it: {}", context.command(format!("show {} --plan", state.run))))
+        .next(context.command(command))
+}
+
+/// Refuses a digest that is not the waiting plan's.
+fn check(context: &Context, state: &RunState, gate: GateId, plan: &str, decision: Decision) -> Result<(), Failure> {
+    let given = plan.trim().to_ascii_lowercase();
+    let given = given.strip_prefix("sha256:").unwrap_or(&given);
+    let did = did(decision);
+    if given.len() < DIGITS || !given.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Failure::unusable("bad-plan", format!("`{}` is no plan's digest", plain(plan)))
+            .why(format!("it takes {DIGITS} or more hexadecimal digits"))
+            .effect(format!("nothing was {did}"))
+            .next(context.command(format!("show {} --plan", state.run))));
+    }
+    let (_, digest) = named(state, gate);
+    if digest.trim_start_matches("sha256:").starts_with(given) {
+        return Ok(());
+    }
+    let given = short_digest(given);
+    let known = |other: &tagline_run::Gate| {
+        other.opened.as_ref().is_some_and(|opened| opened.digest.trim_start_matches("sha256:").starts_with(given))
+    };
+    let review = context.command(format!("show {} --plan", state.run));
+    Err(if state.gates.values().any(known) {
+        Failure::failed("stale-plan", format!("the plan changed after you read it; nothing was {did}"))
+            .why(format!("{given} → {}", short_digest(&digest)))
+            .effect("votes on the earlier plan no longer count")
+            .next(format!("{review} --since {given}"))
+    } else {
+        Failure::failed("stale-plan", format!("the plan that waits is another one; nothing was {did}"))
+            .why(format!("{given} was given, {} waits", short_digest(&digest)))
+            .effect("nothing was recorded")
+            .next(review)
+    })
+}
+
+/// The environment and digest of an open gate.
+fn named(state: &RunState, gate: GateId) -> (String, String) {
+    let Some(found) = state.gates.get(&gate) else { return (String::new(), String::new()) };
+    let digest = found.opened.as_ref().map(|opened| opened.digest.clone());
+    (found.environment.clone(), digest.unwrap_or_default())
+}
+
+async fn record(context: &Context, mut followed: Followed, gate: GateId, args: &Args) -> Outcome {
+    let person = person(&followed)?;
+    let key = gate::signing_key(&followed.store, &followed.state, args.key.as_deref());
+    let comment = args.comment.clone().unwrap_or_default();
+    let ballot = Ballot { decision: args.decision, comment, key, via: "cli" };
+    let cast = gate::cast(context, &followed.state, gate, &person, ballot).await?;
+    followed.catch_up()?;
+    let review = gate::review(&followed.store, &followed.state, gate, Some(&person.email));
+    let Some(review) = review else { return Ok(Exit::Done) };
+    if args.json {
+        let statement = &cast.vote.statement;
+        let signed = match &cast.vote.signature {
+            Signature::Ssh { fingerprint, .. } => Some(fingerprint),
+            Signature::Unsigned => None,
+        };
+        context.output.json(&json!({
+            "run": statement.run,
+            "environment": statement.environment,
+            "gate": gate,
+            "decision": statement.decision,
+            "by": statement.voter,
+            "at": format!("{:.3}", Timestamp::from_second(statement.time.as_second()).unwrap_or(statement.time)),
+            "plan": statement.gate_digest,
+            "signed": signed,
+            "status": review.view.status,
+            "missing": review.view.missing,
+            "engine_serves": cast.engine_serves,
+        }));
+        return Ok(Exit::Done);
+    }
+    let facts = context.output.out;
+    gate::recorded(&cast, &review.view, context, &facts).iter().for_each(|line| context.output.line(line));
+    Ok(Exit::Done)
+}
+
+fn person(followed: &Followed) -> Result<Person, Failure> {
+    gate::person_of(&followed.store, &followed.state).ok_or_else(|| {
+        Failure::unusable("no-identity", "who votes is not known: Git has no user.email for the run's repository")
+            .effect("nothing was recorded")
+            .next("git config user.email you@example.com")
+    })
+}
+
+async fn ask(context: &Context, mut followed: Followed, gate: GateId, args: &Args) -> Outcome {
+    let mut controls = Controls::listen().map_err(|error| {
+        Failure::new(Exit::OutOfReach, "no-signals", "this machine gives tagline no signals")
+            .why(error)
+            .next("tagline doctor")
+    })?;
+    loop {
+        let driven = beside::engine_serves(&context.store).await?;
+        followed.catch_up()?;
+        let asking = Asking { gate: Some(gate), driven, stay: false, key: args.key.clone() };
+        return Ok(match gate::prompt(context, &mut followed, &mut controls, &asking).await? {
+            Answered::Voted(Decision::Approve) => Exit::Done,
+            Answered::Voted(Decision::Reject) => Exit::Rejected,
+            Answered::Quit => {
+                let engine = if driven { live::ending::Engine::Serving } else { live::ending::Engine::Own };
+                live::ending::waiting(&followed.state, engine, context)
+                    .iter()
+                    .for_each(|line| context.output.line(line));
+                Exit::Waiting
+            }
+            Answered::GoesOn => Exit::Failed,
+            Answered::EngineGone => continue,
+        });
+    }
+}
+
+fn word(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approve",
+        Decision::Reject => "reject",
+    }
+}
+
+fn did(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approved",
+        Decision::Reject => "rejected",
+    }
+}

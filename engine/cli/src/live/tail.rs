@@ -1,0 +1,116 @@
+//! Following the logs of the jobs that run, for `-v`: one task a spool, lines into one channel.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tagline_executor::LogReader;
+use tagline_protocol::{Record, Stream};
+use tagline_run::{Attempt, JobKey, RunState};
+use tagline_store::StoreFolder;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::spool;
+
+/// How long the end of a finished job's log is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A line of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    /// The job's display name.
+    pub(crate) job: String,
+    /// The line, as the spool has it.
+    pub(crate) text: String,
+}
+
+/// The logs that are followed.
+#[derive(Debug)]
+pub(crate) struct Tails {
+    folder: StoreFolder,
+    sender: mpsc::UnboundedSender<LogLine>,
+    lines: mpsc::UnboundedReceiver<LogLine>,
+    tasks: BTreeMap<(JobKey, Attempt), JoinHandle<()>>,
+}
+
+impl Tails {
+    /// Follows nothing yet.
+    pub(crate) fn new(folder: &StoreFolder) -> Self {
+        let (sender, lines) = mpsc::unbounded_channel();
+        Self { folder: folder.clone(), sender, lines, tasks: BTreeMap::new() }
+    }
+
+    /// Follows every job that runs, from the start of its log.
+    pub(crate) fn follow(&mut self, state: &RunState) {
+        for (key, leg) in state.legs() {
+            let id = (key.clone(), leg.attempt);
+            if leg.started.is_none() || leg.ended.is_some() || self.tasks.contains_key(&id) {
+                continue;
+            }
+            let path = spool::path(&self.folder, state.run, &key, leg.attempt);
+            let (sender, job) = (self.sender.clone(), leg.ready.leg.name.clone());
+            self.tasks.insert(id, tokio::spawn(read(LogReader::new(&path, 0), job, sender)));
+        }
+    }
+
+    /// The next line; never none.
+    pub(crate) async fn next(&mut self) -> LogLine {
+        match self.lines.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What is left of the logs of jobs that have ended.
+    pub(crate) async fn rest(&mut self, state: &RunState) -> Vec<LogLine> {
+        let over = |key: &JobKey| state.leg(key).is_some_and(|leg| leg.ended.is_some());
+        let ids: Vec<_> = self.tasks.keys().filter(|(key, _)| over(key)).cloned().collect();
+        for id in ids {
+            let Some(mut task) = self.tasks.remove(&id) else { continue };
+            // A lost job's log has no last record: what is there must do.
+            if tokio::time::timeout(PATIENCE, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        std::iter::from_fn(|| self.lines.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Tails {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+async fn read(mut reader: LogReader, job: String, sender: mpsc::UnboundedSender<LogLine>) {
+    let mut piece = String::new();
+    loop {
+        loop {
+            let record = match reader.next_line() {
+                Ok(Some(line)) => serde_json::from_slice::<Record>(line.bytes),
+                Ok(None) => break,
+                Err(_) => return,
+            };
+            match record {
+                Ok(Record::Log { stream: Stream::Output | Stream::Group, lines, open, .. }) => {
+                    let last = lines.len().saturating_sub(1);
+                    for (at, line) in lines.into_iter().enumerate() {
+                        piece.push_str(&line);
+                        if open && at == last {
+                            continue;
+                        }
+                        let text = std::mem::take(&mut piece);
+                        if sender.send(LogLine { job: job.clone(), text }).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Ok(Record::JobFinished { .. }) => return,
+                _ => {}
+            }
+        }
+        if reader.grown().await.is_err() {
+            return;
+        }
+    }
+}
