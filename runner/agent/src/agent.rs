@@ -15,7 +15,7 @@ use crate::spool::Spool;
 use crate::wake::Wake;
 
 /// How long a job may be awaited.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The exit code when the result could not be written: the engine finds a dead agent without a result.
 const NO_RESULT: u8 = 74;
 

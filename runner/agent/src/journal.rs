@@ -132,7 +132,7 @@ impl Journal {
     }
 
     /// An annotation. Beyond GitHub's ten of a level in a step it is a line.
-    pub fn annotate(&mut self, level: AnnotationLevel, message: &str, properties: IndexMap<String, String>) {
+    pub fn annotate(&mut self, level: AnnotationLevel, message: &str, properties: &IndexMap<String, String>) {
         let count = &mut self.annotations[level as usize];
         *count += 1;
         if *count > ANNOTATIONS {
@@ -159,7 +159,7 @@ impl Journal {
 
     /// An annotation of the agent's own.
     pub fn warn(&mut self, message: &str) {
-        self.annotate(AnnotationLevel::Warning, message, IndexMap::new());
+        self.annotate(AnnotationLevel::Warning, message, &IndexMap::new());
     }
 
     /// Any record but a log and the end of step or job; its texts are masked by the caller.
@@ -245,9 +245,8 @@ impl Journal {
 /// How many bytes from the start end with a whole character, as far as that can be known.
 fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
-        Ok(_) => bytes.len(),
         // No length: the end is missing. Bytes that are no character at all are not waited for.
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        Err(_) => bytes.len(),
+        Ok(_) | Err(_) => bytes.len(),
     }
 }

@@ -1,4 +1,10 @@
 //! Cases of GitHub's own runner, from a folder beside the project; skipped where it is missing.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic and say why it skips"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

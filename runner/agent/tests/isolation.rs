@@ -1,4 +1,5 @@
 //! What a step can see and reach.
+#![allow(clippy::allow_attributes, clippy::print_stderr, reason = "a test may say why it skips")]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! The control socket and the spool, without an engine, with a wrong one, and with one that comes back.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic and say why it skips"
+)]
 
 mod support;
 
@@ -47,9 +53,8 @@ fn a_newer_engine_takes_the_place_of_the_older_and_hears_what_is_open() {
     let mut older = sandbox.connect();
     older.send(&Command::Start(Box::new(job(json!([{"uses": "actions/checkout@v4"}])))));
     let request = loop {
-        match older.notice().unwrap() {
-            Notice::Request { id, body } => break (id, body),
-            _ => continue,
+        if let Notice::Request { id, body } = older.notice().unwrap() {
+            break (id, body);
         }
     };
     let mut newer = Engine::open(sandbox.folder.path());

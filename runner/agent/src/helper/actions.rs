@@ -46,20 +46,20 @@ fn warn_of_inputs(builtin: Builtin, order: &Order, inputs: &Inputs, line: &Line)
     }
     for (name, value) in &order.with {
         let known = builtin.inputs().iter().find(|input| input.name.eq_ignore_ascii_case(name));
-        if let Some((input, Support::NoEffect(why))) = known.map(|input| (input, input.support)) {
-            if Some(value.as_str()) != input.default {
-                warn(format!("{}: input `{name}` has no effect: {why}", builtin.name()))?;
-            }
+        if let Some((input, Support::NoEffect(why))) = known.map(|input| (input, input.support))
+            && Some(value.as_str()) != input.default
+        {
+            warn(format!("{}: input `{name}` has no effect: {why}", builtin.name()))?;
         }
     }
     Ok(())
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+fn text<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
-fn text_of(error: std::io::Error) -> String {
+fn text_of(error: impl std::fmt::Display) -> String {
     format!("the agent is gone: {error}")
 }
 
@@ -80,7 +80,7 @@ impl Action<'_> {
         Path::new(&self.order.paths.home)
     }
 
-    fn output(&self, name: &str, value: impl ToString) -> Result<(), String> {
+    fn output(&self, name: &str, value: &dyn std::fmt::Display) -> Result<(), String> {
         let (name, value) = (name.to_owned(), value.to_string());
         self.line.tell(&Ask::Output { name, value }).map_err(text_of)
     }
@@ -133,9 +133,9 @@ impl Action<'_> {
         let Reply::Uploaded { id, digest } = reply else {
             return Err("the engine answered something else than an upload".to_owned());
         };
-        self.output("artifact-id", id)?;
-        self.output("artifact-digest", digest.strip_prefix("sha256:").unwrap_or(&digest))?;
-        self.output("artifact-url", "")?;
+        self.output("artifact-id", &id)?;
+        self.output("artifact-digest", &digest.strip_prefix("sha256:").unwrap_or(&digest))?;
+        self.output("artifact-url", &"")?;
         let files = packed.files.len();
         self.say(format!("Artifact {}: {files} files, {} bytes, {digest}", upload.name, packed.size))
     }
@@ -163,25 +163,25 @@ impl Action<'_> {
             Some(rest) => self.home().join(rest.trim_start_matches('/')),
             None => self.workspace.join(&download.path),
         };
-        self.output("download-path", target.display())
+        self.output("download-path", &target.display())
     }
 
     fn image(&mut self) -> Result<(), String> {
         let mut spec = ImageSpec::read(&self.inputs).map_err(text)?;
         // Open until the image is built: the base is read from it.
         let mut _base = None;
-        if let Base::Layout { path, .. } = &spec.base {
-            if !self.workspace.join(path).is_dir() {
-                let layout = self.base_image()?;
-                spec.base = Base::Layout { path: path_of(&layout).to_string_lossy().into_owned(), reference: None };
-                _base = Some(layout);
-            }
+        if let Base::Layout { path, .. } = &spec.base
+            && !self.workspace.join(path).is_dir()
+        {
+            let layout = self.base_image()?;
+            spec.base = Base::Layout { path: path_of(&layout).to_string_lossy().into_owned(), reference: None };
+            _base = Some(layout);
         }
         let image = image::build(&spec, &self.workspace).map_err(text)?;
         self.output("digest", &image.digest)?;
-        self.output("size", image.size)?;
+        self.output("size", &image.size)?;
         self.output("platform", &image.platform)?;
-        self.output("layout", image.layout.display())?;
+        self.output("layout", &image.layout.display())?;
         self.say(format!("Image {} for {}, {} bytes", image.digest, image.platform, image.size))?;
         let Some(target) = self.inputs.text("push").map(str::to_owned) else {
             return Ok(());
@@ -225,9 +225,9 @@ impl Action<'_> {
             let text = format!("the bill of materials is incomplete: {}: {}", problem.path, problem.why);
             self.line.tell(&Ask::Warn { text }).map_err(text_of)?;
         }
-        self.output("path", made.path.display())?;
-        self.output("components", made.components)?;
-        self.output("digest", format!("sha256:{}", made.sha256))?;
+        self.output("path", &made.path.display())?;
+        self.output("components", &made.components)?;
+        self.output("digest", &format!("sha256:{}", made.sha256))?;
         self.say(format!("{} components in {}", made.components, made.path.display()))
     }
 }

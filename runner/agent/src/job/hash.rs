@@ -16,7 +16,7 @@ use crate::clock;
 use crate::reap::{Exit, Reaper, pid};
 
 /// GitHub's limit.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Answers `hashFiles`.
 #[derive(Debug)]

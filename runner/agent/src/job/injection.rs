@@ -14,11 +14,11 @@ const ACTED_ON: &str = "$`\"'\\;&|<>(){}[]*?!#";
 pub(super) fn expand(scope: &Scope, script: &str, hash: &HashFiles<'_>) -> Result<String, Failure> {
     let template = Template::parse(script).map_err(|error| error.to_string())?;
     for part in template.parts() {
-        if let PartKind::Expression(expression) = &part.kind {
-            if let Some(reference) = from_outside(scope, expression) {
-                let value = scope.expression(expression, hash)?;
-                refuse(&script[part.start..part.end], &reference, &value)?;
-            }
+        if let PartKind::Expression(expression) = &part.kind
+            && let Some(reference) = from_outside(scope, expression)
+        {
+            let value = scope.expression(expression, hash)?;
+            refuse(&script[part.start..part.end], &reference, &value)?;
         }
     }
     scope.text(script, hash)

@@ -93,11 +93,12 @@ pub fn run(spec: JobSpec, means: Means, mut journal: Journal) -> io::Result<()> 
             let mut result = job.result();
             if !clean {
                 result.conclusion = Conclusion::Failure;
-                result.why = "processes of the job could not be killed".to_owned();
+                "processes of the job could not be killed".clone_into(&mut result.why);
             }
             (result, job.journal)
         }
-        Err((why, journal)) => {
+        Err(failed_to_begin) => {
+            let (why, journal) = *failed_to_begin;
             kill::everything(&reaper);
             (failed(why), journal)
         }
@@ -121,7 +122,7 @@ fn masked(mut result: JobResult, journal: &Journal) -> JobResult {
 
 impl Job {
     /// Prepares the job; an error is one sentence, with the journal to write it to.
-    fn begin(spec: JobSpec, means: Means, journal: Journal) -> Result<Self, (String, Journal)> {
+    fn begin(spec: JobSpec, means: Means, journal: Journal) -> Result<Self, Box<(String, Journal)>> {
         let paths = means.paths;
         let prepared = Exchange::make(&paths.temp, means.user).and_then(|exchange| {
             let event = spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null);
@@ -130,7 +131,7 @@ impl Job {
         });
         let (exchange, event_path) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err((format!("cannot prepare {}: {error}", paths.temp), journal)),
+            Err(error) => return Err(Box::new((format!("cannot prepare {}: {error}", paths.temp), journal))),
         };
         let runner = vars::runner(&paths).map(|(name, value)| (name, Value::string(value)));
         let mut scope = Scope::new(&spec.contexts, Value::object(runner));
@@ -155,7 +156,7 @@ impl Job {
         };
         match job.environment() {
             Ok(()) => Ok(job),
-            Err(why) => Err((why, job.journal)),
+            Err(why) => Err(Box::new((why, job.journal))),
         }
     }
 
@@ -203,11 +204,11 @@ impl Job {
             why,
             timed_out: self.watch.timed_out(),
         };
-        if let Err(why) = self.outputs(&mut result) {
-            if result.conclusion == Conclusion::Success {
-                result.conclusion = Conclusion::Failure;
-                result.why = why;
-            }
+        if let Err(why) = self.outputs(&mut result)
+            && result.conclusion == Conclusion::Success
+        {
+            result.conclusion = Conclusion::Failure;
+            result.why = why;
         }
         result
     }

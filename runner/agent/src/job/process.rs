@@ -129,12 +129,12 @@ impl Processes {
             }
             attendant.attend();
             attendant.flush_due();
-            if let Some((exit, patience)) = exited {
-                if !open || Instant::now() >= patience {
-                    lines.finish(attendant);
-                    let stop = stopping.map(|stopping| stopping.why);
-                    return Ended { exit, stop };
-                }
+            if let Some((exit, patience)) = exited
+                && (!open || Instant::now() >= patience)
+            {
+                lines.finish(attendant);
+                let stop = stopping.map(|stopping| stopping.why);
+                return Ended { exit, stop };
             }
             self.urge(child, watch, deadline, attendant, &mut stopping);
             let moments = [

@@ -71,20 +71,20 @@ impl Scope {
             return Ok(template.to_owned());
         }
         let template = Template::parse(template).map_err(|error| error.to_string())?;
-        let view = self.view(template.references(), hash)?;
+        let view = self.view(&template.references(), hash)?;
         template.evaluate_text(&view).map_err(|error| error.to_string())
     }
 
     /// A template as a value.
     pub(super) fn value(&self, template: &str, hash: &HashFiles<'_>) -> Result<Value, Failure> {
         let template = Template::parse(template).map_err(|error| error.to_string())?;
-        let view = self.view(template.references(), hash)?;
+        let view = self.view(&template.references(), hash)?;
         template.evaluate(&view).map_err(|error| error.to_string())
     }
 
     /// One expression as text.
     pub(super) fn expression(&self, expression: &Expr, hash: &HashFiles<'_>) -> Result<String, Failure> {
-        let view = self.view(expression.references(), hash)?;
+        let view = self.view(&expression.references(), hash)?;
         let value = tagline_syntax::expression::evaluate(expression, &view);
         value.map(|value| value.to_text().into_owned()).map_err(|error| error.to_string())
     }
@@ -92,13 +92,13 @@ impl Scope {
     /// Whether a step's `if` holds.
     pub(super) fn condition(&self, condition: &str, hash: &HashFiles<'_>) -> Result<bool, Failure> {
         let condition = convert_if(condition).map_err(|error| error.to_string())?;
-        let mut view = self.view(Vec::new(), hash)?;
+        let mut view = self.view(&[], hash)?;
         view.secrets = None;
         condition.evaluate(&view).map_err(|error| error.to_string())
     }
 
     /// What a text with these references sees: of the secrets only those it names.
-    fn view<'s>(&'s self, references: Vec<Reference>, hash: &'s HashFiles<'s>) -> Result<View<'s>, Failure> {
+    fn view<'s>(&'s self, references: &[Reference], hash: &'s HashFiles<'s>) -> Result<View<'s>, Failure> {
         let mut secrets = Object::new();
         for reference in references.iter().filter(|reference| reference.context == "secrets") {
             let Some(name) = reference.keys().next() else {

@@ -54,7 +54,7 @@ impl Job {
             Ok((env, true)) => self.carry_out(number, &spec, &env, &mut effects),
         };
         (self.scope.env, self.scope.tainted) = job_env;
-        self.finish(number, &spec, &name, outcome, effects);
+        self.finish(number, &spec, &name, &outcome, effects);
     }
 
     /// The step's own variables, which are in `env` from here on to the step's end.
@@ -128,7 +128,7 @@ impl Job {
         let value = self.scope.value(template, &self.hasher.function());
         let value = value.map_err(|why| format!("`timeout-minutes` cannot be evaluated: {why}"))?;
         let number = value.to_number();
-        if !(number > 0.0) {
+        if number.is_nan() || number <= 0.0 {
             return Err(format!("`timeout-minutes` must be a number above 0, not `{}`", value.to_text()));
         }
         // A limit no clock can count is none.
@@ -148,13 +148,13 @@ impl Job {
     }
 
     /// Hands the step's effects on and records its end.
-    fn finish(&mut self, number: u32, spec: &StepSpec, name: &str, outcome: Outcome, effects: Effects) {
+    fn finish(&mut self, number: u32, spec: &StepSpec, name: &str, outcome: &Outcome, effects: Effects) {
         self.scope.status.cancelled = self.watch.is_cancelled();
         let tolerated = outcome.conclusion == Conclusion::Failure && self.continues(spec);
         let conclusion = if tolerated { Conclusion::Success } else { outcome.conclusion };
         let why = self.journal.masked(&outcome.why);
         if outcome.conclusion == Conclusion::Failure {
-            self.journal.annotate(AnnotationLevel::Error, &why, IndexMap::new());
+            self.journal.annotate(AnnotationLevel::Error, &why, &IndexMap::new());
         }
         if conclusion == Conclusion::Failure && !self.scope.status.failed {
             self.scope.status.failed = true;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 
 /// What is left for steps with `always()` or `cancelled()` once a job is cancelled.
-const GRACE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_mins(5);
 
 /// Why a running step is made to end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,10 +57,10 @@ fn value(text: &str, found: &mut BTreeSet<Vec<u8>>) {
     ] {
         add(encoded, LEAST, found);
     }
-    if text.len() > 8 {
-        if let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            add(inner.to_owned(), LEAST, found);
-        }
+    if text.len() > 8
+        && let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+    {
+        add(inner.to_owned(), LEAST, found);
     }
     for section in sections(text) {
         add(section.to_owned(), LEAST_SECTION, found);
@@ -97,17 +97,18 @@ fn json(text: &str) -> String {
 
 /// The same as programs write it that keep to ASCII.
 fn json_ascii(text: &str) -> String {
-    json(text)
-        .chars()
-        .map(|character| {
-            if character.is_ascii() {
-                return character.to_string();
-            }
-            let mut units = [0; 2];
-            let units = character.encode_utf16(&mut units);
-            units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
-        })
-        .collect()
+    let mut escaped = String::new();
+    for character in json(text).chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            escaped.push_str("\\u");
+            escaped.push_str(&hex::encode(unit.to_be_bytes()));
+        }
+    }
+    escaped
 }
 
 fn xml(text: &str) -> String {

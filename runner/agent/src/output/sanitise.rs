@@ -52,34 +52,31 @@ impl Sanitiser {
     }
 
     fn step(&mut self, byte: u8, output: &mut Vec<u8>) {
+        use State::{Escape, Intermediate, Parameters, Text, Text7, Text7Escape, Wide};
         self.state = match (self.state, byte) {
-            (State::Text7, 0x07) => State::Text,
-            (State::Text7 | State::Text7Escape, 0x1b) => State::Text7Escape,
-            (State::Text7Escape, b'\\') => State::Text,
-            (State::Text7 | State::Text7Escape, _) => State::Text7,
-            (_, 0x1b) => State::Escape,
-            (State::Text, 0xc2) => State::Wide,
-            (State::Text, 0x00..=0x08 | 0x0a..=0x1f | 0x7f) => State::Text,
-            (State::Text, _) => keep(byte, output),
-            (State::Escape, b'[') => self.begin(),
-            (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::Text7,
-            (State::Escape | State::Intermediate, 0x20..=0x2f) => State::Intermediate,
-            (State::Escape | State::Intermediate, _) => State::Text,
-            (State::Wide, 0x9b) => self.begin(),
-            (State::Wide, 0x90 | 0x98 | 0x9d..=0x9f) => State::Text7,
-            (State::Wide, 0x80..=0x9f) => State::Text,
-            (State::Wide, _) => {
+            // Strings end with BEL or `ESC \`, whatever is in them.
+            (Text7, 0x07) | (Text7Escape, b'\\') => Text,
+            (Text7 | Text7Escape, 0x1b) => Text7Escape,
+            (Text | Escape | Intermediate | Parameters | Wide, 0x1b) => Escape,
+            (Text, 0xc2) => Wide,
+            (Text, 0x09 | 0x20..=0x7e | 0x80..) => keep(byte, output),
+            (Escape, b'[') | (Wide, 0x9b) => self.begin(),
+            (Text7 | Text7Escape, _)
+            | (Escape, b']' | b'P' | b'X' | b'^' | b'_')
+            | (Wide, 0x90 | 0x98 | 0x9d..=0x9f) => Text7,
+            (Escape | Intermediate, 0x20..=0x2f) => Intermediate,
+            (Wide, 0x00..=0x7f | 0xa0..) => {
                 output.push(0xc2);
-                self.state = State::Text;
+                self.state = Text;
                 return self.step(byte, output);
             }
-            (State::Parameters, 0x40..=0x7e) => self.end(byte, output),
-            (State::Parameters, 0x20..=0x3f) => {
+            (Parameters, 0x40..=0x7e) => self.end(byte, output),
+            (Parameters, 0x20..=0x3f) => {
                 self.sequence.push(byte);
-                State::Parameters
+                Parameters
             }
-            // Control characters inside a sequence are dropped with it.
-            (State::Parameters, _) => State::Text,
+            // A control character, alone or in a sequence that it breaks off, or the end of a short sequence.
+            (Text | Escape | Intermediate | Wide | Parameters, _) => Text,
         };
     }
 

@@ -1,5 +1,12 @@
 //! A small engine for tests: launches a real agent in a real sandbox, speaks to its socket, reads its spool.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "each test file uses a part of it, and a test may panic"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -135,11 +142,11 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if let Launch::Up { pid, .. } = &self.launch {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
-                // The first of its pid namespace takes all others with it.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
+        if let Launch::Up { pid, .. } = &self.launch
+            && let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed())
+        {
+            // The first of its pid namespace takes all others with it.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }
@@ -197,13 +204,13 @@ impl Story {
     pub fn output(&self, wanted: u32) -> String {
         let mut text = String::new();
         for record in &self.0 {
-            if let Record::Log { step, stream: Stream::Output, lines, open, .. } = record {
-                if *step == Some(wanted) {
-                    for (place, line) in lines.iter().enumerate() {
-                        text.push_str(line);
-                        if !(*open && place + 1 == lines.len()) {
-                            text.push('\n');
-                        }
+            if let Record::Log { step, stream: Stream::Output, lines, open, .. } = record
+                && *step == Some(wanted)
+            {
+                for (place, line) in lines.iter().enumerate() {
+                    text.push_str(line);
+                    if !(*open && place + 1 == lines.len()) {
+                        text.push('\n');
                     }
                 }
             }
