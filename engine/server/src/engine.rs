@@ -79,8 +79,10 @@ pub(crate) enum Message {
     Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
     /// A write of these runs had failed: load them again and go on.
     Again { runs: Vec<RunId> },
-    /// An outbox row is done.
-    Cleaned { key: String },
+    /// What an outbox row asked for was done, or cannot be done now.
+    Cleaned { key: String, done: bool },
+    /// Say when there is nothing to do.
+    Rest { reply: oneshot::Sender<()> },
     /// End the dispatcher.
     Stop,
 }
@@ -107,6 +109,8 @@ impl Engine {
             attendants: BTreeMap::new(),
             waiting: VecDeque::new(),
             cleaned: Vec::new(),
+            cleaning: 0,
+            resting: Vec::new(),
             _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
@@ -149,6 +153,18 @@ impl Engine {
         answer.await.unwrap_or_else(|_| Err(gone(&self.store)))
     }
 
+    /// Waits until no job runs and nothing is left to remove behind the jobs that have ended, and all of it is stored.
+    /// Whoever ends with its run waits for this first, else the next engine of the store has to tidy up.
+    pub fn at_rest(&self) -> impl Future<Output = ()> + Send + 'static {
+        let messages = self.messages.clone();
+        async move {
+            let (reply, answer) = oneshot::channel();
+            let _ = messages.send(Message::Rest { reply });
+            // The engine has ended: it does nothing any more.
+            let _ = answer.await;
+        }
+    }
+
     /// Ends the engine and gives the store back. Jobs that run go on, keep their results, and are found again.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
@@ -184,6 +200,10 @@ struct Dispatcher {
     waiting: VecDeque<(RunId, JobKey, Attempt)>,
     /// Keys of outbox rows that are done; ticked off with the next write.
     cleaned: Vec<String>,
+    /// How many outbox rows of earlier engines are being worked on.
+    cleaning: usize,
+    /// Who waits until there is nothing to do.
+    resting: Vec<oneshot::Sender<()>>,
     _lock: EngineLock,
 }
 
@@ -202,24 +222,25 @@ impl Dispatcher {
             }
         }
         self.settle(touched);
+        Faults::kill(self.config.faults.kill_done, || self.entries());
         self.clean_up();
     }
 
     /// Removes what an engine that was killed has left of jobs that had ended.
-    fn clean_up(&self) {
+    fn clean_up(&mut self) {
         let rows = self.ledger.store().outbox().unwrap_or_default();
         for row in rows {
             let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) else { continue };
             let Some(executor) = self.config.executors.get(&cleanup.executor).cloned() else { continue };
             let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
             let messages = self.messages.clone();
+            self.cleaning += 1;
             self.handle.spawn(async move {
-                let folder = JobFolder::new(path);
-                let ended = executor.kill(&folder).await;
-                match ended.and(executor.clean(&folder).await) {
-                    Ok(()) => drop(messages.send(Message::Cleaned { key: row.key })),
-                    Err(error) => tracing::warn!(key = row.key, %error, "what is left of a job stays behind"),
+                let cleaned = executor.clean(&JobFolder::new(path)).await;
+                if let Err(error) = &cleaned {
+                    tracing::warn!(key = row.key, %error, "what is left of a job stays behind");
                 }
+                let _ = messages.send(Message::Cleaned { key: row.key, done: cleaned.is_ok() });
             });
         }
     }
@@ -267,7 +288,11 @@ impl Dispatcher {
                     self.attendants.retain(|(run, ..), _| !runs.contains(run));
                     touched.extend(runs.into_iter().filter(|run| self.ledger.load(*run).is_ok()));
                 }
-                Message::Cleaned { key } => self.cleaned.push(key),
+                Message::Cleaned { key, done } => {
+                    self.cleaning -= 1;
+                    self.cleaned.extend(done.then_some(key));
+                }
+                Message::Rest { reply } => self.resting.push(reply),
                 Message::Stop => go_on = false,
             }
         }
@@ -280,12 +305,26 @@ impl Dispatcher {
         for (reply, loaded) in taken_up {
             let _ = reply.send(loaded);
         }
-        Faults::kill(self.config.faults.kill_stored, || self.entries());
         if go_on {
             self.settle(touched);
+            self.rest();
         }
         Faults::kill(self.config.faults.kill_done, || self.entries());
         go_on
+    }
+
+    /// Tells those who wait for it that there is nothing to do.
+    fn rest(&mut self) {
+        if self.resting.is_empty() || self.cleaning > 0 || !self.attendants.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ledger.store().done(&self.cleaned) {
+            tracing::warn!(%error, "the next engine will tidy up once more");
+        }
+        self.cleaned.clear();
+        for reply in self.resting.drain(..) {
+            let _ = reply.send(());
+        }
     }
 
     /// How many entries the journal has.
@@ -297,6 +336,7 @@ impl Dispatcher {
     fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
         let repeated = self.config.faults.repeat.then(|| inputs.clone());
         let told = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+        Faults::kill(self.config.faults.kill_stored, || self.entries());
         let (answers, failed) = (told.answers, told.failed);
         if let Some(inputs) = repeated {
             let again = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
