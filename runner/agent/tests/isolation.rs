@@ -21,7 +21,7 @@ fn the_host_is_not_there() {
             &format!("test -e {folder} && echo there; true"),
             "cat /proc/1/environ 2>/dev/null | wc -c; ls /proc/1/fd 2>/dev/null | wc -l; ls /proc | grep -c '^[0-9]*$'",
             "grep -E 'NoNewPrivs|CapEff|CapPrm|CapAmb|CapInh' /proc/self/status | awk '{print $2}' | sort -u | tr '\\n' ' '",
-            "touch /usr/x /etc/x /x /bin/x 2>/dev/null || true; ls /x /usr/x /etc/x 2>/dev/null || true; touch /tmp/a ~/b c $RUNNER_TEMP/d /dev/shm/e && echo writable; test -c /dev/null && echo hi > /dev/null",
+            "touch /usr/x /etc/x /x /bin/x 2>/dev/null || true; ls /x /usr/x /etc/x 2>/dev/null || true; touch /tmp/a ~/b c ../e ../../f $RUNNER_TEMP/d /dev/shm/e && echo writable; test -c /dev/null && echo hi > /dev/null",
             "ls /proc/self/fd | tr '\\n' ' '; ps -o sid= -p $$ | tr -d ' '",
             "mount -t tmpfs x /mnt 2>&1 | head -1 | grep -c . ; unshare -U true 2>/dev/null; whoami; getent hosts localhost >/dev/null && echo resolves",
         ])));

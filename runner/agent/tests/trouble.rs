@@ -96,7 +96,9 @@ fn without_namespaces_it_is_a_plain_process_that_leaves_nothing_behind() {
     gate.wait().unwrap();
     let story = run(
         folder.path(),
-        job(json!(["echo $HOME; (setsid sleep 600 & echo $! > $HOME/pid); echo x >> $GITHUB_STEP_SUMMARY; cat $HOME/pid"])),
+        job(json!([
+            "echo $HOME; (setsid sleep 600 & echo $! > $HOME/pid); echo x >> $GITHUB_STEP_SUMMARY; cat $HOME/pid"
+        ])),
     );
     assert_eq!(story.result().conclusion, Conclusion::Success, "{}", story.text());
     let output = story.output(0);

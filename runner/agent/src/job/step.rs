@@ -116,6 +116,10 @@ impl Job {
             StepAction::Uses { .. } => self.run_action(number, spec, deadline, effects),
         };
         match ended {
+            // A helper's exit code says nothing about the action.
+            Ok(ended) if matches!(spec.action, StepAction::Uses { .. }) => {
+                Outcome { exit_code: None, ..judge(&ended, limit, effects.failure.take(), self.watch.reason()) }
+            }
             Ok(ended) => judge(&ended, limit, effects.failure.take(), self.watch.reason()),
             Err(why) => Outcome::failure(why),
         }

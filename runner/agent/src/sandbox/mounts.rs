@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, StatVfsMountFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
+use tagline_protocol::StepUser;
 
 /// A mounted file system that will be the job's `/`.
 pub(super) struct NewRoot {
@@ -87,6 +88,13 @@ impl NewRoot {
             }
         };
         Ok(rustix::mount::mount_bind_recursive(source, by_number(&target))?)
+    }
+
+    /// Makes the steps' user the owner of what is at `path`.
+    pub(super) fn give(&self, path: &Path, user: StepUser) -> io::Result<()> {
+        let place = self.resolve(path, OFlags::PATH)?;
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        Ok(rustix::fs::chownat(&place, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
     }
 
     /// Binds `source` at `path`, nothing of it writable, no device and no set-user-id program of it usable.

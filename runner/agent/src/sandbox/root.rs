@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use tagline_protocol::{SandboxConfig, SandboxRoot};
 
+use super::STEP;
 use super::etc;
 use super::mounts::{self, NewRoot};
 
@@ -190,6 +191,10 @@ fn own_folders(root: &NewRoot, config: &SandboxConfig, job: &Path) -> io::Result
     places.sort_by_key(|(_, path)| path.components().count());
     for (name, path) in places {
         root.bind(&job.join(name), &path)?;
+    }
+    // What had to be made on the way to the workspace is the steps' as well.
+    for path in Path::new(&paths.workspace).ancestors().skip(1).filter(|path| path.starts_with(&paths.home)) {
+        root.give(path, STEP)?;
     }
     Ok(())
 }
