@@ -64,7 +64,8 @@ impl Executor {
         }
     }
 
-    /// Whether the agent of a job folder lives.
+    /// Whether the agent of a job folder lives. An error says nothing about the job: with Docker, the daemon does not
+    /// answer.
     pub async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
         match self {
             Self::Sandbox(_) => Sandbox::find(folder),

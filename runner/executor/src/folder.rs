@@ -3,11 +3,12 @@
 //! Invariants: owner-only, so nobody else reaches the control socket or the spool; `agent.json` is replaced whole or
 //! not at all; cleaning leaves the spool, which is the job's permanent log, and nothing else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ const OWN: [&str; 2] = [INBOX, OUTBOX];
 const STEPS: [&str; 3] = ["work", "home", "temp"];
 /// What the launcher and a dying agent say outside the protocol; locked while a launch is under way.
 const LAUNCH_LOG: &str = "launch.log";
+
+/// How often a lock is asked for.
+const POLL: Duration = Duration::from_millis(10);
 
 /// A job folder could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +216,16 @@ impl JobFolder {
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create(true).mode(0o600);
         options.open(&path).map_err(|source| io_error("open", &path, source))
+    }
+
+    /// Locks the folder against another launch until the file is dropped, also by this process's death. Where the file
+    /// system has no locks there is none.
+    pub(crate) async fn lock(&self) -> Result<File, FolderError> {
+        let file = self.launch_log()?;
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(file)
     }
 
     /// Removes everything but the spool. The job's processes must be gone.

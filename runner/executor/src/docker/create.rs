@@ -25,15 +25,15 @@ pub(super) struct Plan {
 }
 
 /// The container of a launch.
-pub(super) fn plan(launch: &Launch, image: &str, base: Vec<(String, String)>) -> Plan {
-    let mut body = body(launch, image, base);
+pub(super) fn plan(launch: &Launch, image: &str, user: &str, base: Vec<(String, String)>) -> Plan {
+    let mut body = body(launch, image, user, base);
     let bytes = serde_json::to_vec(&body).expect("a container's definition is plain data");
     let spec = hex::encode(Sha256::digest(bytes));
     body.labels = Some(labels(launch, &spec));
     Plan { name: name(launch), body, spec }
 }
 
-fn body(launch: &Launch, image: &str, base: Vec<(String, String)>) -> ContainerCreateBody {
+fn body(launch: &Launch, image: &str, user: &str, base: Vec<(String, String)>) -> ContainerCreateBody {
     let token = ("TAGLINE_TOKEN".to_owned(), launch.token.clone());
     let environment = merge([base, launch.environment.clone(), vec![token]]);
     let words = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
@@ -42,7 +42,7 @@ fn body(launch: &Launch, image: &str, base: Vec<(String, String)>) -> ContainerC
         entrypoint: words(&[AGENT, "run", "--job", JOB]),
         env: Some(environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         // The agent; steps get the job's user from it.
-        user: Some("0:0".to_owned()),
+        user: Some(user.to_owned()),
         working_dir: Some("/".to_owned()),
         hostname: launch.limits.hostname.clone(),
         healthcheck: Some(HealthConfig { test: words(&["NONE"]), ..Default::default() }),
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_token_is_in_no_argument_and_no_label() {
-        let plan = plan(&launch(), "debian", Vec::new());
+        let plan = plan(&launch(), "debian", "0:0", Vec::new());
         let arguments = plan.body.entrypoint.unwrap().join(" ") + &plan.body.cmd.unwrap_or_default().join(" ");
         assert!(!arguments.contains("secret-token"));
         assert!(plan.body.labels.unwrap().values().all(|value| !value.contains("secret-token")));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_socket_of_the_daemon_is_mounted_and_the_agent_is_read_only() {
-        let plan = plan(&launch(), "debian", Vec::new());
+        let plan = plan(&launch(), "debian", "0:0", Vec::new());
         let host = plan.body.host_config.unwrap();
         let mounts = host.mounts.unwrap();
         assert!(mounts.iter().all(|mount| !mount.source.as_ref().unwrap().contains(".sock")));
@@ -150,12 +150,12 @@ mod tests {
 
     #[test]
     fn another_token_or_folder_is_another_container() {
-        let first = plan(&launch(), "debian", Vec::new());
+        let first = plan(&launch(), "debian", "0:0", Vec::new());
         let token = Launch { token: "other".into(), ..launch() };
         let folder = Launch { folder: JobFolder::new("/other/runs/7/build/1"), ..launch() };
-        assert_eq!(first.spec, plan(&launch(), "debian", Vec::new()).spec);
-        assert_ne!(first.spec, plan(&token, "debian", Vec::new()).spec);
-        assert_ne!(first.name, plan(&folder, "debian", Vec::new()).name);
+        assert_eq!(first.spec, plan(&launch(), "debian", "0:0", Vec::new()).spec);
+        assert_ne!(first.spec, plan(&token, "debian", "0:0", Vec::new()).spec);
+        assert_ne!(first.name, plan(&folder, "debian", "0:0", Vec::new()).name);
         assert!(first.name.starts_with("tagline-7-build-1-"));
     }
 }

@@ -27,6 +27,8 @@ const LINES: &str = "20";
 #[derive(Debug, Clone)]
 pub(super) struct Daemon {
     client: Client,
+    /// Who an agent is in its container: root, unless that would leave this user with files it cannot remove.
+    user: String,
 }
 
 /// A container as far as it matters.
@@ -59,7 +61,13 @@ impl Daemon {
         // An old daemon silently ignores what a newer one knows.
         let client = client.negotiate_version().await;
         let client = client.map_err(|error| failed("be reached", &error))?;
-        Ok(Self { client })
+        let user = user(&client).await?;
+        Ok(Self { client, user })
+    }
+
+    /// `UID:GID` of agents.
+    pub(super) fn user(&self) -> &str {
+        &self.user
     }
 
     /// Its version, for people.
@@ -179,6 +187,19 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Root is GitHub's user in containers. An ordinary user with a daemon of the whole machine could neither reach the
+/// control socket nor remove the files of such a job, so there the agent is that user, without root's rights. In a
+/// rootless daemon root is the ordinary user.
+async fn user(client: &Client) -> Result<String, ExecutorError> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    if uid.is_root() {
+        return Ok("0:0".to_owned());
+    }
+    let info = client.info().await.map_err(|error| failed("tell about itself", &error))?;
+    let rootless = info.security_options.unwrap_or_default().iter().any(|option| option.contains("rootless"));
+    Ok(if rootless { "0:0".to_owned() } else { format!("{}:{}", uid.as_raw(), gid.as_raw()) })
 }
 
 fn login((user, secret): (String, String), reference: &Reference) -> DockerCredentials {

@@ -121,11 +121,13 @@ impl Docker {
                 });
             }
         };
-        Ok(plan(launch, image, self.environment.for_image()))
+        Ok(plan(launch, image, self.daemon.user(), self.environment.for_image()))
     }
 
     pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
         launch.folder.create()?;
+        // Another launch of the same folder goes first; then it is found.
+        let _lock = launch.folder.lock().await?;
         if let Some(found) = self.recorded(launch).await? {
             return Ok(found);
         }
@@ -218,29 +220,25 @@ impl Docker {
         let begin = Instant::now();
         let mut look = begin + LOOK;
         loop {
-            if greet(&launch.folder, &launch.token).await.is_ok_and(|greeting| greeting.is_some()) {
+            let answer = greet(&launch.folder, &launch.token).await;
+            if let Ok(Some(_)) = answer {
                 return Ok(());
             }
             let now = Instant::now();
             if now >= look {
                 look = now + LOOK;
                 let found = self.daemon.inspect(id).await?;
-                let ended = found.is_none_or(|container| !container.running && !container.fresh);
-                if ended || now > begin + PATIENCE {
-                    return Err(self.silent(launch, id, ended).await);
+                let key = launch.key.clone();
+                if found.is_none_or(|container| !container.running && !container.fresh) {
+                    return Err(ExecutorError::Ended { key, why: self.daemon.epitaph(id).await });
+                }
+                if now > begin + PATIENCE {
+                    let said = answer.err().map_or_else(String::new, |error| format!(": {error}"));
+                    return Err(ExecutorError::Slow { key, seconds: PATIENCE.as_secs(), said });
                 }
             }
             sleep(CALL).await;
         }
-    }
-
-    async fn silent(&self, launch: &Launch, id: &str, ended: bool) -> ExecutorError {
-        let key = launch.key.clone();
-        let said = self.daemon.epitaph(id).await;
-        if ended {
-            return ExecutorError::Ended { key, why: said };
-        }
-        ExecutorError::Slow { key, seconds: PATIENCE.as_secs(), said: format!("; {said}") }
     }
 
     pub(crate) async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {

@@ -3,17 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use tagline_executor::{
     Environment, Executor, ExecutorError, Exposure, Found, Isolation, JobFolder, Launch, Link, LinkError, Process,
-    Sandbox,
+    Sandbox, propose,
 };
 use tagline_protocol::{AgentState, Conclusion};
 use tagline_tests::gate;
 
-use crate::support::{self, AGENT, TOKEN, drain, launch, run, spec, until_line};
+use crate::support::{self, TOKEN, drain, launch, run, spec, until_line};
 
 struct Setting {
     place: tempfile::TempDir,
@@ -238,6 +237,20 @@ async fn an_engine_that_comes_and_goes_loses_and_doubles_no_line() {
 }
 
 #[tokio::test]
+async fn two_hundred_thousand_lines_arrive_whole_and_can_be_passed_over() {
+    const COUNT: usize = 200_000;
+    let setting = setting();
+    let told = setting.run(&[&format!("seq {COUNT}")]).await;
+    let wanted: Vec<_> = (1..=COUNT).map(|number| number.to_string()).collect();
+    assert!(told.lines() == wanted, "lines are lost, doubled or changed");
+    let mut again = setting.link(0).await;
+    again.show_logs(false);
+    let rest = drain(&mut again).await.unwrap();
+    assert_eq!(rest.records.len(), 4, "{:?}", rest.records);
+    assert_eq!(again.offset(), fs::metadata(setting.launch.folder.spool()).unwrap().len());
+}
+
+#[tokio::test]
 async fn a_store_deeper_than_a_sockets_address_works() {
     let mut setting = setting();
     let deep = setting.place.path().join("d".repeat(90)).join("e".repeat(90));
@@ -290,29 +303,28 @@ async fn doctor_sees_what_a_job_would_get() {
     assert!(broken.active.is_empty() && broken.problem.is_some(), "{broken:?}");
 }
 
-/// All of the above as somebody without any privilege.
-#[test]
-fn everything_holds_for_an_ordinary_user() {
-    const AGAIN: &str = "TAGLINE_TEST_AGAIN";
-    if std::env::var_os(AGAIN).is_some() || !gate::require_root() {
-        return;
+/// What `doctor` proposes is enough for a tool chain that lives in a home.
+#[tokio::test]
+async fn the_proposed_folders_make_a_tool_chain_work() {
+    let home = std::env::home_dir().unwrap();
+    let folders = propose(&std::env::var("PATH").unwrap(), &home);
+    if !folders.iter().any(|folder| folder.ends_with(".rustup")) {
+        return; // Cargo is of the system here: nothing to propose.
     }
-    let place = tempfile::tempdir_in("/tmp").unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = readable_copy(place.path());
-    let mut again = Command::new("setpriv");
-    again.args(["--reuid=1000", "--regid=1000", "--clear-groups", "--no-new-privs"]).arg(program).arg("sandbox::");
-    again.env(AGAIN, "1").env(AGENT, support::agent()).env("TMPDIR", place.path()).env("HOME", place.path());
-    let output = again.current_dir("/").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("a_step_reaches_neither_shadow_nor_docker_nor_the_store ... ok"), "{said}");
+    let mut setting = setting();
+    setting.launch.expose = Exposure::of(&folders, Some(&home)).unwrap();
+    let told = setting.run(&["cargo --version && rustc --version"]).await;
+    assert_eq!(told.result().unwrap().conclusion, Conclusion::Success, "{:?}", told.records);
+    assert!(told.lines()[0].starts_with("cargo "), "{:?}", told.lines());
 }
 
-/// This program where everybody can run it.
-fn readable_copy(place: &Path) -> PathBuf {
-    let copy = place.join("tests");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    copy
+/// All of the above, and a job in an image, as somebody without any privilege.
+#[test]
+fn everything_holds_for_an_ordinary_user() {
+    if support::is_again() || !gate::require_root() {
+        return;
+    }
+    let said = support::again(&["--clear-groups"], &["sandbox::", "images::a_job"]);
+    assert!(said.contains("a_step_reaches_neither_shadow_nor_docker_nor_the_store ... ok"), "{said}");
+    assert!(said.contains("runs_in_an_unpacked_layout_and_leaves_it_as_it_was ... ok"), "{said}");
 }

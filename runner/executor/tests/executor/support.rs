@@ -104,7 +104,7 @@ pub(crate) async fn drain(link: &mut Link) -> Result<Told, LinkError> {
 }
 
 /// Where tests that run this program again, as another user, name the agent's program.
-pub(crate) const AGENT: &str = "TAGLINE_TEST_AGENT";
+const AGENT: &str = "TAGLINE_TEST_AGENT";
 
 /// The agent's program, static, built as the one that is embedded in `tagline`.
 pub(crate) fn agent() -> PathBuf {
@@ -125,12 +125,11 @@ fn build() -> PathBuf {
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static").env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
     assert!(cargo.status().expect("cargo runs").success(), "the agent is built");
     let built = folder.join(target).join("debug/tagline-agent");
-    // A copy: other tests may build it again meanwhile, and another user may not reach it there.
-    let place = std::env::temp_dir().join(format!("tagline-executor-tests-{}", std::process::id()));
-    std::fs::create_dir_all(&place).expect("a folder for the agent");
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).expect("its permissions");
-    std::fs::copy(built, place.join("tagline-agent")).expect("a copy of the agent");
-    place.join("tagline-agent")
+    // A copy: other tests may build it again meanwhile.
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("executor-tests-agent");
+    let new = copy.with_extension(std::process::id().to_string());
+    std::fs::copy(built, &new).and_then(|_| std::fs::rename(&new, &copy)).unwrap();
+    copy
 }
 
 /// Launches, starts and reads a job to its end.
@@ -154,4 +153,37 @@ pub(crate) async fn until_line(link: &mut Link, wanted: &str) -> u64 {
             _ => {}
         }
     }
+}
+
+/// Set in a run of this program as another user.
+const AGAIN: &str = "TAGLINE_TEST_AGAIN";
+
+/// Whether this is such a run.
+pub(crate) fn is_again() -> bool {
+    std::env::var_os(AGAIN).is_some()
+}
+
+/// Runs the tests that match the filters as user 1000, who owns nothing; `options` are setpriv's. What was said.
+pub(crate) fn again(options: &[&str], filters: &[&str]) -> String {
+    let place = tempfile::tempdir_in("/tmp").unwrap();
+    let everybody = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    everybody(place.path(), 0o777);
+    // Where the programs are may be closed to others.
+    let copy = |from: PathBuf, name: &str| {
+        let to = place.path().join(name);
+        std::fs::copy(from, &to).unwrap();
+        everybody(&to, 0o755);
+        to
+    };
+    let program = copy(std::env::current_exe().unwrap(), "tests");
+    let agent = copy(agent(), "tagline-agent");
+    let mut again = Command::new("setpriv");
+    again.args(["--reuid=1000", "--regid=1000", "--no-new-privs"]).args(options).arg(program).args(filters);
+    again.env(AGAIN, "1").env(AGENT, agent).env("TMPDIR", place.path()).env("HOME", place.path());
+    // What only root can have is not missing here.
+    again.env_remove("CI").env_remove("TAGLINE_TEST_SKIPS");
+    let output = again.current_dir("/").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
 }
