@@ -96,12 +96,7 @@ impl Ledger {
 
     /// Decides the inputs in order and stores what follows from all of them in one transaction, which also ticks off the
     /// outbox rows in `done`.
-    pub(crate) fn tell(
-        &mut self,
-        inputs: Vec<(RunId, Input)>,
-        done: &mut Vec<String>,
-        now: Timestamp,
-    ) -> Batch {
+    pub(crate) fn tell(&mut self, inputs: Vec<(RunId, Input)>, done: &mut Vec<String>, now: Timestamp) -> Batch {
         let mut appends: BTreeMap<RunId, Append> = BTreeMap::new();
         let mut answers = Vec::with_capacity(inputs.len());
         for (run, input) in inputs {

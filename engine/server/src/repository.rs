@@ -135,13 +135,11 @@ impl Repository {
         &self.root
     }
 
-    /// Its name: the last part of `origin`, else of its folder, without `.git`.
+    /// Its name: the last part of `origin`, else of its folder, without `.git`. A bare repository is its own origin.
     pub fn name(&self) -> String {
-        let origin = self.git.find_remote("origin").ok().and_then(|r| r.url().ok().map(str::to_owned));
-        let from = origin.unwrap_or_else(|| self.root.display().to_string());
-        let last = from.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-        let name = last.trim_end_matches(".git");
-        if name.is_empty() { "repository".to_owned() } else { name.to_owned() }
+        let remote = if self.is_bare() { None } else { self.git.find_remote("origin").ok() };
+        let origin = remote.and_then(|remote| remote.url().ok().and_then(last_part));
+        origin.or_else(|| last_part(&self.root.display().to_string())).unwrap_or_else(|| "repository".to_owned())
     }
 
     /// It has no working tree.
@@ -304,6 +302,12 @@ impl Repository {
     }
 }
 
+/// The last part of a path or address that is a name.
+fn last_part(path: &str) -> Option<String> {
+    let parts = path.rsplit(['/', ':']).map(|part| part.trim_end_matches(".git"));
+    parts.into_iter().find(|part| !part.is_empty() && *part != "." && *part != "..").map(str::to_owned)
+}
+
 fn folder_names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|e| e.path().is_file()).filter_map(|e| e.file_name().into_string().ok()).collect()
@@ -318,5 +322,20 @@ fn person(signature: &git2::Signature<'_>) -> Person {
     Person {
         name: String::from_utf8_lossy(signature.name_bytes()).into_owned(),
         email: String::from_utf8_lossy(signature.email_bytes()).trim().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_part;
+
+    #[test]
+    fn a_repository_has_a_name_wherever_it_is() {
+        let name = |path| last_part(path).unwrap_or_default();
+        for path in ["/srv/shop.git", "/srv/shop", "/srv/shop/", "/srv/shop/.", "git@host.example:team/shop.git"] {
+            assert_eq!(name(path), "shop", "{path}");
+        }
+        assert_eq!(last_part("/."), None);
+        assert_eq!(last_part("/srv/shop/.git"), Some("shop".to_owned()));
     }
 }

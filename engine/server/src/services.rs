@@ -158,8 +158,9 @@ async fn image(folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, St
 }
 
 async fn push(folder: &JobFolder, layout: &str, reference: &str, digest: &str) -> Result<Reply, String> {
-    plain_name(layout).map_err(|error| error.to_string())?;
-    let pushed = Registry::of_user().push(&folder.outbox().join(layout), Some(digest), reference).await;
+    let layout = folder.outbox().join(layout_path(layout)?);
+    only_files_and_folders(&layout).map_err(|error| chain(&error))?;
+    let pushed = Registry::of_user().push(&layout, Some(digest), reference).await;
     Ok(Reply::Pushed { reference: pushed.map_err(|error| chain(&error))?.reference })
 }
 
@@ -171,6 +172,27 @@ fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let file = File::from(openat2(&root, name, flags, Mode::empty(), resolve)?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+/// A path of plain names below the outbox.
+fn layout_path(layout: &str) -> Result<PathBuf, String> {
+    let parts = layout.split('/').map(|part| plain_name(part).map(|()| part));
+    parts.collect::<io::Result<PathBuf>>().map_err(|error| error.to_string())
+}
+
+/// The job wrote the layout: nothing in it may lead out of it. What is pushed must have the digest it is named by
+/// besides, so a link made later can only lead to bytes that the job knows already.
+fn only_files_and_folders(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            only_files_and_folders(&entry.path())?;
+        } else if !kind.is_file() {
+            return Err(io::Error::other(format!("{} is no file", entry.file_name().to_string_lossy())));
+        }
+    }
+    Ok(())
 }
 
 fn plain_name(name: &str) -> io::Result<()> {
@@ -202,4 +224,24 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// The path of a job folder.
 pub(crate) fn job_folder(context: &Context, from: &Sender) -> PathBuf {
     context.store.folder().job(context.state.run.0, &from.key.to_string(), from.attempt.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_names_stays_in_its_outbox() {
+        for bad in ["", ".", "..", "a/../b", "/etc", "a//b"] {
+            assert!(layout_path(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(layout_path("1-2.folder/layout"), Ok(PathBuf::from("1-2.folder/layout")));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("there"), "x").unwrap();
+        std::os::unix::fs::symlink("there", folder.path().join("link")).unwrap();
+        assert!(open_beneath(folder.path(), "there").is_ok());
+        assert!(open_beneath(folder.path(), "link").is_err());
+        assert!(open_beneath(folder.path(), "../there").is_err());
+        assert!(only_files_and_folders(folder.path()).is_err());
+    }
 }
