@@ -5,7 +5,7 @@
 //! - [`context`]: what all commands share: the store, the repository, the output.
 //! - [`live`]: runs while they go on. [`gate`]: what an approver sees and says.
 //! - [`failure`]: errors for people. [`exit`]: what each exit code means.
-//! - [`output`]: the one way to standard output and standard error. [`words`]: times, numbers, digests.
+//! - [`output`]: the one way to standard output and standard error. [`table`]: lists. [`words`]: times, numbers, digests.
 
 mod agent;
 mod args;
@@ -18,6 +18,7 @@ mod failure;
 mod gate;
 mod live;
 mod output;
+mod table;
 mod words;
 
 use std::process::ExitCode;

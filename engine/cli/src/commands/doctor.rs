@@ -1,0 +1,236 @@
+//! `tagline doctor`: what Tagline needs on this machine, each tried for real.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tagline_executor::{Docker, Environment, Executor, Exposure, JobFolder, Key, Launch, Limits, Sandbox, propose};
+use tagline_store::{Store, StoreError, StoreFolder};
+
+use crate::args::DoctorArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::output::Mark;
+use crate::words::{self, plain};
+
+/// A daemon that does not answer within this is not there.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Name and verdict stand this far apart.
+const NAME_WIDTH: usize = 12;
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    mark: Mark,
+    text: String,
+    next: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, mark: Mark::Success, text: text.into(), next: None }
+    }
+
+    /// It could be better; nothing is broken.
+    fn warn(name: &'static str, text: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, mark: Mark::Warning, text: text.into(), next: Some(next.into()) }
+    }
+
+    /// Without it nothing works.
+    fn bad(name: &'static str, text: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, mark: Mark::Failure, text: text.into(), next: Some(next.into()) }
+    }
+}
+
+/// Runs it: exit 1 when something that is needed is broken.
+pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
+    let mut checks = vec![store(context)];
+    let (sandbox, docker) = crate::live::block_on(async {
+        let docker = tokio::time::timeout(PATIENCE, Docker::connect(Environment::of_process(), None)).await;
+        let version = match docker {
+            Ok(Ok(docker)) => docker.version().await.map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("it does not answer within {}", words::duration(3_000))),
+        };
+        Ok((sandbox().await, version))
+    })?;
+    checks.extend(executors(sandbox, docker));
+    checks.push(git(context));
+    checks.push(ssh_keygen());
+    checks.extend(exposure(context)?);
+    if args.json {
+        let one = |check: &Check| json!({"name": check.name, "state": check.mark.word(), "text": check.text, "next": check.next});
+        context.output.json(&checks.iter().map(one).collect::<Vec<_>>());
+    } else {
+        checks.iter().for_each(|check| print(context, check));
+    }
+    let broken = checks.iter().any(|check| check.mark == Mark::Failure);
+    Ok(if broken { Exit::Failed } else { Exit::Done })
+}
+
+fn print(context: &Context, check: &Check) {
+    let facts = &context.output.out;
+    let next = check.next.as_ref().map(|next| format!("      next: {next}")).unwrap_or_default();
+    context.output.line(format!("{} {:<NAME_WIDTH$} {}{next}", facts.mark(check.mark), check.name, plain(&check.text)));
+}
+
+/// The journal is read to its end, and a file is written and synced where it lies.
+fn store(context: &Context) -> Check {
+    let place = context.store.root().display().to_string();
+    let elsewhere = "name another: tagline doctor --store sqlite:///var/lib/tagline";
+    let opened = match Store::open_read_only(&context.store) {
+        Err(StoreError::Missing(_)) => None,
+        Ok(store) => Some(store.verify()),
+        Err(error) => return Check::bad("store", format!("{place}: {error}"), elsewhere),
+    };
+    let written = match synced_write(context.store.root()) {
+        Ok(took) => words::duration(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
+        Err(error) => return Check::bad("store", format!("{place} cannot be written: {error}"), elsewhere),
+    };
+    match opened {
+        None => Check::good("store", format!("none yet; the first run makes it at {place}, synced write {written}")),
+        Some(Ok(verified)) => {
+            let entries = if verified.entries == 1 { "entry" } else { "entries" };
+            Check::good(
+                "store",
+                format!("{place}, synced write {written}, {} {entries} verified", words::number(verified.entries)),
+            )
+        }
+        Some(Err(error)) => Check::bad("store", error.to_string(), "restore a backup, then: tagline store verify"),
+    }
+}
+
+/// In the folder, or in the nearest one above it that is there.
+fn synced_write(folder: &Path) -> std::io::Result<Duration> {
+    let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(there)?;
+    let begun = Instant::now();
+    std::io::Write::write_all(&mut file, &[0; 4096])?;
+    file.as_file().sync_all()?;
+    Ok(begun.elapsed())
+}
+
+/// Starts the agent of a job in a sandbox that does nothing, and says what that sandbox shares with this process.
+async fn sandbox() -> Result<Vec<String>, String> {
+    let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let store = StoreFolder::at(scratch.path());
+    store.create().map_err(|error| error.to_string())?;
+    let agent_binary = crate::agent::extract(&store).map_err(|error| error.to_string())?;
+    let executor = Executor::Sandbox(Sandbox::new(Environment::of_process(), store.cache()));
+    let folder = JobFolder::new(scratch.path().join("job"));
+    let launch = Launch {
+        folder: folder.clone(),
+        key: Key { run: 0, job: "doctor".to_owned(), leg: 0, attempt: 1 },
+        token: format!("doctor-{}", std::process::id()),
+        image: None,
+        expose: Exposure::none(),
+        environment: Vec::new(),
+        agent_binary,
+        paths: executor.paths("doctor"),
+        limits: Limits::default(),
+    };
+    let launched = executor.launch(&launch).await.map_err(|error| error.to_string());
+    let cleaned = executor.clean(&folder).await.map_err(|error| error.to_string());
+    let launched = launched?;
+    cleaned?;
+    Ok(launched.isolation)
+}
+
+/// One executor is enough.
+fn executors(sandbox: Result<Vec<String>, String>, docker: Result<String, String>) -> [Check; 2] {
+    let any = sandbox.is_ok() || docker.is_ok();
+    let missing = |name: &'static str, why: &str, other: &str, next: &str| {
+        if any {
+            Check::warn(name, format!("off: {why}. Not needed: {other} is there"), next)
+        } else {
+            Check::bad(name, format!("off: {why}"), next)
+        }
+    };
+    let sandbox = match sandbox {
+        Ok(spaces) if spaces.iter().any(|space| space == "user" || space == "pid") => {
+            Check::good("sandbox", format!("active ({} namespaces)", spaces.join(", ")))
+        }
+        Ok(_) => Check::warn(
+            "sandbox",
+            "no namespaces here: jobs run as plain process groups and can read what you can",
+            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1",
+        ),
+        Err(why) => {
+            missing("sandbox", &why, "docker", "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1")
+        }
+    };
+    let docker = match docker {
+        Ok(version) => Check::good("docker", version),
+        Err(why) => missing("docker", &why, "the sandbox", "start the daemon, or set DOCKER_HOST"),
+    };
+    [sandbox, docker]
+}
+
+fn git(context: &Context) -> Check {
+    let out = Command::new("git").arg("--version").output();
+    let version = match out {
+        Ok(out) if out.status.success() => String::from_utf8_lossy(&out.stdout).trim().replace("git version ", ""),
+        _ => return Check::bad("git", "it cannot be started", "install git"),
+    };
+    let repository = context.repository().ok();
+    match repository.map(|repository| repository.identity()) {
+        Some(Some(person)) => Check::good("git", format!("{version}; you are {}", person.email)),
+        Some(None) => {
+            Check::warn("git", format!("{version}; it does not know you"), "git config user.email you@example.com")
+        }
+        None => Check::good("git", version),
+    }
+}
+
+fn ssh_keygen() -> Check {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::split_paths(&path).map(|folder| folder.join("ssh-keygen")).find(|program| program.is_file()) {
+        Some(_) => Check::good("ssh-keygen", "there; votes can be signed"),
+        None => Check::warn("ssh-keygen", "not there: votes stay unsigned", "install openssh-client"),
+    }
+}
+
+/// Tool chains of this user that jobs in the sandbox do not see.
+fn exposure(context: &Context) -> Result<Option<Check>, crate::failure::Failure> {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Ok(None) };
+    let exposed = crate::live::runner::exposure(&context.store)?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let proposed = propose(&path, &home).into_iter().filter(|folder| !exposed.folders.contains(folder));
+    let proposed: Vec<String> = proposed.map(|folder| folder.display().to_string()).collect();
+    if proposed.is_empty() {
+        return Ok(None);
+    }
+    let file = context.store.root().join(crate::live::runner::FILE);
+    Ok(Some(Check::warn(
+        "tool chains",
+        format!("jobs in the sandbox do not see {}", proposed.join(", ")),
+        format!("write to {}: expose: [ {} ]", file.display(), proposed.join(", ")),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_executor_is_enough() {
+        let marks = |sandbox: bool, docker: bool| {
+            let sandbox = if sandbox { Ok(vec!["user".to_owned(), "pid".to_owned()]) } else { Err("no".to_owned()) };
+            let docker = if docker { Ok("29.0".to_owned()) } else { Err("no".to_owned()) };
+            executors(sandbox, docker).map(|check| check.mark)
+        };
+        assert_eq!(marks(true, true), [Mark::Success, Mark::Success]);
+        assert_eq!(marks(true, false), [Mark::Success, Mark::Warning]);
+        assert_eq!(marks(false, true), [Mark::Warning, Mark::Success]);
+        assert_eq!(marks(false, false), [Mark::Failure, Mark::Failure]);
+    }
+
+    #[test]
+    fn a_write_is_tried_where_the_store_would_be() {
+        let scratch = tempfile::tempdir().unwrap();
+        synced_write(&scratch.path().join("not/there/yet")).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+}
