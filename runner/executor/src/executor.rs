@@ -112,11 +112,12 @@ impl Executor {
         }
     }
 
-    /// Where steps see their folders; `repository` is the name without its owner.
+    /// Where steps see their folders; `repository` with or without its owner.
     pub fn paths(&self, repository: &str) -> JobPaths {
+        let name = folder_name(repository);
         match self {
-            Self::Sandbox(_) | Self::Fake(_) => Sandbox::paths(repository),
-            Self::Docker(_) => Docker::paths(repository),
+            Self::Sandbox(_) | Self::Fake(_) => Sandbox::paths(&name),
+            Self::Docker(_) => Docker::paths(&name),
         }
     }
 
@@ -126,6 +127,34 @@ impl Executor {
         match self {
             Self::Docker(_) => limits.user,
             Self::Sandbox(_) | Self::Fake(_) => None,
+        }
+    }
+}
+
+/// The repository's name as a folder's: what it is called may come from anywhere.
+fn folder_name(repository: &str) -> String {
+    let last = repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let name: String = last.chars().map(|letter| if plain(letter) { letter } else { '-' }).take(100).collect();
+    if name.trim_matches('.').is_empty() { "repository".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repositorys_name_is_one_plain_folder() {
+        for (repository, folder) in [
+            ("shop", "shop"),
+            ("village/shop", "shop"),
+            ("shop/", "shop"),
+            ("..", "repository"),
+            ("a/..", "repository"),
+            ("", "repository"),
+            ("my shop:x,y", "my-shop-x-y"),
+        ] {
+            assert_eq!(folder_name(repository), folder);
         }
     }
 }

@@ -79,14 +79,15 @@ impl Sandbox {
         if let Some(found) = recorded(launch)? {
             return Ok(found);
         }
+        if !launch.limits.is_empty() {
+            return Err(ExecutorError::Limits);
+        }
+        // Before the lock: an image may take its time.
+        let config = self.config(launch).await?;
         let log = launch.folder.launch_log()?;
         if let Some(found) = wait_for_earlier(launch, &log).await? {
             return Ok(found);
         }
-        if !launch.limits.is_empty() {
-            return Err(ExecutorError::Limits);
-        }
-        let config = self.config(launch).await?;
         launch.folder.forget_agent()?;
         let up = launcher::run(launch, &config, log).await?;
         record(launch, up.process, up.isolation)
