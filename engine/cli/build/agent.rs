@@ -49,9 +49,18 @@ fn compile(root: &Path, out: &Path) -> PathBuf {
     let target = variable("TARGET");
     let release = variable("PROFILE") == "release";
     // TARGET_FOLDER/PROFILE/build/PACKAGE/out
-    let folder = out.ancestors().nth(4).expect("the folder of generated files is deep in the target folder").join("agent");
+    let folder =
+        out.ancestors().nth(4).expect("the folder of generated files is deep in the target folder").join("agent");
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package", "tagline-agent", "--bin", "tagline-agent"]);
+    cargo.current_dir(root).args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "tagline-agent",
+        "--bin",
+        "tagline-agent",
+    ]);
     cargo.arg("--target").arg(&target).arg("--target-dir").arg(&folder);
     for name in OUTER {
         cargo.env_remove(name);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tagline_run::{RunId, RunState};
 use tagline_server::repository::Repository;
 use tagline_store::{Store, StoreError, StoreFolder};
 
@@ -83,6 +84,18 @@ impl Context {
         } else {
             format!("tagline {words}")
         }
+    }
+
+    /// The state of a run with the store it was read from.
+    pub(crate) fn run_state(&self, run: RunId) -> Result<(Store, RunState), Failure> {
+        let store = self.read_store()?;
+        let state = tagline_server::ledger::state(&store, run)?;
+        Ok((store, state))
+    }
+
+    /// Milliseconds since the epoch as the reader sees them now.
+    pub(crate) fn time_of(&self, milliseconds: i64) -> String {
+        Timestamp::from_millisecond(milliseconds).map_or_else(|_| "?".to_owned(), |at| self.time(at))
     }
 
     /// A time as the reader sees it now.

@@ -71,7 +71,8 @@ fn visible(text: &str) -> String {
 
 /// `2 errors, 1 warning`.
 pub(crate) fn tally<'a>(diagnostics: impl Iterator<Item = &'a Diagnostic>) -> (usize, usize) {
-    let (errors, all) = diagnostics.fold((0, 0), |(errors, all), found| (errors + usize::from(found.is_error()), all + 1));
+    let (errors, all) =
+        diagnostics.fold((0, 0), |(errors, all), found| (errors + usize::from(found.is_error()), all + 1));
     (errors, all - errors)
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use tagline_run::view::Status;
 
 /// Columns where nobody says how wide the paper is.
 const WIDTH: usize = 120;
@@ -103,6 +104,21 @@ impl Mark {
             Self::Waiting | Self::Warning | Self::Unknown => Style::Warn,
             Self::InProgress => Style::Accent,
             Self::Queued | Self::Skipped | Self::Cancelled => Style::Dim,
+        }
+    }
+}
+
+impl From<Status> for Mark {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Queued => Self::Queued,
+            Status::Waiting => Self::Waiting,
+            Status::InProgress => Self::InProgress,
+            Status::Success => Self::Success,
+            Status::Failure | Status::TimedOut => Self::Failure,
+            Status::Cancelled => Self::Cancelled,
+            Status::Skipped => Self::Skipped,
+            Status::Lost => Self::Unknown,
         }
     }
 }

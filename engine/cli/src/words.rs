@@ -12,6 +12,12 @@ pub(crate) fn time(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     at.strftime(format).to_string()
 }
 
+/// A time for machines: RFC 3339 in UTC with milliseconds.
+pub(crate) fn stamp(milliseconds: i64) -> String {
+    let at = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 /// How long something took: `87ms`, `3.2s`, `1m 48s`, `2h 05m`, `3d 4h`.
 pub(crate) fn duration(milliseconds: i64) -> String {
     let ms = milliseconds.max(0);
@@ -191,6 +197,11 @@ mod tests {
         let at = "2026-11-19T14:23:05Z".parse().unwrap();
         assert_eq!(time(at, "2026-11-19T23:00:00Z".parse().unwrap(), &zone), "14:23");
         assert_eq!(time(at, "2026-11-20T00:00:00Z".parse().unwrap(), &zone), "2026-11-19 14:23");
+    }
+
+    #[test]
+    fn stamps_have_milliseconds() {
+        assert_eq!(stamp(1_795_098_185_007), "2026-11-19T14:23:05.007Z");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tagline_executor::{Docker, Environment, Executor, Exposure, JobFolder, Key, Launch, Limits, Sandbox, propose};
+use tagline_executor::{Isolation, propose};
 use tagline_store::{Store, StoreError, StoreFolder};
 
 use crate::args::DoctorArgs;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Mark;
 use crate::words::{self, plain};
 
@@ -48,13 +48,8 @@ impl Check {
 pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
     let mut checks = vec![store(context)];
     let (sandbox, docker) = crate::live::block_on(async {
-        let docker = tokio::time::timeout(PATIENCE, Docker::connect(Environment::of_process(), None)).await;
-        let version = match docker {
-            Ok(Ok(docker)) => docker.version().await.map_err(|error| error.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("it does not answer within {}", words::duration(3_000))),
-        };
-        Ok((sandbox().await, version))
+        let docker = tokio::time::timeout(PATIENCE, Isolation::of_docker()).await;
+        Ok((sandbox().await, docker.ok()))
     })?;
     checks.extend(executors(sandbox, docker));
     checks.push(git(context));
@@ -112,60 +107,41 @@ fn synced_write(folder: &Path) -> std::io::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Starts the agent of a job in a sandbox that does nothing, and says what that sandbox shares with this process.
-async fn sandbox() -> Result<Vec<String>, String> {
+/// A sandbox is made and looked at; the reason where that is not possible.
+async fn sandbox() -> Result<Isolation, String> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let store = StoreFolder::at(scratch.path());
     store.create().map_err(|error| error.to_string())?;
-    let agent_binary = crate::agent::extract(&store).map_err(|error| error.to_string())?;
-    let executor = Executor::Sandbox(Sandbox::new(Environment::of_process(), store.cache()));
-    let folder = JobFolder::new(scratch.path().join("job"));
-    let launch = Launch {
-        folder: folder.clone(),
-        key: Key { run: 0, job: "doctor".to_owned(), leg: 0, attempt: 1 },
-        token: format!("doctor-{}", std::process::id()),
-        image: None,
-        expose: Exposure::none(),
-        environment: Vec::new(),
-        agent_binary,
-        paths: executor.paths("doctor"),
-        limits: Limits::default(),
-    };
-    let launched = executor.launch(&launch).await.map_err(|error| error.to_string());
-    let cleaned = executor.clean(&folder).await.map_err(|error| error.to_string());
-    let launched = launched?;
-    cleaned?;
-    Ok(launched.isolation)
+    let agent = crate::agent::extract(&store).map_err(|error| error.to_string())?;
+    Ok(Isolation::of_sandbox(&agent).await)
 }
 
 /// One executor is enough.
-fn executors(sandbox: Result<Vec<String>, String>, docker: Result<String, String>) -> [Check; 2] {
-    let any = sandbox.is_ok() || docker.is_ok();
-    let missing = |name: &'static str, why: &str, other: &str, next: &str| {
-        if any {
-            Check::warn(name, format!("off: {why}. Not needed: {other} is there"), next)
-        } else {
-            Check::bad(name, format!("off: {why}"), next)
-        }
+fn executors(sandbox: Result<Isolation, String>, docker: Option<Isolation>) -> [Check; 2] {
+    let late = format!("it does not answer within {}", words::duration(3_000));
+    let sandbox = verdict(sandbox, "run as a user who may make namespaces");
+    let docker = verdict(docker.ok_or(late), "start the daemon, or set DOCKER_HOST");
+    let (there, also) = (sandbox.is_ok(), docker.is_ok());
+    let check = |name, verdict: Result<String, (String, String)>, other: Option<&str>| match (verdict, other) {
+        (Ok(text), _) => Check::good(name, text),
+        (Err((why, next)), Some(other)) => Check::warn(name, format!("off: {why}. Not needed: {other} is there"), next),
+        (Err((why, next)), None) => Check::bad(name, format!("off: {why}"), next),
     };
-    let sandbox = match sandbox {
-        Ok(spaces) if spaces.iter().any(|space| space == "user" || space == "pid") => {
-            Check::good("sandbox", format!("active ({} namespaces)", spaces.join(", ")))
-        }
-        Ok(_) => Check::warn(
-            "sandbox",
-            "no namespaces here: jobs run as plain process groups and can read what you can",
-            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1",
-        ),
-        Err(why) => {
-            missing("sandbox", &why, "docker", "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1")
-        }
-    };
-    let docker = match docker {
-        Ok(version) => Check::good("docker", version),
-        Err(why) => missing("docker", &why, "the sandbox", "start the daemon, or set DOCKER_HOST"),
-    };
-    [sandbox, docker]
+    [check("sandbox", sandbox, also.then_some("docker")), check("docker", docker, there.then_some("the sandbox"))]
+}
+
+/// What it gives, or why it does not and what would help.
+fn verdict(isolation: Result<Isolation, String>, otherwise: &str) -> Result<String, (String, String)> {
+    let isolation = isolation.map_err(|why| (why, otherwise.to_owned()))?;
+    if let Some(problem) = isolation.problem {
+        return Err((problem, isolation.help.unwrap_or_else(|| otherwise.to_owned())));
+    }
+    let active = isolation.active.join(", ");
+    Ok(match (isolation.runner, active.as_str()) {
+        ("sandbox", "") => "no namespaces here: jobs are plain processes and can read what you can".to_owned(),
+        ("sandbox", spaces) => format!("active ({spaces} namespaces)"),
+        _ => isolation.detail,
+    })
 }
 
 fn git(context: &Context) -> Check {
@@ -193,20 +169,22 @@ fn ssh_keygen() -> Check {
 }
 
 /// Tool chains of this user that jobs in the sandbox do not see.
-fn exposure(context: &Context) -> Result<Option<Check>, crate::failure::Failure> {
+fn exposure(context: &Context) -> Result<Option<Check>, Failure> {
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Ok(None) };
-    let exposed = crate::live::runner::exposure(&context.store)?;
+    let (config, file) = crate::live::runner::config(&context.store)?;
+    let exposed = config.exposure(&file).map_err(|error| {
+        Failure::of(Exit::Failed, "bad-runner-file", &error).next(format!("mend {}", file.display()))
+    })?;
     let path = std::env::var("PATH").unwrap_or_default();
     let proposed = propose(&path, &home).into_iter().filter(|folder| !exposed.folders.contains(folder));
     let proposed: Vec<String> = proposed.map(|folder| folder.display().to_string()).collect();
     if proposed.is_empty() {
         return Ok(None);
     }
-    let file = context.store.root().join(crate::live::runner::FILE);
     Ok(Some(Check::warn(
         "tool chains",
         format!("jobs in the sandbox do not see {}", proposed.join(", ")),
-        format!("write to {}: expose: [ {} ]", file.display(), proposed.join(", ")),
+        format!("write to {}: expose = {proposed:?}", file.display()),
     )))
 }
 
@@ -216,10 +194,12 @@ mod tests {
 
     #[test]
     fn one_executor_is_enough() {
-        let marks = |sandbox: bool, docker: bool| {
-            let sandbox = if sandbox { Ok(vec!["user".to_owned(), "pid".to_owned()]) } else { Err("no".to_owned()) };
-            let docker = if docker { Ok("29.0".to_owned()) } else { Err("no".to_owned()) };
-            executors(sandbox, docker).map(|check| check.mark)
+        let there = |runner, yes: bool| {
+            let problem = (!yes).then(|| "no".to_owned());
+            Isolation { runner, active: vec!["user".to_owned()], detail: "29.0".to_owned(), problem, help: None }
+        };
+        let marks = |sandbox, docker| {
+            executors(Ok(there("sandbox", sandbox)), Some(there("docker", docker))).map(|check| check.mark)
         };
         assert_eq!(marks(true, true), [Mark::Success, Mark::Success]);
         assert_eq!(marks(true, false), [Mark::Success, Mark::Warning]);

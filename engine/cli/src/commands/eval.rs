@@ -198,14 +198,20 @@ mod tests {
     #[test]
     fn contexts_that_are_not_given_are_null_and_unknown_ones_wrong() {
         assert_eq!(eval("github.ref", &json!({}), false, false), Ok(Json::Null));
-        assert_eq!(eval("gihub.ref || 1", &json!({}), false, false), Err("there is no context `gihub`; did you mean `github`?".into()));
+        assert_eq!(
+            eval("gihub.ref || 1", &json!({}), false, false),
+            Err("there is no context `gihub`; did you mean `github`?".into())
+        );
         assert_eq!(eval("true || gihub", &json!({}), false, false).map_err(|_| ()), Err(()));
     }
 
     #[test]
     fn numbers_json_has_not_got_are_written_out() {
         assert_eq!(eval("0 / 0", &json!({}), false, false).map_err(|_| ()), Err(()));
-        assert_eq!(eval("inputs.n", &json!({"inputs": {"n": {"$num": "NaN"}}}), false, false), Ok(json!({"$num": "NaN"})));
+        assert_eq!(
+            eval("inputs.n", &json!({"inputs": {"n": {"$num": "NaN"}}}), false, false),
+            Ok(json!({"$num": "NaN"}))
+        );
         assert_eq!(eval("1.0", &json!({}), false, false), Ok(json!(1)));
     }
 

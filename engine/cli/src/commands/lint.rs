@@ -48,7 +48,8 @@ pub(crate) fn run(context: &Context, args: &LintArgs) -> Outcome {
             context.output.json(&entries.collect::<Vec<_>>());
         }
         LintFormat::Sarif => {
-            let doc = |code: &str| lint::RULES.iter().find(|rule| rule.name() == code).map(|rule| rule.doc().to_owned());
+            let doc =
+                |code: &str| lint::RULES.iter().find(|rule| rule.name() == code).map(|rule| rule.doc().to_owned());
             context.output.json(&sarif::log(&checked, &doc));
         }
     }
@@ -84,9 +85,11 @@ fn of_folder(root: &Path) -> Result<Vec<Given>, Failure> {
     let mut names = Vec::new();
     for folder in WORKFLOW_FOLDERS {
         let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
-        names.extend(entries.filter(|entry| is_yaml(&entry.path())).filter_map(|entry| {
-            Some(format!("{folder}/{}", entry.file_name().into_string().ok()?))
-        }));
+        names.extend(
+            entries
+                .filter(|entry| is_yaml(&entry.path()))
+                .filter_map(|entry| Some(format!("{folder}/{}", entry.file_name().into_string().ok()?))),
+        );
     }
     if root.join(ENVIRONMENTS_FILE).is_file() {
         names.push(ENVIRONMENTS_FILE.to_owned());
@@ -111,7 +114,9 @@ fn of_commit(repository: &Repository) -> Result<Vec<Given>, Failure> {
 
 fn given(name: &str, path: &Path) -> Result<Given, Failure> {
     let failed = |error: std::io::Error| {
-        errors::file("read", path, &error).effect("nothing was checked").next("name a file that is there, or none: tagline lint")
+        errors::file("read", path, &error)
+            .effect("nothing was checked")
+            .next("name a file that is there, or none: tagline lint")
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -129,9 +134,9 @@ struct Rules {
 impl Rules {
     fn read(repository: Option<&Repository>) -> Self {
         let found: Option<ReadFile> = repository.and_then(|repository| repository.environments().ok().flatten());
-        let file = found.as_ref().and_then(|found| {
-            environments::read(&SourceFile::from_bytes(ENVIRONMENTS_FILE, &found.bytes)).file
-        });
+        let file = found
+            .as_ref()
+            .and_then(|found| environments::read(&SourceFile::from_bytes(ENVIRONMENTS_FILE, &found.bytes)).file);
         Self { environments: file, origin: found.map(|found| found.origin), actions: builtin_actions() }
     }
 
@@ -193,8 +198,9 @@ fn mend(context: &Context, source: SourceFile, path: &Path, rules: &Rules, githu
         checked = check(SourceFile::new(checked.0.name().to_owned(), text), rules, github);
     }
     if made > 0 {
-        replace(path, checked.0.text())
-            .map_err(|error| errors::file("write", path, &error).effect("the file is as it was").next("tagline lint"))?;
+        replace(path, checked.0.text()).map_err(|error| {
+            errors::file("write", path, &error).effect("the file is as it was").next("tagline lint")
+        })?;
         context.output.note(format!("fixed {} in {}", words::count(made, "mistake"), words::plain(checked.0.name())));
     }
     Ok(checked)

@@ -5,7 +5,6 @@
 mod artifacts;
 mod cancel;
 mod completions;
-mod demo;
 mod doctor;
 mod environments;
 mod eval;
@@ -31,35 +30,35 @@ mod vote;
 
 use crate::args::Command;
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Outcome {
     match command {
+        Command::Approve(args) => vote::approve(context, args),
         Command::Artifacts(command) => artifacts::run(context, &command),
-        Command::Demo(args) => demo::run(context, args),
+        Command::Cancel(args) => cancel::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Environments(args) => environments::run(context, &args),
         Command::Eval(args) => eval::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Graph(args) => graph::run(context, &args),
+        Command::Hook(args) => hook::run(context, args),
         Command::Init(args) => init::run(context, &args),
         Command::Lint(args) => lint::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Plan(args) => plan::run(context, &args),
-        Command::Runs(args) => runs::run(context, &args),
-        Command::Sbom(args) => sbom::run(context, &args),
-        Command::Secret(command) => secret::run(context, &command),
-        Command::Show(args) => show::run(context, &args),
-        Command::Store(command) => store::run(context, &command),
-        Command::Approve(args) => vote::approve(context, args),
-        Command::Cancel(args) => cancel::run(context, args),
         Command::Reject(args) => vote::reject(context, args),
         Command::Rerun(args) => rerun::run(context, args),
         Command::Resume(args) => resume::run(context, args),
         Command::Run(args) => run::run(context, args),
+        Command::Runs(args) => runs::run(context, &args),
+        Command::Sbom(args) => sbom::run(context, &args),
+        Command::Secret(command) => secret::run(context, &command),
         Command::Serve(args) => serve::run(context, args),
-        Command::Hook(command) => hook::run(context, command),
+        Command::Show(args) => show::run(context, &args),
+        Command::Store(command) => store::run(context, &command),
+        other => Err(Failure::unusable("not-built", format!("{other:?}"))),
     }
 }

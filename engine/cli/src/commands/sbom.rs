@@ -16,8 +16,9 @@ pub(crate) fn run(context: &Context, args: &SbomArgs) -> Outcome {
         return Err(Failure::unusable("no-such-folder", format!("{path} is not a folder"))
             .next("name a folder or an OCI image layout: tagline sbom ."));
     }
-    let catalog = catalog_path(&args.path, None)
-        .map_err(|error| Failure::of(Exit::Failed, "sbom", &error).effect("nothing was written").next("tagline sbom ."))?;
+    let catalog = catalog_path(&args.path, None).map_err(|error| {
+        Failure::of(Exit::Failed, "sbom", &error).effect("nothing was written").next("tagline sbom .")
+    })?;
     let name = args.path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let subject = Subject { name, ..Subject::default() };
     let format = match args.format {

@@ -1,0 +1,43 @@
+//! `tagline explain`: why a job ran, waits, or did not run.
+
+use tagline_run::view;
+
+use crate::args::ExplainArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::Style;
+use crate::words::plain;
+
+/// Columns after which the place stands on a line of its own.
+const PLACE_COLUMN: usize = 66;
+
+/// Runs it.
+pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Outcome {
+    let (_, state) = context.run_state(args.run)?;
+    let explanation = view::explain(&state, &args.job).ok_or_else(|| {
+        let known: Vec<&str> = state.plan.jobs.keys().map(String::as_str).collect();
+        Failure::unusable("unknown-job", format!("run {} has no job {}", args.run, args.job))
+            .why(format!("its jobs are {}", known.join(", ")))
+            .next(format!("tagline show {}", args.run))
+    })?;
+    let out = &context.output;
+    if args.json {
+        out.json(&explanation);
+        return Ok(Exit::Done);
+    }
+    let place = format!("{}:{}:{}", plain(&explanation.file), explanation.line, explanation.column);
+    let sentence = plain(&explanation.sentence);
+    out.line(format!("{sentence:<PLACE_COLUMN$} {}", out.out.paint(Style::Dim, place)));
+    let width = explanation.clauses.iter().map(|clause| clause.text.chars().count()).max().unwrap_or_default();
+    for clause in &explanation.clauses {
+        let style = if clause.holds { Style::Good } else { Style::Bad };
+        let holds = out.out.paint(style, format!("{:<5}", clause.holds));
+        let line = format!("  {holds}  {:<width$}    {}", plain(&clause.text), plain(&clause.note));
+        out.line(line.trim_end());
+    }
+    if let Some(next) = &explanation.next {
+        out.line(format!("  {}   {}", out.out.paint(Style::Strong, "next"), plain(next)));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,103 @@
+//! `tagline secret`: values that jobs get after their gate. A value is never an argument: those show in process lists.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use jiff::Timestamp;
+use serde_json::json;
+use tagline_server::secrets;
+use tagline_store::SecretScope;
+
+use crate::args::{SecretArgs, SecretCommand, SecretListArgs};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::table::table;
+use crate::words;
+
+/// Most bytes of a value.
+const LARGEST: u64 = 64 * 1024;
+
+/// Runs it.
+pub(crate) fn run(context: &Context, command: &SecretCommand) -> Outcome {
+    match command {
+        SecretCommand::Set(args) => set(context, args),
+        SecretCommand::Ls(args) => list(context, args),
+        SecretCommand::Rm(args) => remove(context, args),
+    }
+}
+
+fn scope(context: &Context, environment: Option<&String>) -> Result<SecretScope, Failure> {
+    let root = context.repository()?.root().to_string_lossy().into_owned();
+    Ok(SecretScope { root, environment: environment.map(|name| name.to_lowercase()) })
+}
+
+fn set(context: &Context, args: &SecretArgs) -> Outcome {
+    let name = secrets::name(&args.name)?;
+    let scope = scope(context, args.environment.as_ref())?;
+    let value = read_value(context, &name)?;
+    let value = secrets::value(&name, &value)?;
+    context.open_store()?.set_secret(&scope, &name, value, Timestamp::now().as_millisecond())?;
+    context.output.note(format!("{name} is set{}", of(args.environment.as_ref())));
+    Ok(Exit::Done)
+}
+
+fn of(environment: Option<&String>) -> String {
+    environment.map(|name| format!(" for {}", words::plain(name))).unwrap_or_default()
+}
+
+/// From a prompt that shows nothing, or from standard input without its last line break.
+fn read_value(context: &Context, name: &str) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| {
+        let exit = if error.kind() == std::io::ErrorKind::Interrupted { Exit::Cancelled } else { Exit::Unusable };
+        Failure::new(exit, "no-value", format!("no value for {name}")).why(error).effect("nothing was stored")
+    };
+    if std::io::stdin().is_terminal() && context.output.err.terminal {
+        let term = console::Term::stderr();
+        term.write_str(&format!("Value of {name} (not shown): ")).map_err(failed)?;
+        return term.read_secure_line().map_err(failed);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Failure::unusable("long-secret", format!("the value is longer than {}", words::size(LARGEST)))
+            .effect("nothing was stored")
+            .next(format!("tagline secret set {name} < FILE")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::unusable("not-utf8", "the value is not UTF-8")
+            .effect("nothing was stored")
+            .next("encode it, as base64 does")
+    })?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |rest| rest.strip_suffix('\r').unwrap_or(rest));
+    Ok(text.to_owned())
+}
+
+fn list(context: &Context, args: &SecretListArgs) -> Outcome {
+    let scope = scope(context, args.environment.as_ref())?;
+    let found = match context.read_store_if_any()? {
+        Some(store) => store.secrets(&scope)?,
+        None => Vec::new(),
+    };
+    if args.json {
+        let one = |(name, at): &(String, i64)| json!({"name": name, "updated_at": words::stamp(*at)});
+        context.output.json(&found.iter().map(one).collect::<Vec<_>>());
+    } else if found.is_empty() {
+        context.output.note(format!("0 secrets{}", of(args.environment.as_ref())));
+    } else {
+        let rows: Vec<Vec<String>> = found.iter().map(|(name, at)| vec![name.clone(), context.time_of(*at)]).collect();
+        table(&context.output.out, &["NAME", "SET"], &rows).iter().for_each(|line| context.output.line(line));
+    }
+    Ok(Exit::Done)
+}
+
+fn remove(context: &Context, args: &SecretArgs) -> Outcome {
+    let name = secrets::name(&args.name)?;
+    let scope = scope(context, args.environment.as_ref())?;
+    if context.read_store_if_any()?.is_some() && context.open_store()?.remove_secret(&scope, &name)? {
+        context.output.note(format!("{name} is removed{}", of(args.environment.as_ref())));
+        return Ok(Exit::Done);
+    }
+    Err(Failure::failed("no-such-secret", format!("{name} is not set{}", of(args.environment.as_ref())))
+        .effect("nothing was removed")
+        .next("tagline secret ls"))
+}
