@@ -5,6 +5,7 @@
 mod artifacts;
 mod cancel;
 mod completions;
+mod demo;
 mod doctor;
 mod environments;
 mod eval;
@@ -30,7 +31,7 @@ mod vote;
 
 use crate::args::Command;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Outcome {
@@ -39,6 +40,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Outcome {
         Command::Artifacts(command) => artifacts::run(context, &command),
         Command::Cancel(args) => cancel::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
+        Command::Demo(args) => demo::run(context, args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Environments(args) => environments::run(context, &args),
         Command::Eval(args) => eval::run(context, &args),
@@ -59,6 +61,5 @@ pub(crate) fn run(context: &Context, command: Command) -> Outcome {
         Command::Serve(args) => serve::run(context, args),
         Command::Show(args) => show::run(context, &args),
         Command::Store(command) => store::run(context, &command),
-        other => Err(Failure::unusable("not-built", format!("{other:?}"))),
     }
 }
