@@ -55,6 +55,17 @@ impl Outcome {
         self
     }
 
+    /// Asserts an error for people: exit code, its code in words, the place it names, what it did and what to do next.
+    #[track_caller]
+    pub fn refused(&self, exit: i32, code: &str, place: &str) -> &Self {
+        self.code(exit).stderr_has(&format!("error[{code}]")).stderr_has(place);
+        let says = |label: &str| self.stderr.lines().any(|line| line.starts_with(&format!("  {label:<7} ")));
+        assert!(says("effect"), "it does not say what it did\n{self}");
+        assert!(says("next"), "it does not say what to do\n{self}");
+        assert!(!self.stderr.contains("panicked"), "a panic\n{self}");
+        self
+    }
+
     /// Asserts that neither output holds the text: a secret, a path, an escape sequence.
     #[track_caller]
     pub fn lacks(&self, text: &str) -> &Self {

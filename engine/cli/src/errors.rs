@@ -24,7 +24,8 @@ impl From<StoreError> for Failure {
         let of = |exit, code| Self::of(exit, code, &error);
         match &error {
             StoreError::Url(_) => {
-                of(Exit::Unusable, "bad-store").next("tagline doctor --store sqlite:///var/lib/tagline")
+                let next = "tagline doctor --store sqlite:///var/lib/tagline";
+                of(Exit::Unusable, "bad-store").effect("nothing was done").next(next)
             }
             StoreError::Missing(_) => {
                 of(Exit::Unusable, "no-store").why("nothing has been run here yet").next("tagline run --tag v1.2.3")

@@ -123,7 +123,8 @@ pub struct ReadFile {
 impl Repository {
     /// Opens the repository a folder is in.
     pub fn open(at: &Path) -> Result<Self, RepositoryError> {
-        let not = || RepositoryError::NotARepository(at.to_owned());
+        // `.` would tell nobody which folder that is.
+        let not = || RepositoryError::NotARepository(std::path::absolute(at).unwrap_or_else(|_| at.to_owned()));
         let git = Git::discover(at).map_err(|_| not())?;
         let root = git.workdir().unwrap_or_else(|| git.path()).to_owned();
         let root = root.canonicalize().map_err(|_| not())?;
