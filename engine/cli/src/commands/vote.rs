@@ -126,6 +126,7 @@ fn named(state: &RunState, gate: GateId) -> (String, String) {
 
 async fn record(context: &Context, mut followed: Followed, gate: GateId, args: &Args) -> Outcome {
     let person = person(&followed)?;
+    eligible(context, &followed, gate, &person, args.decision)?;
     let key = gate::signing_key(&followed.store, &followed.state, args.key.as_deref());
     let comment = args.comment.clone().unwrap_or_default();
     let ballot = Ballot { decision: args.decision, comment, key, via: "cli" };
@@ -155,8 +156,33 @@ async fn record(context: &Context, mut followed: Followed, gate: GateId, args: &
         return Ok(Exit::Done);
     }
     let facts = context.output.out;
-    gate::recorded(&cast, &review.view, context, &facts).iter().for_each(|line| context.output.line(line));
+    gate::recorded(&cast, &review.view, followed.state.finished.is_some(), context, &facts)
+        .iter()
+        .for_each(|line| context.output.line(line));
     Ok(Exit::Done)
+}
+
+/// Refuses who may not vote, naming those who can. The run refuses them all the same.
+fn eligible(
+    context: &Context,
+    followed: &Followed,
+    gate: GateId,
+    person: &Person,
+    decision: Decision,
+) -> Result<(), Failure> {
+    let review = gate::review(&followed.store, &followed.state, gate, Some(&person.email));
+    let Some((review, you)) = review.and_then(|review| review.view.you.clone().map(|you| (review, you))) else {
+        return Ok(());
+    };
+    if you.may_vote {
+        return Ok(());
+    }
+    let voted = review.view.votes.iter().any(|vote| vote.by.email.eq_ignore_ascii_case(&person.email));
+    let code = if voted { "already-voted" } else { "not-eligible" };
+    Err(Failure::failed(code, format!("{} cannot vote: {}", person.email, you.reason))
+        .why(gate::can(&review.view.reviewers))
+        .effect(format!("nothing was {}", did(decision)))
+        .next(context.command(format!("show {} --plan", followed.state.run))))
 }
 
 fn person(followed: &Followed) -> Result<Person, Failure> {

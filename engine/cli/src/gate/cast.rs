@@ -67,8 +67,8 @@ pub(crate) async fn cast(
     Ok(Cast { vote, engine_serves: told.engine_serves })
 }
 
-/// What is said once a vote is recorded; `view` is the gate's after it.
-pub(crate) fn recorded(cast: &Cast, view: &ApprovalView, context: &Context, facts: &Facts) -> Vec<String> {
+/// What is said once a vote is recorded; `view` is the gate's after it, `over` says that the run has ended with it.
+pub(crate) fn recorded(cast: &Cast, view: &ApprovalView, over: bool, context: &Context, facts: &Facts) -> Vec<String> {
     let statement = &cast.vote.statement;
     let who = plain(&statement.voter);
     let teams = view.votes.iter().find(|vote| vote.by.email == statement.voter).map(|vote| vote.teams.join(", "));
@@ -100,6 +100,7 @@ pub(crate) fn recorded(cast: &Cast, view: &ApprovalView, context: &Context, fact
     let run = view.run;
     if statement.decision == Decision::Reject || view.missing.is_none() {
         lines.push(match cast.engine_serves {
+            _ if over => format!("Run {run} has ended: {}", context.command(format!("show {run}"))),
             true => format!("Run {run} goes on by itself: {}", context.command(format!("show {run}"))),
             false => format!("No engine serves the store. Go on with: {}", context.command(format!("resume {run}"))),
         });

@@ -186,7 +186,8 @@ impl Desk<'_> {
         self.followed.catch_up()?;
         if let Some(review) = self.review() {
             let facts = self.context.output.err;
-            let lines = recorded(&cast, &review.view, self.context, &facts);
+            let over = self.followed.state.finished.is_some();
+            let lines = recorded(&cast, &review.view, over, self.context, &facts);
             // The engine is here: the run goes on before the person's eyes.
             let told = if self.asking.stay { 1 } else { lines.len() };
             lines.iter().take(told).for_each(|line| self.say(line));
