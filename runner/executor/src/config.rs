@@ -1,6 +1,7 @@
 //! `runner.toml`: what of this machine jobs may use. It belongs to the machine, never to a repository.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,6 +16,9 @@ pub struct Config {
     pub expose: Vec<PathBuf>,
     /// The image of jobs without `container:` when they run in Docker.
     pub image: Option<String>,
+    /// How many jobs run at the same time at most; as many as the machine has processors, and two at least, where it is
+    /// not given.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// The configuration cannot be used.
@@ -29,7 +33,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Not TOML, or with keys nobody knows.
-    #[error("{path} is not understood: {source}known keys are `expose` and `image`", path = path.display())]
+    #[error("{path} is not understood: {source}known keys are `expose`, `image` and `jobs`", path = path.display())]
     Syntax {
         /// Where.
         path: PathBuf,
@@ -84,9 +88,10 @@ mod tests {
 
     #[test]
     fn both_keys_are_read_and_a_missing_file_is_empty() {
-        let config = read("expose = [\"~/.cargo/bin\"]\nimage = \"debian:12\"\n").unwrap();
+        let config = read("expose = [\"~/.cargo/bin\"]\nimage = \"debian:12\"\njobs = 8\n").unwrap();
         assert_eq!(config.expose, [PathBuf::from("~/.cargo/bin")]);
         assert_eq!(config.image.as_deref(), Some("debian:12"));
+        assert_eq!(config.jobs.map(usize::from), Some(8));
         assert_eq!(Config::read(Path::new("/nowhere/runner.toml")).unwrap(), Config::default());
     }
 

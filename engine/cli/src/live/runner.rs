@@ -60,7 +60,7 @@ pub(crate) async fn start(context: &Context, holder: &str) -> Result<Result<Engi
         folder: context.store.clone(),
         holder: holder.to_owned(),
         agent,
-        max_jobs: processors(),
+        max_jobs: config.jobs.map_or_else(processors, usize::from),
         executors: Executors::new(known(context, config.image).await, exposure),
         faults: faults(),
     };
