@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn both_keys_are_read_and_a_missing_file_is_empty() {
+    fn the_keys_are_read_and_a_missing_file_is_empty() {
         let config = read("expose = [\"~/.cargo/bin\"]\nimage = \"debian:12\"\njobs = 8\n").unwrap();
         assert_eq!(config.expose, [PathBuf::from("~/.cargo/bin")]);
         assert_eq!(config.image.as_deref(), Some("debian:12"));
