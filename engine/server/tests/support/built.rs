@@ -8,7 +8,7 @@ use std::process::Command;
 use super::files;
 
 /// The version that is released.
-pub const TAG: &str = "v1.2.3";
+pub(crate) const TAG: &str = "v1.2.3";
 
 /// Stands in for `cargo` in jobs: the storefront was built before, with the version of the tag.
 const CARGO: &str = r#"#!/bin/sh
@@ -22,21 +22,21 @@ esac
 
 /// Paths of what was built.
 #[derive(Debug, Clone)]
-pub struct Built {
+pub(crate) struct Built {
     /// The agent's program.
-    pub agent: PathBuf,
+    pub(crate) agent: PathBuf,
     /// The platform's program.
-    pub platform: PathBuf,
+    pub(crate) platform: PathBuf,
     /// A folder that jobs may read, with `cargo` and the storefront.
-    pub tools: PathBuf,
+    pub(crate) tools: PathBuf,
     /// The example's repository with its tag; only ever copied.
-    pub repository: PathBuf,
+    pub(crate) repository: PathBuf,
     _scratch: std::sync::Arc<tempfile::TempDir>,
 }
 
 impl Built {
     /// Builds what is not built yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let target = target();
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront");
         let agent = cargo(Path::new(env!("CARGO_MANIFEST_DIR")), &["-p", "tagline-agent"], None);
@@ -95,7 +95,7 @@ fn make_repository(example: &Path, repository: &Path) {
 }
 
 /// Runs git, with a clock that stands still.
-pub fn git(folder: &Path, arguments: &[&str]) {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new("git");
     command.args(arguments).current_dir(folder);
     for time in ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"] {

@@ -11,21 +11,21 @@ use tagline_server::{Engine, EngineConfig, Executors, Faults, serve};
 use tagline_store::StoreFolder;
 
 /// The variable that makes a process an engine; it holds a [`Role`].
-pub const VARIABLE: &str = "TAGLINE_CRASH_ENGINE";
+pub(crate) const VARIABLE: &str = "TAGLINE_CRASH_ENGINE";
 
 /// What the engine is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Role {
-    pub store: PathBuf,
-    pub run: u64,
-    pub agent: PathBuf,
-    pub tools: PathBuf,
+pub(crate) struct Role {
+    pub(crate) store: PathBuf,
+    pub(crate) run: u64,
+    pub(crate) agent: PathBuf,
+    pub(crate) tools: PathBuf,
     /// As [`Faults::parse`] reads it; empty for none.
-    pub fault: String,
+    pub(crate) fault: String,
 }
 
 /// Drives the run until it has ended and nothing is left to do.
-pub fn engine(role: &Role) {
+pub(crate) fn engine(role: &Role) {
     let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter("debug").try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(drive(role));

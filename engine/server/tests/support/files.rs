@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Copies a folder, but for entries of these names.
-pub fn copy(from: &Path, to: &Path, without: &[&str]) {
+pub(crate) fn copy(from: &Path, to: &Path, without: &[&str]) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -22,7 +22,7 @@ pub fn copy(from: &Path, to: &Path, without: &[&str]) {
 }
 
 /// Every file below a folder, by its path within, sorted; none where there is no such folder.
-pub fn list(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -40,7 +40,7 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Every folder below a folder that has nothing in it.
-pub fn empty_folders(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn empty_folders(folder: &Path) -> Vec<PathBuf> {
     let mut empty = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -54,7 +54,7 @@ pub fn empty_folders(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Writes a script that everybody may run.
-pub fn program(path: &Path, text: &str) {
+pub(crate) fn program(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,12 +1,12 @@
 //! The crash matrix: what is built once, one release in its own scene, the engine in a process that can be killed, and
 //! what a release must have come to.
 
-pub mod built;
-pub mod child;
-pub mod compare;
-pub mod files;
-pub mod platform;
-pub mod points;
-pub mod process;
-pub mod scene;
-pub mod special;
+pub(crate) mod built;
+pub(crate) mod child;
+pub(crate) mod compare;
+pub(crate) mod files;
+pub(crate) mod platform;
+pub(crate) mod points;
+pub(crate) mod process;
+pub(crate) mod scene;
+pub(crate) mod special;

@@ -12,13 +12,13 @@ use std::thread;
 use serde_json::Value;
 
 /// What the platform asks of its callers.
-pub const TOKEN: &str = "platform-secret-4711";
+pub(crate) const TOKEN: &str = "platform-secret-4711";
 
 /// Calls by method and path.
-pub type Calls = BTreeMap<String, u32>;
+pub(crate) type Calls = BTreeMap<String, u32>;
 
 /// A platform that runs.
-pub struct Platform {
+pub(crate) struct Platform {
     child: Child,
     address: SocketAddr,
     wire: Wire,
@@ -26,7 +26,7 @@ pub struct Platform {
 
 impl Platform {
     /// Starts one on free ports.
-    pub fn start(program: &Path, state: &Path) -> Self {
+    pub(crate) fn start(program: &Path, state: &Path) -> Self {
         let mut command = Command::new(program);
         command.args(["--listen", "127.0.0.1:0", "--state"]).arg(state).env("PLATFORM_TOKEN", TOKEN);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -38,17 +38,17 @@ impl Platform {
     }
 
     /// Where jobs reach it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.wire.address)
     }
 
     /// What jobs asked of it so far.
-    pub fn calls(&self) -> Calls {
+    pub(crate) fn calls(&self) -> Calls {
         self.wire.calls.lock().unwrap().clone()
     }
 
     /// What runs where, as it says itself.
-    pub fn environments(&self) -> Value {
+    pub(crate) fn environments(&self) -> Value {
         let mut stream = TcpStream::connect(self.address).unwrap();
         write!(
             stream,

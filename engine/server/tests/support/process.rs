@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the engine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub(crate) enum Word {
     /// Its socket is there.
     Serving,
     /// A gate waits for votes.
@@ -27,7 +27,7 @@ pub enum Word {
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// Its run has ended.
     Done,
     /// By SIGKILL.
@@ -35,14 +35,14 @@ pub enum End {
 }
 
 /// An engine's process.
-pub struct Engine {
+pub(crate) struct Engine {
     child: Child,
     words: Receiver<Word>,
 }
 
 impl Engine {
     /// Starts this program again as an engine; its messages are added to the file.
-    pub fn start(role: &Role, log: &Path) -> Self {
+    pub(crate) fn start(role: &Role, log: &Path) -> Self {
         let log = File::options().append(true).create(true).open(log).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// The next thing it says; none when it has ended.
-    pub fn word(&mut self) -> Result<Option<Word>, String> {
+    pub(crate) fn word(&mut self) -> Result<Option<Word>, String> {
         match self.words.recv_timeout(PATIENCE) {
             Ok(word) => Ok(Some(word)),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Ok(None),
@@ -81,12 +81,12 @@ impl Engine {
     }
 
     /// Whether it has ended.
-    pub fn gone(&mut self) -> bool {
+    pub(crate) fn gone(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end.
-    pub fn end(&mut self) -> Result<End, String> {
+    pub(crate) fn end(&mut self) -> Result<End, String> {
         let status = self.child.wait().unwrap();
         match (status.success(), status.signal()) {
             (true, _) => Ok(End::Done),
