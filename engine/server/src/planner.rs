@@ -89,7 +89,7 @@ impl Occasion {
                 tag: Some((tag, release)),
             });
         }
-        let nobody = CommitInfo { id: "0".repeat(40), subject: String::new(), author: Person::default() };
+        let nobody = CommitInfo { id: "0".repeat(40), ..CommitInfo::default() };
         let (commit, reference) = repository.head().unwrap_or((nobody, "refs/heads/main".to_owned()));
         let source = if repository.is_bare() { Source::Commit(commit.id.clone()) } else { Source::WorkingTree };
         let event = ask.event.clone().unwrap_or_else(|| "push".to_owned());
@@ -220,8 +220,11 @@ fn one(
         Some(actor) => actor.clone(),
         None => repository.identity().ok_or(PlannerError::NoIdentity)?,
     };
-    let trigger = trigger(repository, occasion, ask, &file, actor);
+    let mut trigger = trigger(repository, occasion, ask, &file, actor);
     let inputs = inputs(file.workflow.on.events.get(&occasion.event), trigger.payload.get("inputs"))?;
+    if let Some(payload) = trigger.payload.as_object_mut().filter(|_| !inputs.is_empty()) {
+        payload.insert("inputs".to_owned(), as_texts(&inputs));
+    }
     let request = Request {
         repository: repository.name(),
         trigger,
@@ -277,7 +280,6 @@ fn payload(repository: &Repository, occasion: &Occasion, ask: &Ask, actor: &Pers
         return json!({});
     }
     let commit = &occasion.commit;
-    let message = occasion.tag.as_ref().map_or(&commit.subject, |(tag, _)| &tag.message);
     json!({
         "ref": occasion.reference,
         "before": "0".repeat(40),
@@ -291,7 +293,7 @@ fn payload(repository: &Repository, occasion: &Occasion, ask: &Ask, actor: &Pers
         "sender": {"login": actor.name},
         "head_commit": {
             "id": commit.id,
-            "message": message,
+            "message": commit.message,
             "author": {"name": commit.author.name, "email": commit.author.email},
         },
     })
@@ -322,6 +324,12 @@ fn inputs(event: Option<&Event>, given: Option<&Value>) -> Result<Map<String, Va
     Ok(inputs)
 }
 
+/// `github.event.inputs`: every input, those not given too, and all of them texts.
+fn as_texts(inputs: &Map<String, Value>) -> Value {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Value::Object(inputs.iter().map(|(name, value)| (name.clone(), Value::String(text(value)))).collect())
+}
+
 fn typed(kind: &str, text: Option<String>, options: &[String]) -> Result<Value, String> {
     match (kind, text) {
         ("boolean", None) => Ok(Value::Bool(false)),
@@ -337,6 +345,24 @@ fn typed(kind: &str, text: Option<String>, options: &[String]) -> Result<Value, 
         ("choice", Some(text)) if !options.contains(&text) => {
             Err(format!("`{text}` is not one of {}", options.join(", ")))
         }
+        // The form GitHub shows has the first option chosen.
+        ("choice", None) => Ok(Value::String(options.first().cloned().unwrap_or_default())),
         (_, text) => Ok(Value::String(text.unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_has_every_input_as_text() {
+        let text = "on:\n  workflow_dispatch:\n    inputs:\n      given: {}\n      not: {}\n      plain: { default: x }\n      \
+                    on: { type: boolean }\n      size: { type: choice, options: [small, large] }\njobs:\n  a:\n    runs-on: x\n";
+        let workflow = workflow::read(&SourceFile::new("a.yml", text)).workflow.unwrap();
+        let inputs = inputs(workflow.on.events.get("workflow_dispatch"), Some(&json!({"given": "it"}))).unwrap();
+        assert_eq!(json!(inputs), json!({"given": "it", "not": "", "plain": "x", "on": false, "size": "small"}));
+        let texts = as_texts(&inputs);
+        assert_eq!(texts, json!({"given": "it", "not": "", "plain": "x", "on": "false", "size": "small"}));
     }
 }

@@ -77,12 +77,14 @@ pub struct Repository {
 }
 
 /// A commit as a release names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitInfo {
     /// 40 hex digits.
     pub id: String,
     /// First line of its message.
     pub subject: String,
+    /// Its message, without the line ends at its end.
+    pub message: String,
     /// Who wrote it.
     pub author: Person,
 }
@@ -96,8 +98,6 @@ pub struct TagInfo {
     pub commit: CommitInfo,
     /// Who made the tag, where it is an annotated one.
     pub tagger: Option<Person>,
-    /// The tag's message, or the commit's.
-    pub message: String,
 }
 
 /// Where files are read: a commit, or the folder with what is not committed.
@@ -179,9 +179,7 @@ impl Repository {
                 .map_or("nothing".into(), |k| k.to_string()),
         })?;
         let tagger = tag.as_ref().and_then(|t| t.tagger().map(|signature| person(&signature)));
-        let message = tag.as_ref().and_then(|t| t.message().ok().flatten().map(str::to_owned));
-        let message = message.unwrap_or_else(|| String::from_utf8_lossy(commit.message_bytes()).into_owned());
-        Ok(TagInfo { name: name.to_owned(), commit: info(&commit), tagger, message })
+        Ok(TagInfo { name: name.to_owned(), commit: info(&commit), tagger })
     }
 
     /// A commit by its id.
@@ -316,7 +314,9 @@ fn folder_names(folder: &Path) -> Vec<String> {
 
 fn info(commit: &git2::Commit<'_>) -> CommitInfo {
     let subject = commit.summary_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    CommitInfo { id: commit.id().to_string(), subject: subject.unwrap_or_default(), author: person(&commit.author()) }
+    let message = String::from_utf8_lossy(commit.message_bytes()).trim_end().to_owned();
+    let author = person(&commit.author());
+    CommitInfo { id: commit.id().to_string(), subject: subject.unwrap_or_default(), message, author }
 }
 
 fn person(signature: &git2::Signature<'_>) -> Person {
