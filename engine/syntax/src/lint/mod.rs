@@ -11,10 +11,15 @@ mod cycle;
 mod deprecated_commands;
 mod duplicate_group;
 mod file;
+mod mistaken_expression;
 mod text_in_if;
+mod undeclared_input;
 mod unknown_environment;
 mod unknown_input;
 mod unknown_job;
+mod unknown_matrix_value;
+mod unknown_output;
+mod unknown_step;
 mod unlisted_need;
 mod untrusted_in_run;
 
@@ -75,6 +80,11 @@ pub const RULES: &[&dyn Rule] = &[
     &deprecated_commands::DeprecatedCommands,
     &unknown_input::UnknownInput,
     &both_filters::BothFilters,
+    &mistaken_expression::MistakenExpression,
+    &unknown_step::UnknownStep,
+    &unknown_output::UnknownOutput,
+    &unknown_matrix_value::UnknownMatrixValue,
+    &undeclared_input::UndeclaredInput,
 ];
 
 /// Reads a file and applies every rule. In the order of the file; an error says that the file cannot be used.
