@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 use tagline_syntax::expression::{Environment, EvalError, Function, Object, Template, Value};
-use tagline_syntax::workflow::Text;
+use tagline_syntax::workflow::{Text, is_insert};
 use thiserror::Error;
 
 use crate::contexts;
@@ -101,17 +101,49 @@ impl<'a> JobScope<'a> {
         Err(EvaluationError { key, line: text.at.line, column: text.at.column, why })
     }
 
-    /// A tree with every `${{ }}` in it evaluated.
+    /// A tree with every `${{ }}` in it evaluated, names included.
+    ///
+    /// As in GitHub's template evaluator, an item of a list that comes to a list puts its items in its place, and the
+    /// name `${{ insert }}` puts the keys of its mapping in its place.
     pub fn tree(&self, key: &'static str, tree: &Json, at: &Text) -> Result<Json, EvaluationError> {
         Ok(match tree {
             Json::String(text) => self.value(key, &Text { text: text.clone(), at: at.at })?.to_json(),
-            Json::Array(items) => Json::Array(items.iter().map(|v| self.tree(key, v, at)).collect::<Result<_, _>>()?),
-            Json::Object(map) => {
-                let entry = |(k, v): (&String, &Json)| Ok((k.clone(), self.tree(key, v, at)?));
-                Json::Object(map.iter().map(entry).collect::<Result<_, EvaluationError>>()?)
-            }
+            Json::Array(items) => Json::Array(self.items(key, items, at)?),
+            Json::Object(map) => Json::Object(self.entries(key, map, at)?),
             scalar => scalar.clone(),
         })
+    }
+
+    fn items(&self, key: &'static str, items: &[Json], at: &Text) -> Result<Vec<Json>, EvaluationError> {
+        let mut found = Vec::with_capacity(items.len());
+        for item in items {
+            match (item, self.tree(key, item, at)?) {
+                (Json::String(_), Json::Array(inner)) => found.extend(inner),
+                (_, value) => found.push(value),
+            }
+        }
+        Ok(found)
+    }
+
+    fn entries(
+        &self,
+        key: &'static str,
+        map: &Map<String, Json>,
+        at: &Text,
+    ) -> Result<Map<String, Json>, EvaluationError> {
+        let mut found = Map::new();
+        for (name, value) in map {
+            let value = self.tree(key, value, at)?;
+            if !is_insert(name) {
+                found.insert(self.text(key, &Text { text: name.clone(), at: at.at })?, value);
+            } else if let Json::Object(inner) = value {
+                found.extend(inner);
+            } else {
+                let why = "the value of `${{ insert }}` is no mapping".to_owned();
+                return Err(EvaluationError { key, line: at.at.line, column: at.at.column, why });
+            }
+        }
+        Ok(found)
     }
 
     fn results<'s>(&'s self, arguments: &[Value]) -> Vec<Option<NeedResult>>

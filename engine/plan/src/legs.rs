@@ -45,7 +45,7 @@ fn names_needs(tree: &serde_json::Value) -> bool {
     match tree {
         serde_json::Value::String(text) => text_names_needs(text),
         serde_json::Value::Array(items) => items.iter().any(names_needs),
-        serde_json::Value::Object(map) => map.values().any(names_needs),
+        serde_json::Value::Object(map) => map.iter().any(|(name, value)| text_names_needs(name) || names_needs(value)),
         _ => false,
     }
 }

@@ -10,8 +10,7 @@ fn combinations(matrix: &Value) -> Vec<Value> {
 #[test]
 fn the_last_key_varies_fastest() {
     let found = combinations(&json!({"a": [1, 2], "b": ["x", "y"]}));
-    let expected =
-        json!([{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]);
+    let expected = json!([{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]);
     assert_eq!(json!(found), expected);
 }
 

@@ -52,7 +52,11 @@ fn the_release_digest_binds_the_rules_but_not_who_asked() {
     let other_rule = rules("environments: {production: {url: 'https://b.example'}, staging: {}}");
     assert_ne!(digest(&one, "jonas"), digest(&other_rule, "jonas"));
     let other_environment = rules("environments: {production: {url: 'https://a.example'}, staging: {tags: '>=1.0.0'}}");
-    assert_eq!(digest(&one, "jonas"), digest(&other_environment, "jonas"), "an environment no job names does not count");
+    assert_eq!(
+        digest(&one, "jonas"),
+        digest(&other_environment, "jonas"),
+        "an environment no job names does not count"
+    );
 }
 
 fn finished(results: &[(&str, NeedResult)]) -> Facts {
@@ -86,7 +90,9 @@ jobs:
 
 #[test]
 fn a_condition_explains_each_of_its_parts() {
-    let plan = plan("on: push\njobs:\n  n: {runs-on: x, if: \"vars.SLACK == 'on' && github.ref_type == 'tag'\", steps: [{run: echo}]}\n");
+    let plan = plan(
+        "on: push\njobs:\n  n: {runs-on: x, if: \"vars.SLACK == 'on' && github.ref_type == 'tag'\", steps: [{run: echo}]}\n",
+    );
     let verdict = job_condition(&plan, &plan.jobs["n"], &finished(&[])).unwrap();
     let parts: Vec<(&str, bool, &str)> =
         verdict.clauses.iter().map(|c| (c.text.as_str(), c.holds, c.note.as_str())).collect();
@@ -119,6 +125,26 @@ jobs:
     facts.finished.get_mut("a").unwrap().outputs.insert("list".into(), "[1, 2]".into());
     let names: Vec<String> = legs(&plan, &plan.jobs["b"], &facts).unwrap().into_iter().map(|l| l.name).collect();
     assert_eq!(names, ["b (1)", "b (2)"]);
+}
+
+#[test]
+fn lists_and_mappings_from_expressions_are_put_in_place() {
+    let plan = plan(
+        r#"
+on: push
+jobs:
+  a:
+    runs-on: x
+    strategy:
+      matrix:
+        ${{ format('{0}s', 'os') }}: [linux, "${{ fromJSON('[\"mac\", \"windows\"]') }}"]
+        ${{ insert }}: ${{ fromJSON('{"node":[20,22]}') }}
+    steps: [{run: 'true'}]
+"#,
+    );
+    let legs = plan.jobs["a"].legs.as_ref().expect("it is static");
+    assert_eq!(legs.len(), 6);
+    assert_eq!(serde_json::json!(legs[3].matrix), serde_json::json!({"oss": "mac", "node": 22}));
 }
 
 #[test]

@@ -248,7 +248,7 @@ pub(crate) fn is_whole_expression(text: &str) -> bool {
 }
 
 /// Whether a key is the directive `${{ insert }}`, which puts all keys of a mapping in its place.
-pub(crate) fn is_insert(key: &str) -> bool {
+pub fn is_insert(key: &str) -> bool {
     key.trim()
         .strip_prefix("${{")
         .and_then(|rest| rest.strip_suffix("}}"))

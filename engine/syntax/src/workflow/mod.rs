@@ -5,6 +5,7 @@ mod not_carried_out;
 mod read;
 mod triggers;
 
+pub use crate::read::is_insert;
 pub use model::{
     Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position, RunsOn,
     Secrets, Service, Step, StepAction, Strategy, Text, Workflow,

@@ -43,8 +43,8 @@ fn matrix(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Matrix> {
                 filter(reader, value);
                 exclude = Some(value);
             }
-            _ if is_insert(&key) => {
-                reader.beyond(at.span(), "an expression as a name of `matrix`");
+            _ if key.contains("${{") => {
+                key_expression(reader, at);
                 vectors.push(None);
             }
             _ => {
@@ -60,6 +60,13 @@ fn matrix(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Matrix> {
         reader.error("empty-value", node.span(), "a matrix needs at least one list of values");
     }
     Some(Matrix { tree: Value::Object(tree), at })
+}
+
+/// A name that is made at run time, or the directive `${{ insert }}`.
+fn key_expression(reader: &mut Reader<'_>, node: Node<'_>) {
+    if let Some(scalar) = node.scalar().filter(|scalar| !is_insert(&scalar.value)) {
+        reader.expressions(node, scalar, PLACE);
+    }
 }
 
 /// One list of values: not empty, or an expression.
@@ -92,7 +99,7 @@ fn filter(reader: &mut Reader<'_>, node: Node<'_>) {
     }
 }
 
-/// `exclude` may only name lists of the matrix; with an `insert` nobody knows them yet.
+/// `exclude` may only name lists of the matrix; where a name is an expression nobody knows them yet.
 fn check_exclude(reader: &mut Reader<'_>, exclude: Option<Node<'_>>, vectors: &[Option<String>]) {
     let known: Option<Vec<&str>> = vectors.iter().map(Option::as_deref).collect();
     let (Some(exclude), Some(known)) = (exclude, known) else { return };
@@ -112,13 +119,13 @@ fn json(reader: &mut Reader<'_>, node: Node<'_>) -> Value {
         Kind::Mapping => {
             let mut map = Map::new();
             for (key, value) in node.entries() {
-                match key.scalar() {
-                    Some(key) => {
-                        let value = json(reader, value);
-                        map.insert(key.value.clone(), value);
-                    }
-                    None => reader.wrong_type(key, "a text as key"),
-                }
+                let Some(scalar) = key.scalar() else {
+                    reader.wrong_type(key, "a text as key");
+                    continue;
+                };
+                key_expression(reader, key);
+                let value = json(reader, value);
+                map.insert(scalar.value.clone(), value);
             }
             Value::Object(map)
         }
@@ -143,4 +150,25 @@ fn number(value: f64) -> Value {
         return Value::from(value as i64);
     }
     Number::from_f64(value).map_or_else(|| Value::String(crate::expression::format_number(value)), Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostic::SourceFile;
+    use crate::workflow::{not_carried_out, read};
+
+    fn file(matrix: &str) -> SourceFile {
+        let text = format!("on: push\njobs:\n  a:\n    runs-on: x\n    strategy:\n      matrix: {matrix}\n");
+        SourceFile::new("a.yml", text)
+    }
+
+    #[test]
+    fn a_name_of_the_matrix_may_be_an_expression() {
+        let sound = file("{ \"${{ vars.NAME }}\": [1], \"${{ insert }}\": \"${{ fromJSON('{}') }}\" }");
+        let workflow = read(&sound).workflow.unwrap();
+        assert_eq!(not_carried_out(&workflow), []);
+        let unknown = read(&file("{ \"${{ secrets.NAME }}\": [1], b: [{ \"${{ secrets.NAME }}\": 1 }] }"));
+        let columns: Vec<usize> = unknown.diagnostics.iter().map(|one| one.span().start).collect();
+        assert_eq!(columns.len(), 2, "{:?}", unknown.diagnostics);
+    }
 }
