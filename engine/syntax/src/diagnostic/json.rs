@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Diagnostic, SourceFile};
+use super::{Diagnostic, Label, SourceFile};
 
 /// One diagnostic, flat. Lines and columns start at 1 and count characters; the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +24,20 @@ pub struct Entry {
     pub code: &'static str,
     /// What is so.
     pub message: String,
+    /// Further places of the same finding; not there when it has only one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
+}
+
+/// A further place of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Related {
+    /// Its line.
+    pub line: u32,
+    /// Its column.
+    pub column: u32,
+    /// What is there.
+    pub message: String,
 }
 
 /// The diagnostic as one entry of the array.
@@ -39,7 +53,13 @@ pub fn entry(file: &SourceFile, diagnostic: &Diagnostic) -> Entry {
         severity: diagnostic.severity.name(),
         code: diagnostic.code,
         message: diagnostic.message.clone(),
+        related: diagnostic.labels[1..].iter().map(|label| related(file, label)).collect(),
     }
+}
+
+fn related(file: &SourceFile, label: &Label) -> Related {
+    let start = file.position(label.span.start);
+    Related { line: start.line, column: start.column, message: label.text.clone() }
 }
 
 #[cfg(test)]
@@ -57,5 +77,14 @@ mod tests {
             "severity": "error", "code": "unknown-event", "message": "`pussh` is not an event",
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn further_places_of_one_finding_are_listed() {
+        let file = SourceFile::new("a.yml", "on: push\njobs: {}\n");
+        let diagnostic =
+            Diagnostic::error("cycle", Span::new(0, 2), "a cycle").label(Span::new(9, 13), "by way of this");
+        let value = serde_json::to_value(entry(&file, &diagnostic)).unwrap();
+        assert_eq!(value["related"], serde_json::json!([{"line": 2, "column": 1, "message": "by way of this"}]));
     }
 }

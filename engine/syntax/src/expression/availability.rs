@@ -110,8 +110,11 @@ impl Availability {
     /// `env` of a container or service
     pub const CONTAINER_ENV: Self = place("jobs.*.container.env", STEP, &[]);
     /// `credentials` of a container or service
-    pub const CREDENTIALS: Self =
-        place("jobs.*.container.credentials", &["github", "inputs", "vars", "secrets", "env"], &[]);
+    pub const CREDENTIALS: Self = place(
+        "jobs.*.container.credentials",
+        &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "env"],
+        &[],
+    );
     /// `jobs.*.with` of a called workflow
     pub const JOB_WITH: Self = place("jobs.*.with", MATRIX, &[]);
     /// `jobs.*.secrets` of a called workflow

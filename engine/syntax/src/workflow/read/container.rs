@@ -7,13 +7,8 @@ use crate::read::{Entry, Fields, Reader, is_whole_expression};
 use crate::tree::{Kind, Node};
 use crate::workflow::{Container, Credentials, Service, Text};
 
-/// `credentials`: what the container itself may use, and secrets and `env`.
-const CREDENTIALS: Availability = Availability {
-    key: "jobs.*.container.credentials",
-    contexts: &["github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "env"],
-    functions: &[],
-};
 const PLACE: Option<&Availability> = Some(&Availability::CONTAINER);
+const CREDENTIALS: Option<&Availability> = Some(&Availability::CREDENTIALS);
 
 /// `container`; nothing where its image is empty.
 pub(super) fn read(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Container> {
@@ -83,13 +78,13 @@ fn keys(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Container> {
 
 fn credentials(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Credentials> {
     if node.scalar().is_some_and(|scalar| is_whole_expression(&scalar.value)) {
-        reader.text(node, Some(&CREDENTIALS));
+        reader.text(node, CREDENTIALS);
         reader.beyond(node.span(), "`credentials` as one expression");
         return None;
     }
     let mut fields = reader.fields(node, "`credentials`")?;
-    let username = fields.require(reader, "username").and_then(|node| reader.word(node, Some(&CREDENTIALS)));
-    let password = fields.require(reader, "password").and_then(|node| reader.word(node, Some(&CREDENTIALS)));
+    let username = fields.require(reader, "username").and_then(|node| reader.word(node, CREDENTIALS));
+    let password = fields.require(reader, "password").and_then(|node| reader.word(node, CREDENTIALS));
     fields.finish(reader);
     Some(Credentials { username: username?, password: password? })
 }

@@ -2,10 +2,10 @@
 
 use indexmap::IndexMap;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::expression::Availability;
 use crate::read::{Entry, Reader, is_whole_expression};
-use crate::tree::{Node, Typed};
+use crate::tree::{Kind, Node, Typed};
 use crate::workflow::{Event, Input, Text};
 
 /// Most inputs of a dispatch: GitHub's limit.
@@ -75,13 +75,17 @@ fn input(reader: &mut Reader<'_>, node: Node<'_>, call: bool) -> Option<Input> {
             Some(entry) if kind == Some("choice") => {
                 options =
                     entry.value.items().filter_map(|item| reader.text(item, None)).map(|text| text.text).collect();
-                if options.is_empty() {
-                    reader.wrong_type(entry.value, "a list of options");
+                match entry.value.kind() {
+                    Kind::Sequence if options.is_empty() => fields.missing(reader, "options"),
+                    Kind::Sequence => {}
+                    _ => reader.wrong_type(entry.value, "a list of options"),
                 }
             }
             Some(entry) if kind.is_some() => {
+                // GitHub names the input, not the key.
+                let at = Span::new(fields.span().start, fields.span().start);
                 let message = "only an input of `type: choice` has `options`";
-                reader.error("bad-input", entry.node.span(), message);
+                reader.report(Diagnostic::error("bad-input", at, message).label(entry.node.span(), "these"));
             }
             None if kind == Some("choice") => fields.missing(reader, "options"),
             _ => {}
@@ -146,4 +150,23 @@ fn secrets(reader: &mut Reader<'_>, node: Node<'_>) -> IndexMap<String, bool> {
         secrets.insert(key, required);
     }
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostic::SourceFile;
+    use crate::workflow::read;
+
+    #[test]
+    fn options_are_wrong_where_the_input_stands() {
+        let text = "on:\n  workflow_dispatch:\n    inputs:\n      a:\n        type: choice\n        options: []\n      b:\n        \
+                    type: string\n        options: [x]\n";
+        let source = SourceFile::new("a.yml", text);
+        let found = read(&source).diagnostics;
+        let lines = found.iter().filter(|one| matches!(one.code, "missing-key" | "bad-input")).map(|one| {
+            let at = source.position(one.span().start);
+            (at.line, at.column)
+        });
+        assert_eq!(lines.skip(1).collect::<Vec<_>>(), [(5, 9), (8, 9)]);
+    }
 }
