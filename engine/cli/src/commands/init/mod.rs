@@ -29,9 +29,13 @@ pub(crate) fn run(context: &Context, args: &InitArgs) -> Outcome {
     let root = root(context, args, repository.as_ref())?;
     let stack = Stack::find(&root);
     let reviewer = repository.as_ref().and_then(Repository::identity).map(|person| person.email);
+    let reviewer = reviewer.as_deref().unwrap_or(SOMEBODY);
+    let bug = |error: handlebars::RenderError| {
+        Failure::failed("bug", "the built-in template cannot be filled in").why(error).effect("nothing was written")
+    };
     let files = [
-        (WORKFLOW, text::workflow(&stack)),
-        (ENVIRONMENTS_FILE, text::environments(reviewer.as_deref().unwrap_or(SOMEBODY))),
+        (WORKFLOW, text::workflow(&stack).map_err(bug)?),
+        (ENVIRONMENTS_FILE, text::environments(reviewer).map_err(bug)?),
     ];
     if let Some((there, _)) = files.iter().find(|(name, _)| root.join(name).exists()) {
         return Err(Failure::unusable("file-exists", format!("{there} is there already"))
@@ -108,10 +112,10 @@ mod tests {
         for files in projects {
             let folder = folder(files);
             let stack = Stack::find(folder.path());
-            let rules = SourceFile::new(ENVIRONMENTS_FILE, text::environments("ona@example.com"));
+            let rules = SourceFile::new(ENVIRONMENTS_FILE, text::environments("ona@example.com").unwrap());
             let rules = environments::read(&rules);
             assert_eq!(rules.diagnostics, [], "{files:?}");
-            let source = SourceFile::new(WORKFLOW, text::workflow(&stack));
+            let source = SourceFile::new(WORKFLOW, text::workflow(&stack).unwrap());
             let options = lint::Options { environments: rules.file.as_ref(), ..lint::Options::default() };
             assert_eq!(lint::run(&source, &options), [], "{files:?}\n{}", source.text());
             let workflow = workflow::read(&source).workflow.unwrap();
@@ -122,8 +126,10 @@ mod tests {
     #[test]
     fn names_from_files_stay_plain_values() {
         let folder = folder(&[("Cargo.toml", "[package]\nname = \"a: ]'\\n${{ x }}\"\n"), ("src/main.rs", "")]);
-        let text = text::workflow(&Stack::find(folder.path()));
+        let text = text::workflow(&Stack::find(folder.path())).unwrap();
         let source = SourceFile::new(WORKFLOW, text);
-        assert_eq!(lint::run(&source, &lint::Options::default()), []);
+        let found = lint::run(&source, &lint::Options::default());
+        assert!(!found.iter().any(tagline_syntax::diagnostic::Diagnostic::is_error), "{found:?}");
+        assert!(source.text().contains("path: 'target/release/anx'"), "{}", source.text());
     }
 }
