@@ -239,6 +239,7 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::sample::Sample;
 
     #[test]
     fn long_text_is_wrapped_at_blanks_and_digests_stay_whole() {
@@ -246,6 +247,60 @@ mod tests {
         let digest = format!("sha256:{}", "a".repeat(64));
         assert_eq!(wrap(&format!("x {digest} y"), 20), ["x".to_owned(), digest, "y".to_owned()]);
         assert_eq!(wrap("  2 Push", 20), ["  2 Push"]);
+    }
+
+    #[test]
+    fn the_page_shows_what_there_is_and_nothing_else() {
+        let sample = Sample::gate();
+        let gate = crate::gate::open_gates(&sample.state).next().unwrap();
+        let view = approval(&sample.state, gate, Some("ona@example.com"), None).unwrap();
+        let plan = short_digest(view.plan.as_deref().unwrap()).to_owned();
+        let review = Review { view, components: None, bill: None };
+        let context = context();
+        let facts = Facts { terminal: true, colour: false, symbols: true, width: 120 };
+        let time = |text: &str| context.time(text.parse().unwrap());
+        let (asked, expires) = (time("2026-11-19T14:20:00Z"), time("2026-11-22T14:24:01Z"));
+        let expected = format!(
+            r#"
+Approve village-storefront 1.2.3 for production?       run 418, plan {plan}
+  Release   v1.2.3  4f9c2ab "Fix tenant cache"; nothing is recorded as live there
+  Asked by  jonas@example.com, {asked}
+  After     staging, which these digests have passed
+  Images    image@sha256:9b9b9b9b9b9b  4.0 MiB
+  Job       deploy-production: 2 steps
+              1 actions/download-artifact@v4  name: image
+              2 deploy blue
+  Rules     environments.yml 080808080808 of main, 71aa0c3; workflow .github/workflows/release.yml 070707070707
+  Address   https://storefront.example
+  Votes     0 of 2, 1 must be from ops; expires {expires}; you vote as ona@example.com (ops)
+"#
+        );
+        assert_eq!(review.lines(&context, &facts).join("\n"), expected.trim());
+        assert_eq!(review.word(), "1.2.3");
+    }
+
+    #[test]
+    fn text_and_json_tell_the_same() {
+        let sample = Sample::gate();
+        let gate = crate::gate::open_gates(&sample.state).next().unwrap();
+        let view = approval(&sample.state, gate, Some("jonas@example.com"), None).unwrap();
+        let review = Review { view, components: Some(312), bill: None };
+        let json = serde_json::to_value(&review).unwrap();
+        let text = review.lines(&context(), &Facts { width: 200, ..Facts::PLAIN }).join("\n");
+        for fact in ["repository", "version", "environment", "after", "url", "workflow"] {
+            let value = json[fact].as_str().unwrap_or_else(|| panic!("{fact}: {json}"));
+            assert!(text.contains(value), "the text lacks {fact} {value}:\n{text}");
+        }
+        assert!(text.contains(short_digest(json["plan"].as_str().unwrap())), "{text}");
+        assert_eq!(json["components"], 312);
+        let you = json["you"]["reason"].as_str().unwrap();
+        assert!(text.contains(&format!("You cannot vote: {you}. Can: petras@example.com (managers);")), "{text}");
+        assert!(text.contains("1 must be from ops"), "{text}");
+    }
+
+    fn context() -> Context {
+        let global = crate::args::Global { store: Some("sqlite:///nowhere".into()), repo: None, verbose: false };
+        Context::new(&global).unwrap()
     }
 
     #[test]

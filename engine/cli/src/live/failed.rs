@@ -39,9 +39,8 @@ pub(crate) fn of(state: &RunState, job: &JobView, store: &Store, context: &Conte
     });
     let tail = tail.unwrap_or_default();
     let mut details = Vec::new();
-    let said = tail.error.clone().or_else(|| tail.lines.iter().rev().find(|line| !line.trim().is_empty()).cloned());
-    if let Some(said) = said.map(|said| plain(&said)).filter(|said| !said.trim().is_empty()) {
-        details.push(("why", said.trim().to_owned()));
+    if let Some(said) = said(&tail, step.map_or(job.why.as_str(), |step| step.why.as_str())) {
+        details.push(("why", said));
     }
     details.push(("effect", effect(state, job, store)));
     details.push(("next", next(state, job, context)));
@@ -68,6 +67,16 @@ impl Failed {
 /// `  next    text`, as below every diagnosis.
 pub(crate) fn detail(facts: &Facts, label: &str, text: &str) -> String {
     format!("  {} {}", facts.paint(Style::Strong, format!("{label:<7}")), plain(text))
+}
+
+/// What the step itself said of its failure: its last error annotation, else its last line. The agent's own annotation
+/// only says what the headline says.
+fn said(tail: &spool::Tail, headline: &str) -> Option<String> {
+    let new = |error: &&String| headline.is_empty() || !(headline.contains(error.as_str()) || error.contains(headline));
+    let own = tail.errors.iter().rev().find(new);
+    let last = || tail.lines.iter().rev().find(|line| !line.trim().is_empty());
+    let text = plain(own.or_else(last)?);
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn head(state: &RunState, job: &JobView) -> String {

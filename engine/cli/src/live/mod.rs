@@ -13,6 +13,8 @@ mod follow;
 mod news;
 mod path;
 pub(crate) mod runner;
+#[cfg(test)]
+pub(crate) mod sample;
 mod screen;
 mod spool;
 mod tail;

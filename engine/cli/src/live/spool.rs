@@ -23,8 +23,8 @@ pub(crate) fn path(folder: &StoreFolder, run: RunId, key: &JobKey, attempt: Atte
 pub(crate) struct Tail {
     /// Its last output lines, oldest first, as they stand in the spool.
     pub(crate) lines: Vec<String>,
-    /// The last error annotation, when there is one.
-    pub(crate) error: Option<String>,
+    /// Its error annotations, oldest first.
+    pub(crate) errors: Vec<String>,
 }
 
 /// The last `count` lines of a step's output; of the whole job's where no step is named. A spool that is not there has
@@ -69,7 +69,7 @@ fn read(file: &mut File, start: u64, step: Option<u32>, count: usize) -> io::Res
             Record::Annotation(note)
                 if note.level == AnnotationLevel::Error && (step.is_none() || note.step == step) =>
             {
-                found.error = Some(note.message);
+                found.errors.push(note.message);
             }
             _ => {}
         }

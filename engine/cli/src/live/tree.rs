@@ -89,7 +89,8 @@ impl<'l> Look<'l> {
         if area.len() > room {
             let hidden = area.len() - room.saturating_sub(1);
             area.truncate(room.saturating_sub(1));
-            area.push(self.facts.paint(Style::Dim, format!("  and {}", words::count(hidden, "more line"))));
+            let more = self.facts.paint(Style::Dim, format!("  and {}", words::count(hidden, "more line")));
+            area.extend((room > 0).then(|| self.cut(&more)));
         }
         area.push(total);
         area
@@ -153,7 +154,8 @@ impl<'l> Look<'l> {
         let end = USUALLY.min(width).saturating_sub(used);
         let detail = plain(detail);
         if usually.is_empty() || end < detail.chars().count() + usually.len() + 2 {
-            return format!("{left}{}", cut(&detail, room)).trim_end().to_owned();
+            // However narrow the terminal, a line is one line: the area's height is counted on.
+            return self.cut(format!("{left}{}", cut(&detail, room)).trim_end());
         }
         let gap = end - console::measure_text_width(&detail) - usually.len();
         format!("{left}{detail}{:gap$}{}", "", self.facts.paint(Style::Dim, usually))
@@ -227,4 +229,71 @@ fn pad(text: &str, columns: usize) -> String {
 
 fn fit(text: &str, columns: usize) -> String {
     pad(&cut(text, columns), columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Sample, at};
+    use super::*;
+
+    const WIDE: Facts = Facts { terminal: true, colour: false, symbols: true, width: 120 };
+
+    #[test]
+    fn the_tree_shows_what_is_done_what_runs_and_what_waits() {
+        let sample = Sample::staging();
+        let look = Look::of(&WIDE, &sample.state);
+        let ended: Vec<String> = jobs(&sample.state)
+            .iter()
+            .filter(|job| job.status.is_over())
+            .map(|job| look.ended(&sample.state, job))
+            .collect();
+        let usual = Usual::from([("deploy-staging".to_owned(), 91_000)]);
+        let area = look.area(&sample.state, at("14:23:05"), &usual, 12);
+        let shown = [vec![head(&sample.state, &WIDE)], ended, area].concat().join("\n");
+        let expected = r#"
+Run 418  village-storefront v1.2.3  4f9c2ab "Fix tenant cache"  release.yml
+✓ quality               21.4s
+✓ build                1m 48s  image sha256:9b9b9b9b9b9b
+⠋ deploy-staging        52.0s  step 2 of 3                                    usually 1m 31s
+  ✓ migrate              6.0s
+  ⠋ smoke tests         46.0s
+○ deploy-production            after deploy-staging, then 2 approvals
+2 of 4 jobs · 3m 05s · Enter: output · Ctrl-C: cancel
+"#;
+        assert_eq!(shown, expected.trim());
+    }
+
+    #[test]
+    fn the_area_fits_any_terminal() {
+        let sample = Sample::staging();
+        for width in [20, 40, 60, 80, 200] {
+            let facts = Facts { width, ..WIDE };
+            for lines in 1..=12 {
+                let usual = Usual::from([("deploy-staging".to_owned(), 91_000)]);
+                let area = Look::of(&facts, &sample.state).area(&sample.state, at("14:23:05"), &usual, lines);
+                assert!(!area.is_empty() && area.len() <= lines, "{lines}: {area:#?}");
+                let widest = area.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
+                assert!(widest < width, "{width}: {area:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_symbols_words_stand_for_them() {
+        let sample = Sample::staging();
+        let look = Look::of(&Facts::PLAIN, &sample.state);
+        let area = look.area(&sample.state, at("14:23:05"), &Usual::new(), 12);
+        assert!(area[0].starts_with("in progress deploy-staging"), "{area:#?}");
+        assert!(area.iter().any(|line| line.starts_with("queued      deploy-production")), "{area:#?}");
+        assert!(area.concat().is_ascii() || area.concat().contains('·'), "{area:#?}");
+    }
+
+    #[test]
+    fn a_run_holds_when_only_people_are_waited_for() {
+        assert!(!holds(&Sample::staging().state, at("14:23:05")));
+        let waiting = Sample::gate();
+        assert!(holds(&waiting.state, at("14:25:00")));
+        // Overdue: the engine is to say that it expired.
+        assert!(!holds(&waiting.state, at("14:25:00") + jiff::SignedDuration::from_hours(100)));
+    }
 }
