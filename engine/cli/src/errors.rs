@@ -202,7 +202,11 @@ impl From<ReleaseError> for Failure {
                 Self::failed("moved-tag", message)
                     .why(format!("was {was} \"{was_subject}\" (run {run}, {by}); now {now} \"{now_subject}\""))
                     .effect(format!("nothing was run; approvals and artifacts of {tag} belong to {was}"))
-                    .next(format!("release {now} under a new tag, or look at what was released: tagline show {run}"))
+                    .next(match next_tag(&tag) {
+                        Some(next) => format!("git tag {next} {now} && git push origin {next}"),
+                        None => format!("release {now} under a new tag"),
+                    })
+                    .next(format!("look at what was released: tagline show {run}"))
             }
             ReleaseError::Downgrade { version, live, run, .. } => Self::failed("downgrade", message)
                 .why(format!("run {run} brought {live} there"))
@@ -211,6 +215,12 @@ impl From<ReleaseError> for Failure {
             ReleaseError::Store(error) => error.into(),
         }
     }
+}
+
+/// The tag one patch later: `v1.2.4` after `v1.2.3`.
+fn next_tag(tag: &str) -> Option<String> {
+    let (head, patch) = tag.rsplit_once('.')?;
+    Some(format!("{head}.{}", patch.parse::<u64>().ok()?.checked_add(1)?))
 }
 
 impl From<SecretError> for Failure {
@@ -235,7 +245,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let failure = Self::failed(refusal.code(), &refusal).effect("nothing was recorded");
         match refusal {
-            Refusal::UnknownJob { .. } => Self { exit: Exit::Unusable, ..failure },
+            Refusal::UnknownJob { .. } => Self { exit: Exit::Unusable, ..failure }.next("name one of these jobs"),
             Refusal::StalePlan { .. } => failure.next("read the present plan: tagline runs --active"),
             _ => failure.next("tagline runs"),
         }
@@ -255,7 +265,18 @@ impl From<TellError> for Failure {
 
 impl From<VoteError> for Failure {
     fn from(error: VoteError) -> Self {
-        Self::of(Exit::Unusable, "vote", &error).effect("nothing was recorded").next("tagline runs --active")
+        let of = |code| Self::of(Exit::Unusable, code, &error).effect("nothing was recorded");
+        match &error {
+            VoteError::NoGate { run, .. } => of("no-gate").next(format!("tagline show {run}")),
+            VoteError::WhichGate { run, environments } => {
+                environments.iter().fold(of("which-gate"), |failure, name| {
+                    failure.next(format!("read it, then add --environment {name}: tagline show {run} --plan"))
+                })
+            }
+            VoteError::Signature(_) => {
+                of("signature").next("name another key with --key, or look at yours: ssh-add -l")
+            }
+        }
     }
 }
 
@@ -268,3 +289,6 @@ pub(crate) fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) 
     };
     Failure::unusable(code, format!("cannot {doing} {}", path.display())).why(error)
 }
+
+#[cfg(test)]
+mod catalogue;

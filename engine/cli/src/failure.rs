@@ -114,7 +114,7 @@ pub(crate) fn commands(line: &str) -> impl Iterator<Item = Vec<String>> + '_ {
     let starts = starts.filter(|at| *at == 0 || line[..*at].ends_with(": ") || line[..*at].ends_with("  "));
     starts.map(|at| {
         let rest = &line[at..];
-        let end = [rest.find("  "), rest.find(" | "), rest.find(" && ")].into_iter().flatten().min();
+        let end = ["  ", " | ", " && ", " < "].map(|sign| rest.find(sign)).into_iter().flatten().min();
         let words = rest[..end.unwrap_or(rest.len())].split_whitespace();
         words.map(|word| word.trim_matches('"').to_owned()).collect()
     })

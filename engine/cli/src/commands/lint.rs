@@ -133,7 +133,7 @@ struct Rules {
 
 impl Rules {
     fn read(repository: Option<&Repository>) -> Self {
-        let found: Option<ReadFile> = repository.and_then(|repository| repository.environments().ok().flatten());
+        let found = repository.and_then(rules_in_force);
         let file = found
             .as_ref()
             .and_then(|found| environments::read(&SourceFile::from_bytes(ENVIRONMENTS_FILE, &found.bytes)).file);
@@ -147,6 +147,12 @@ impl Rules {
             actions: Some(&self.actions),
         }
     }
+}
+
+/// The file of the default branch; the working tree's while that branch has none.
+fn rules_in_force(repository: &Repository) -> Option<ReadFile> {
+    let in_force = repository.environments().ok()?;
+    in_force.or_else(|| repository.read(&Source::WorkingTree, ENVIRONMENTS_FILE).ok())
 }
 
 fn builtin_actions() -> BTreeMap<String, lint::ActionInputs> {

@@ -206,7 +206,7 @@ impl Printer {
         for (at, line) in lines.iter().enumerate() {
             let text = log_line(line, self.facts.colour);
             let text = match stream {
-                Stream::Group => self.facts.paint(Style::Strong, format!("▸ {text}")),
+                Stream::Group if self.facts.symbols => self.facts.paint(Style::Strong, format!("▸ {text}")),
                 Stream::Agent | Stream::Debug => self.facts.paint(Style::Dim, text),
                 _ => text,
             };
@@ -275,6 +275,6 @@ mod tests {
                 at: 0,
             },
         ];
-        assert_eq!(print(&records, false), "## 1 compile\n▸ fetch\nred\n## failure: exit code 1\n");
+        assert_eq!(print(&records, false), "## 1 compile\nfetch\nred\n## failure: exit code 1\n");
     }
 }
