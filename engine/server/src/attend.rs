@@ -47,12 +47,15 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Tells the job's run something and waits until it is stored.
+    /// Tells the job's run something and waits until it is stored. When it cannot be, or the engine is ending, this
+    /// attendant is called off and waits for its end here: another one will say it again.
     pub(crate) async fn tell(&self, input: Input) -> Result<Vec<Event>, TellError> {
         let (reply, answer) = oneshot::channel();
         let _ = self.messages.send(Message::Tell { run: self.state.run, input, reply: Some(reply) });
-        // The engine is ending: nobody will read the answer.
-        answer.await.unwrap_or_else(|_| Ok(Vec::new()))
+        match answer.await {
+            Ok(Err(TellError::Store(_))) | Err(_) => std::future::pending().await,
+            Ok(answer) => answer,
+        }
     }
 
     fn report(&self, from: &Sender, report: Report) {

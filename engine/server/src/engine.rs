@@ -77,7 +77,7 @@ pub(crate) enum Message {
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
     /// The attendant of a job is done with it.
     Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
-    /// A write of these runs had failed: load them again and go on.
+    /// A write of these runs had failed: go on with them.
     Again { runs: Vec<RunId> },
     /// What an outbox row asked for was done, or cannot be done now.
     Cleaned { key: String, done: bool },
@@ -110,6 +110,7 @@ impl Engine {
             waiting: VecDeque::new(),
             cleaned: Vec::new(),
             cleaning: 0,
+            paused: BTreeSet::new(),
             resting: Vec::new(),
             _lock: lock,
         };
@@ -182,6 +183,12 @@ impl Drop for Engine {
     }
 }
 
+/// Whether it is an attendant that says this.
+fn of_job(input: &Input) -> bool {
+    use Input::{AgentGone, ArtifactStored, LaunchFailed, Reported};
+    matches!(input, Reported { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. })
+}
+
 fn gone(store: &Store) -> TellError {
     let path = store.folder().root().to_owned();
     StoreError::Io { doing: "reach the engine of", path, source: std::io::ErrorKind::BrokenPipe.into() }.into()
@@ -202,6 +209,8 @@ struct Dispatcher {
     cleaned: Vec<String>,
     /// How many outbox rows of earlier engines are being worked on.
     cleaning: usize,
+    /// Runs with a failed write, until they are taken up again.
+    paused: BTreeSet<RunId>,
     /// Who waits until there is nothing to do.
     resting: Vec<oneshot::Sender<()>>,
     _lock: EngineLock,
@@ -268,6 +277,8 @@ impl Dispatcher {
         let mut taken_up = Vec::new();
         for message in batch {
             match message {
+                // It was sent before its attendant was called off: the next one says it again.
+                Message::Tell { run, input, .. } if self.paused.contains(&run) && of_job(&input) => {}
                 Message::Tell { run, input, reply } => {
                     inputs.push((run, input));
                     replies.push(reply);
@@ -285,8 +296,11 @@ impl Dispatcher {
                     touched.insert(run);
                 }
                 Message::Again { runs } => {
-                    self.attendants.retain(|(run, ..), _| !runs.contains(run));
-                    touched.extend(runs.into_iter().filter(|run| self.ledger.load(*run).is_ok()));
+                    let (loaded, unread): (Vec<_>, Vec<_>) =
+                        runs.into_iter().partition(|run| self.ledger.load(*run).is_ok());
+                    self.paused.retain(|run| !loaded.contains(run));
+                    touched.extend(loaded);
+                    self.try_again(unread);
                 }
                 Message::Cleaned { key, done } => {
                     self.cleaning -= 1;
@@ -315,7 +329,8 @@ impl Dispatcher {
 
     /// Tells those who wait for it that there is nothing to do.
     fn rest(&mut self) {
-        if self.resting.is_empty() || self.cleaning > 0 || !self.attendants.is_empty() {
+        let busy = self.cleaning > 0 || !self.attendants.is_empty() || !self.paused.is_empty();
+        if busy || self.resting.is_empty() {
             return;
         }
         if let Err(error) = self.ledger.store().done(&self.cleaned) {
@@ -334,17 +349,22 @@ impl Dispatcher {
 
     /// Decides and stores inputs, and publishes what came of them.
     fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
+        let runs: Vec<RunId> = inputs.iter().map(|(run, _)| *run).collect();
         let repeated = self.config.faults.repeat.then(|| inputs.clone());
         let told = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
         Faults::kill(self.config.faults.kill_stored, || self.entries());
-        let (answers, failed) = (told.answers, told.failed);
+        let (answers, mut failed) = (told.answers, told.failed);
+        // A run that cannot be read is as good as one that cannot be written.
+        let unread = |answer: &Result<Told, TellError>| matches!(answer, Err(TellError::Store(_)));
+        let unread = runs.into_iter().zip(&answers).filter(|(_, answer)| unread(answer)).map(|(run, _)| run);
+        failed.extend(unread.filter(|run| self.attendants.keys().any(|(attended, ..)| attended == run)));
+        failed.sort_unstable();
+        failed.dedup();
         if let Some(inputs) = repeated {
             let again = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
             again.answers.iter().flatten().for_each(|told| self.publish(told.run, &told.events));
         }
-        if !failed.is_empty() {
-            self.try_again(failed);
-        }
+        self.try_again(failed);
         for answer in &answers {
             match answer {
                 Ok(told) if !told.events.is_empty() => {
@@ -358,9 +378,17 @@ impl Dispatcher {
         answers
     }
 
-    /// After a failed write what agents have reported since is not in memory: the runs are taken up anew, from their
-    /// journal and their jobs' spools, when the disk has had a moment.
-    fn try_again(&self, runs: Vec<RunId>) {
+    /// After a failed write what agents have said of these runs since their journals' last event is lost. So their jobs'
+    /// attendants are called off, and when the disk has had a moment others read the spools from the beginning. One whose
+    /// job has ended has nothing more to say and goes on cleaning.
+    fn try_again(&mut self, runs: Vec<RunId>) {
+        if runs.is_empty() {
+            return;
+        }
+        let ledger = &self.ledger;
+        let ended = |run: RunId, key: &JobKey| Some(ledger.get(run)?.state.leg(key)?.ended.is_some());
+        self.attendants.retain(|(run, key, _), _| !runs.contains(run) || ended(*run, key) == Some(true));
+        self.paused.extend(&runs);
         let messages = self.messages.clone();
         self.handle.spawn(async move {
             tokio::time::sleep(AGAIN).await;
@@ -391,7 +419,7 @@ impl Dispatcher {
 
     /// Brings timers, attendants and gates of a run in line with its state.
     fn arrange(&mut self, run: RunId, inputs: &mut Vec<(RunId, Input)>) {
-        let Some(entry) = self.ledger.get(run) else { return };
+        let Some(entry) = self.ledger.get(run).filter(|_| !self.paused.contains(&run)) else { return };
         let (state, root) = (entry.state.clone(), entry.root.clone());
         let effects = outstanding(&state);
         let mut timers: Vec<TimerId> = Vec::new();
@@ -488,7 +516,11 @@ impl Dispatcher {
 
     /// Starts legs while there is room.
     fn fill_places(&mut self, inputs: &mut Vec<(RunId, Input)>) {
-        let mut running = self.attendants.len();
+        if self.waiting.is_empty() {
+            return;
+        }
+        let legs = self.ledger.runs().flat_map(|(_, entry)| entry.state.legs());
+        let mut running = legs.filter(|(_, leg)| leg.started.is_some() && leg.ended.is_none()).count();
         while running < self.config.max_jobs {
             let Some((run, key, _)) = self.waiting.pop_front() else { return };
             let Some(entry) = self.ledger.get(run) else { continue };

@@ -1,7 +1,7 @@
 //! Runs in memory beside their journal: every input goes through here, decided, stored, then applied.
 //!
 //! Invariant: a state in the ledger is the fold of exactly the events the store holds for it. When a write fails, what
-//! was decided is dropped and the runs concerned are loaded again.
+//! was decided is taken back; only a run whose journal is not as it was seen is forgotten, and loaded again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,12 +46,18 @@ pub(crate) struct Told {
     pub(crate) events: Vec<Event>,
 }
 
+/// What is to be stored for a run, and how it stood before.
+struct Decided {
+    before: Entry,
+    append: Append,
+}
+
 /// What a batch of inputs led to.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// For each input, in order.
     pub(crate) answers: Vec<Result<Told, TellError>>,
-    /// The runs whose events could not be stored; they are not in memory any more.
+    /// The runs whose events could not be stored.
     pub(crate) failed: Vec<RunId>,
 }
 
@@ -97,13 +103,14 @@ impl Ledger {
     /// Decides the inputs in order and stores what follows from all of them in one transaction, which also ticks off the
     /// outbox rows in `done`.
     pub(crate) fn tell(&mut self, inputs: Vec<(RunId, Input)>, done: &mut Vec<String>, now: Timestamp) -> Batch {
-        let mut appends: BTreeMap<RunId, Append> = BTreeMap::new();
+        let mut decided: BTreeMap<RunId, Decided> = BTreeMap::new();
         let mut answers = Vec::with_capacity(inputs.len());
         for (run, input) in inputs {
-            let answer = self.decide(run, input, now, &mut appends);
+            let answer = self.decide(run, input, now, &mut decided);
             answers.push(answer.map(|events| Told { run, events }));
         }
-        let appends: Vec<Append> = appends.into_values().collect();
+        let (before, appends): (Vec<(RunId, Entry)>, Vec<Append>) =
+            decided.into_iter().map(|(run, one)| ((run, one.before), one.append)).unzip();
         if appends.is_empty() {
             return Batch { answers, failed: Vec::new() };
         }
@@ -113,10 +120,20 @@ impl Ledger {
                 Batch { answers, failed: Vec::new() }
             }
             Err(error) => {
-                let runs: Vec<RunId> = appends.iter().map(|append| append.run).collect();
-                runs.iter().for_each(|run| self.forget(*run));
+                let failed = before.iter().map(|(run, _)| *run).collect();
+                self.take_back(before, &error);
                 tracing::error!(%error, "what was decided could not be stored and is taken back");
-                Batch { answers: failed(answers, error), failed: runs }
+                Batch { answers: fail(answers, error), failed }
+            }
+        }
+    }
+
+    /// A run stays in memory as it was, so that the locks it has are seen to be taken.
+    fn take_back(&mut self, before: Vec<(RunId, Entry)>, error: &StoreError) {
+        for (run, entry) in before {
+            match error {
+                StoreError::Conflict { .. } => self.forget(run),
+                _ => drop(self.runs.insert(run, entry)),
             }
         }
     }
@@ -137,7 +154,7 @@ impl Ledger {
         run: RunId,
         input: Input,
         now: Timestamp,
-        appends: &mut BTreeMap<RunId, Append>,
+        decided: &mut BTreeMap<RunId, Decided>,
     ) -> Result<Vec<Event>, TellError> {
         if let Input::Vote(vote) = &input {
             vote::verify(vote)?;
@@ -150,12 +167,15 @@ impl Ledger {
         }
         let mut state = (*entry.state).clone();
         events.iter().try_for_each(|event| state.apply(event))?;
-        let append = appends.entry(run).or_insert_with(|| Append {
-            run,
-            seen: entry.seen,
-            events: Vec::new(),
-            summary: summary(&state),
-            outgoing: Vec::new(),
+        let Decided { append, .. } = decided.entry(run).or_insert_with(|| Decided {
+            before: entry.clone(),
+            append: Append {
+                run,
+                seen: entry.seen,
+                events: Vec::new(),
+                summary: summary(&state),
+                outgoing: Vec::new(),
+            },
         });
         append.summary = summary(&state);
         append.outgoing.extend(cleanups(run, &state, &events));
@@ -197,7 +217,7 @@ impl Cleanup {
 }
 
 /// The same error for everyone whose events were in the transaction.
-fn failed(answers: Vec<Result<Told, TellError>>, error: StoreError) -> Vec<Result<Told, TellError>> {
+fn fail(answers: Vec<Result<Told, TellError>>, error: StoreError) -> Vec<Result<Told, TellError>> {
     let text = error.to_string();
     let mut first = Some(error);
     let again = |told: Told| match first.take() {
