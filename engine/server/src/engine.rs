@@ -23,6 +23,7 @@ use crate::attend::{self, Attendant, Errand};
 use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{Cleanup, Ledger, TellError, Told};
+use crate::tidy;
 use crate::timer::Timers;
 
 /// How many messages are decided together at most.
@@ -79,8 +80,8 @@ pub(crate) enum Message {
     Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
     /// A write of these runs had failed: go on with them.
     Again { runs: Vec<RunId> },
-    /// What an outbox row asked for was done, or cannot be done now.
-    Cleaned { key: String, done: bool },
+    /// What an earlier engine had left was seen to; the outbox row that is done then.
+    Cleaned { key: Option<String> },
     /// Say when there is nothing to do.
     Rest { reply: oneshot::Sender<()> },
     /// End the dispatcher.
@@ -98,6 +99,7 @@ impl Engine {
         let store = Arc::new(Store::open(&config.folder)?);
         let (messages, inbox) = mpsc::unbounded_channel();
         let (updates, _) = broadcast::channel(UPDATES);
+        let leftovers = tidy::leftovers(&config.folder);
         let active = store.runs(&RunFilter { active: true, ..RunFilter::default() })?;
         let mut dispatcher = Dispatcher {
             ledger: Ledger::new(store.clone(), config.faults.fail_write),
@@ -117,6 +119,7 @@ impl Engine {
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
             let runs: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).collect();
             dispatcher.recover(&runs);
+            dispatcher.tidy(leftovers);
             dispatcher.serve(inbox);
         });
         let dispatcher = spawned.map_err(|source| StoreError::Io {
@@ -207,7 +210,7 @@ struct Dispatcher {
     waiting: VecDeque<(RunId, JobKey, Attempt)>,
     /// Keys of outbox rows that are done; ticked off with the next write.
     cleaned: Vec<String>,
-    /// How many outbox rows of earlier engines are being worked on.
+    /// How many things that earlier engines left are being seen to.
     cleaning: usize,
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
@@ -249,9 +252,19 @@ impl Dispatcher {
                 if let Err(error) = &cleaned {
                     tracing::warn!(key = row.key, %error, "what is left of a job stays behind");
                 }
-                let _ = messages.send(Message::Cleaned { key: row.key, done: cleaned.is_ok() });
+                let _ = messages.send(Message::Cleaned { key: cleaned.is_ok().then_some(row.key) });
             });
         }
+    }
+
+    /// Removes what earlier engines left half made.
+    fn tidy(&mut self, leftovers: Vec<PathBuf>) {
+        let messages = self.messages.clone();
+        self.cleaning += 1;
+        self.handle.spawn(async move {
+            tidy::remove(leftovers).await;
+            let _ = messages.send(Message::Cleaned { key: None });
+        });
     }
 
     fn serve(&mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
@@ -302,9 +315,9 @@ impl Dispatcher {
                     touched.extend(loaded);
                     self.try_again(unread);
                 }
-                Message::Cleaned { key, done } => {
+                Message::Cleaned { key } => {
                     self.cleaning -= 1;
-                    self.cleaned.extend(done.then_some(key));
+                    self.cleaned.extend(key);
                 }
                 Message::Rest { reply } => self.resting.push(reply),
                 Message::Stop => go_on = false,

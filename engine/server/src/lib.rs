@@ -24,6 +24,7 @@ mod serve;
 mod services;
 mod socket;
 mod source;
+mod tidy;
 mod timer;
 pub mod vote;
 mod wire;
