@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::attend::{self, Attendant, Errand};
 use crate::executors::Executors;
 use crate::faults::Faults;
-use crate::ledger::{Cleanup, Ledger, TellError, Told};
+use crate::ledger::{self, Cleanup, Ledger, TellError, Told};
 use crate::tidy;
 use crate::timer::Timers;
 
@@ -242,6 +242,14 @@ impl Dispatcher {
     fn clean_up(&mut self) {
         let rows = self.ledger.store().outbox().unwrap_or_default();
         for row in rows {
+            if row.key.starts_with(ledger::SECRETS) {
+                // A run that goes on again needs what it was given anew.
+                if self.ledger.get(row.run).is_none() {
+                    self.forget_secrets(row.run);
+                }
+                self.cleaned.push(row.key);
+                continue;
+            }
             let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) else { continue };
             let Some(executor) = self.config.executors.get(&cleanup.executor).cloned() else { continue };
             let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
@@ -469,11 +477,14 @@ impl Dispatcher {
         }
         self.timers.keep(run, &timers);
         if state.finished.is_some() {
-            self.finish(run);
+            self.forget_secrets(run);
+            self.cleaned.push(ledger::secrets_key(&state));
+            self.ledger.forget(run);
         }
     }
 
-    fn finish(&mut self, run: RunId) {
+    /// Removes the secrets that were given with a run.
+    fn forget_secrets(&self, run: RunId) {
         let scope = crate::secrets::run_scope(run);
         let store = self.ledger.store();
         let given = store.secrets(&scope).unwrap_or_default();
@@ -482,7 +493,6 @@ impl Dispatcher {
                 tracing::warn!(%run, %error, "a secret given with the run stays in the store");
             }
         }
-        self.ledger.forget(run);
     }
 
     fn attend(&mut self, run: RunId, state: &Arc<RunState>, root: &str, errand: Errand) {

@@ -179,6 +179,9 @@ impl Ledger {
         });
         append.summary = summary(&state);
         append.outgoing.extend(cleanups(run, &state, &events));
+        if events.iter().any(|event| matches!(event.fact, Fact::RunFinished { .. })) {
+            append.outgoing.push(Outgoing { key: secrets_key(&state), body: "{}".to_owned() });
+        }
         append.events.extend(events.iter().cloned());
         entry.seen += events.len() as u64;
         entry.state = Arc::new(state);
@@ -199,6 +202,14 @@ fn cleanups(run: RunId, state: &RunState, events: &[Event]) -> Vec<Outgoing> {
             Some(Outgoing { key: cleanup.outbox_key(), body: serde_json::to_string(&cleanup).ok()? })
         })
         .collect()
+}
+
+/// How the keys of outbox rows begin that ask for the secrets given with a run to be removed.
+pub(crate) const SECRETS: &str = "secrets/";
+
+/// The outbox row's key for a run that has ended.
+pub(crate) fn secrets_key(state: &RunState) -> String {
+    format!("{SECRETS}{}/{}", state.run, state.attempt)
 }
 
 /// A job folder and container to be removed: a row of the outbox.
