@@ -86,6 +86,11 @@ impl Context {
         }
     }
 
+    /// A line with commands in it: with `--store` in each where this command was given one.
+    pub(crate) fn at_store(&self, line: &str) -> String {
+        if self.named_store { crate::failure::at_store(line, &self.store.url()) } else { line.to_owned() }
+    }
+
     /// The state of a run with the store it was read from.
     pub(crate) fn run_state(&self, run: RunId) -> Result<(Store, RunState), Failure> {
         let store = self.read_store()?;

@@ -115,7 +115,7 @@ fn unusable_file(source: &SourceFile, found: &[Diagnostic], origin: &str) -> Fai
     let errors = crate::words::count(errors, "error");
     let message = format!("{} ({origin}) cannot be used: {errors}", source.name());
     let failure = Failure::unusable("unusable-file", message).effect(NOTHING_RUN).next("tagline lint");
-    Failure { before: before.join("\n\n"), ..failure }
+    Failure { before: before.join("\n\n").into(), ..failure }
 }
 
 fn not_carried_out(path: &str, missing: &[(Position, String)]) -> Failure {
@@ -141,7 +141,7 @@ fn plan_errors(source: &SourceFile, errors: &[PlanError]) -> Failure {
     };
     let failure = Failure::unusable(code, message).effect(NOTHING_RUN);
     let others = errors.iter().filter(|error| errors.len() > 1 && located(source, error).is_none());
-    let failure = others.fold(failure, |failure, error| failure.why(error));
+    let failure = others.fold(failure, Failure::why);
     let failure = match code {
         "unknown-environment" => failure.next("tagline environments"),
         "missing-variable" => {
@@ -149,7 +149,7 @@ fn plan_errors(source: &SourceFile, errors: &[PlanError]) -> Failure {
         }
         _ => failure.next("tagline lint"),
     };
-    Failure { before: drawn.join("\n\n"), ..failure }
+    Failure { before: drawn.join("\n\n").into(), ..failure }
 }
 
 /// An error of planning as a finding in the workflow's file, where it has a place there.

@@ -34,10 +34,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return args::explain(&error).into(),
     };
+    let store = arguments.global.store.clone();
     let context = Context::new(&arguments.global);
     let outcome = context.and_then(|context| commands::run(&context, arguments.command));
     match outcome {
         Ok(exit) => exit.into(),
-        Err(failure) => failure.report(&output::Output::new()).into(),
+        Err(failure) => failure.at_store(store.as_deref()).report(&output::Output::new()).into(),
     }
 }

@@ -195,7 +195,15 @@ impl Output {
         self.outcome(writeln!(io::stdout().lock(), "{text}"));
     }
 
+    /// Lines of the result.
+    pub(crate) fn lines(&self, lines: impl IntoIterator<Item = impl Display>) {
+        for line in lines {
+            self.line(line);
+        }
+    }
+
     /// A line beside the result: progress, warnings, errors.
+    #[expect(clippy::unused_self, reason = "one way out, beside `line`")]
     pub(crate) fn note(&self, text: impl Display) {
         // Whoever closed standard error does not want to know.
         let _ = writeln!(io::stderr().lock(), "{text}");

@@ -62,7 +62,7 @@ fn list(context: &Context, args: &ArtifactsListArgs) -> Outcome {
     };
     let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
     let header = ["NAME", "KIND", "SIZE", "DIGEST", "MADE BY", "AT"];
-    table(facts, &header, &lines).iter().for_each(|line| context.output.line(line));
+    context.output.lines(table(facts, &header, &lines));
     Ok(Exit::Done)
 }
 

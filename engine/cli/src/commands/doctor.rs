@@ -59,7 +59,9 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
         let one = |check: &Check| json!({"name": check.name, "state": check.mark.word(), "text": check.text, "next": check.next});
         context.output.json(&checks.iter().map(one).collect::<Vec<_>>());
     } else {
-        checks.iter().for_each(|check| print(context, check));
+        for check in &checks {
+            print(context, check);
+        }
     }
     let broken = checks.iter().any(|check| check.mark == Mark::Failure);
     Ok(if broken { Exit::Failed } else { Exit::Done })
@@ -67,7 +69,8 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
 
 fn print(context: &Context, check: &Check) {
     let facts = &context.output.out;
-    let next = check.next.as_ref().map(|next| format!("      next: {next}")).unwrap_or_default();
+    let next =
+        check.next.as_ref().map(|next| format!("      next: {}", plain(&context.at_store(next)))).unwrap_or_default();
     context.output.line(format!("{} {:<NAME_WIDTH$} {}{next}", facts.mark(check.mark), check.name, plain(&check.text)));
 }
 

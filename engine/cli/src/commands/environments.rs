@@ -89,7 +89,9 @@ impl Found {
         let mut standings: Vec<Standing> = file.iter().flat_map(|file| &file.environments).map(Standing::new).collect();
         if let Some(store) = context.read_store_if_any()? {
             let root = repository.root().to_string_lossy().into_owned();
-            store.deployments(Some(&root), None)?.into_iter().for_each(|row| deployed(&mut standings, row));
+            for row in store.deployments(Some(&root), None)? {
+                deployed(&mut standings, row);
+            }
             waiting(&store, &root, &mut standings)?;
         }
         let origin = read.map_or_else(|| "no such file".to_owned(), |read| read.origin);
@@ -197,7 +199,7 @@ fn print_all(context: &Context, found: &Found) {
     };
     let rows: Vec<Vec<String>> = found.standings.iter().map(line).collect();
     let lines = table(facts, &["ENVIRONMENT", "LIVE", "SINCE", "APPROVED BY", "STATE"], &rows);
-    lines.iter().for_each(|line| context.output.line(line));
+    context.output.lines(lines);
 }
 
 fn release(live: &Live) -> String {
@@ -225,12 +227,16 @@ fn print_one(context: &Context, standing: &Standing, found: &Found) {
         label("Before", format!("{}  since {}, run {}", release(earlier), context.time(earlier.since), earlier.run));
     }
     if let Some(rules) = &standing.rules {
-        rules_of(rules).into_iter().for_each(|(name, text)| label(name, text));
+        for (name, text) in rules_of(rules) {
+            label(name, text);
+        }
         label("Rules", format!("{ENVIRONMENTS_FILE} ({})", found.origin));
     }
     if context.verbose {
         let teams = found.teams.iter().flat_map(|file| &file.teams);
-        teams.for_each(|(team, members)| label("Team", format!("{team}: {}", members.join(", "))));
+        for (team, members) in teams {
+            label("Team", format!("{}: {}", plain(team), plain(&members.join(", "))));
+        }
     }
 }
 

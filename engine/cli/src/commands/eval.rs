@@ -95,7 +95,7 @@ impl Given {
 
     fn knows_all(&self, references: &[Reference]) -> Result<(), Wrong> {
         let unknown: Vec<ExprError> =
-            references.iter().filter(|used| !self.knows(&used.context)).map(|used| unknown_context(used)).collect();
+            references.iter().filter(|used| !self.knows(&used.context)).map(unknown_context).collect();
         if unknown.is_empty() { Ok(()) } else { Err(TemplateError { errors: unknown }.into()) }
     }
 
@@ -115,7 +115,9 @@ impl Given {
 fn case_sensitive(env: &Value) -> Value {
     let Some(given) = env.as_object() else { return env.clone() };
     let mut object = Object::case_sensitive();
-    given.iter().for_each(|(key, value)| object.insert(key, value.clone()));
+    for (key, value) in given.iter() {
+        object.insert(key, value.clone());
+    }
     object.into()
 }
 

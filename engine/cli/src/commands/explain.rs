@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Outcome {
         out.line(line.trim_end());
     }
     if let Some(next) = &explanation.next {
-        out.line(format!("  {}   {}", out.out.paint(Style::Strong, "next"), plain(next)));
+        out.line(format!("  {}   {}", out.out.paint(Style::Strong, "next"), plain(&context.at_store(next))));
     }
     Ok(Exit::Done)
 }

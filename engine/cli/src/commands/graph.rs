@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: &GraphArgs) -> Outcome {
         GraphFormat::Dot => graph.dot(),
         GraphFormat::Mermaid => graph.mermaid(),
     };
-    lines.iter().for_each(|line| context.output.line(line));
+    context.output.lines(lines);
     Ok(Exit::Done)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Outcome {
         Command::Approve(args) => vote::approve(context, args),
         Command::Artifacts(command) => artifacts::run(context, &command),
         Command::Cancel(args) => cancel::run(context, args),
-        Command::Completions(args) => completions::run(context, &args),
+        Command::Completions(args) => Ok(completions::run(context, &args)),
         Command::Demo(args) => demo::run(context, args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Environments(args) => environments::run(context, &args),

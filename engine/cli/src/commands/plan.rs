@@ -37,7 +37,9 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
         for warning in &one.warnings {
             context.output.note(diagnostics::render(&one.source, warning, &context.output.err));
         }
-        one.notes.iter().for_each(|note| context.output.note(format!("warning: {}", plain(note))));
+        for note in &one.notes {
+            context.output.note(format!("warning: {}", plain(note)));
+        }
     }
     if args.json {
         let plans: Vec<Value> = planned.iter().map(|one| as_json(&one.plan)).collect();
@@ -51,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
         if at > 0 {
             context.output.line("");
         }
-        super::plan_text::lines(&one.plan, &context.output.out).iter().for_each(|line| context.output.line(line));
+        context.output.lines(super::plan_text::lines(&one.plan, &context.output.out));
     }
     Ok(Exit::Done)
 }

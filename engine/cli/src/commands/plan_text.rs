@@ -18,16 +18,15 @@ pub(super) fn lines(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut number = 0;
     for ((id, job), standing) in plan.jobs.iter().zip(&standings) {
         if !matches!(standing, Standing::Skipped(_)) {
-            approvals(plan, job, &mut asked).iter().for_each(|line| {
+            for line in approvals(plan, job, &mut asked) {
                 lines.push(format!("  {} {:<width$}  {line}", facts.paint(Style::Warn, "="), "approval"));
-            });
-        }
-        let mark = match standing {
-            Standing::Skipped(_) => "-".to_owned(),
-            _ => {
-                number += 1;
-                number.to_string()
             }
+        }
+        let mark = if matches!(standing, Standing::Skipped(_)) {
+            "-".to_owned()
+        } else {
+            number += 1;
+            number.to_string()
         };
         let line = format!("  {mark} {:<width$}  {}", plain(id), about(plan, job, standing));
         lines.push(line.trim_end().to_owned());

@@ -66,7 +66,7 @@ fn begin_all(
                 let Some(first) = runs.first() else { return Err(failure) };
                 let message = format!("{}: {}", one.plan.workflow.path, failure.message);
                 let effect = format!("run {first} of another workflow was begun before");
-                return Err(Failure { message, ..failure }
+                return Err(Failure { message: message.into(), ..failure }
                     .effect(effect)
                     .next(context.command(format!("resume {first}"))));
             }

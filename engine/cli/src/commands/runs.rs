@@ -75,7 +75,7 @@ fn print(context: &Context, rows: &[RunRow]) {
     };
     let header = ["RUN", "STATE", "REPOSITORY", "RELEASE", "WORKFLOW", "COMMIT", "SINCE", "BY", "SUBJECT"];
     let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
-    table(facts, &header, &lines).iter().for_each(|line| context.output.line(line));
+    context.output.lines(table(facts, &header, &lines));
 }
 
 /// The mark and word of a row's status, or of its conclusion once there is one.

@@ -48,13 +48,13 @@ fn of(environment: Option<&String>) -> String {
 /// From a prompt that shows nothing, or from standard input without its last line break.
 fn read_value(context: &Context, name: &str) -> Result<String, Failure> {
     let failed = |error: std::io::Error| {
-        let exit = if error.kind() == std::io::ErrorKind::Interrupted { Exit::Cancelled } else { Exit::Unusable };
-        Failure::new(exit, "no-value", format!("no value for {name}")).why(error).effect("nothing was stored")
+        Failure::unusable("no-value", format!("no value for {name}"))
+            .why(error)
+            .effect("nothing was stored")
+            .next(format!("tagline secret set {name} < FILE"))
     };
     if std::io::stdin().is_terminal() && context.output.err.terminal {
-        let term = console::Term::stderr();
-        term.write_str(&format!("Value of {name} (not shown): ")).map_err(failed)?;
-        return term.read_secure_line().map_err(failed);
+        return ask(name)?.map_err(failed);
     }
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -72,6 +72,31 @@ fn read_value(context: &Context, name: &str) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
+/// Asks at the terminal. Ctrl-C leaves the terminal as it was.
+fn ask(name: &str) -> Result<std::io::Result<String>, Failure> {
+    let before = rustix::termios::tcgetattr(std::io::stdin());
+    let question = format!("Value of {name} (not shown): ");
+    crate::live::block_on(async {
+        let answer = tokio::task::spawn_blocking(move || {
+            let term = console::Term::stderr();
+            term.write_str(&question)?;
+            term.read_secure_line()
+        });
+        tokio::select! {
+            answer = answer => Ok(answer.unwrap_or_else(|error| Err(std::io::Error::other(error)))),
+            _ = tokio::signal::ctrl_c() => {
+                if let Ok(before) = before {
+                    // A terminal that is gone needs no mending.
+                    let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, &before);
+                }
+                Err(Failure::new(Exit::Cancelled, "cancelled", format!("no value for {name}"))
+                    .effect("nothing was stored")
+                    .next(format!("tagline secret set {name}")))
+            }
+        }
+    })
+}
+
 fn list(context: &Context, args: &SecretListArgs) -> Outcome {
     let scope = scope(context, args.environment.as_ref())?;
     let found = match context.read_store_if_any()? {
@@ -85,7 +110,7 @@ fn list(context: &Context, args: &SecretListArgs) -> Outcome {
         context.output.note(format!("0 secrets{}", of(args.environment.as_ref())));
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(|(name, at)| vec![name.clone(), context.time_of(*at)]).collect();
-        table(&context.output.out, &["NAME", "SET"], &rows).iter().for_each(|line| context.output.line(line));
+        context.output.lines(table(&context.output.out, &["NAME", "SET"], &rows));
     }
     Ok(Exit::Done)
 }

@@ -50,7 +50,9 @@ fn print(context: &Context, run: &RunView, state: &RunState) {
         short_digest(&run.release_digest)
     ));
     let width = run.jobs.iter().map(|job| job.name.chars().count()).max().unwrap_or_default();
-    run.jobs.iter().for_each(|job| print_job(context, job, width));
+    for job in &run.jobs {
+        print_job(context, job, width);
+    }
     for approval in &run.approvals {
         let void = if approval.counts { "" } else { ", void" };
         out.line(format!(
@@ -62,7 +64,9 @@ fn print(context: &Context, run: &RunView, state: &RunState) {
             short_digest(&approval.plan)
         ));
     }
-    next(run, state).iter().for_each(|line| out.line(format!("  {} {line}", facts.paint(Style::Strong, "next   "))));
+    for line in next(run, state).iter().map(|line| context.at_store(line)) {
+        out.line(format!("  {} {line}", facts.paint(Style::Strong, "next   ")));
+    }
 }
 
 fn print_job(context: &Context, job: &JobView, width: usize) {
@@ -116,7 +120,7 @@ fn plan(context: &Context, args: &ShowArgs, store: &Store, state: &RunState) -> 
         return Ok(Exit::Done);
     }
     for review in &reviews {
-        review.lines(context, &context.output.out).iter().for_each(|line| context.output.line(line));
+        context.output.lines(review.lines(context, &context.output.out));
     }
     Ok(Exit::Done)
 }

@@ -67,8 +67,16 @@ fn flat(plan: &GatePlan) -> Vec<(String, String)> {
 fn walk(value: &Value, way: String, out: &mut Vec<(String, String)>) {
     let below = |key: &str| if way.is_empty() { key.to_owned() } else { format!("{way}.{key}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, below(key), out)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| walk(item, below(&at.to_string()), out)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                walk(value, below(key), out);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                walk(item, below(&at.to_string()), out);
+            }
+        }
         Value::String(text) => out.push((way, text.clone())),
         other => out.push((way, other.to_string())),
     }

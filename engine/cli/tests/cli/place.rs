@@ -35,7 +35,9 @@ impl Place {
         place.git(&["init", "--quiet", "--initial-branch=main"]);
         place.git(&["config", "user.name", "Ona"]);
         place.git(&["config", "user.email", "ona@example.com"]);
-        files.iter().for_each(|(name, text)| place.write(name, text));
+        for (name, text) in files {
+            place.write(name, text);
+        }
         place.commit();
         place
     }

@@ -122,11 +122,11 @@ fn value_in_section(text: &str, section: &str, key: &str) -> Option<String> {
 
 /// The image of the last stage; none where it is built from nothing or named by an argument.
 fn base(container: &str) -> Option<String> {
-    let from = container
+    let mut from = container
         .lines()
         .map(str::trim)
         .filter(|line| line.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("from ")));
-    let last = from.last()?[5..].split_whitespace().find(|word| !word.starts_with("--"))?;
+    let last = from.next_back()?[5..].split_whitespace().find(|word| !word.starts_with("--"))?;
     let known = last.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
     (known && last != "scratch").then(|| last.to_owned())
 }
