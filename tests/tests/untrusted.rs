@@ -250,7 +250,10 @@ fn control_sequences_reach_no_screen() {
     }
     let log = tagline.log(1, "build");
     let line = log.lines().find(|line| line.starts_with('A')).unwrap();
-    assert!(line.starts_with("AB") && line.contains("red") && !line.contains("owned") && !line.contains("evil"), "{line:?}");
+    assert!(
+        line.starts_with("AB") && line.contains("red") && !line.contains("owned") && !line.contains("evil"),
+        "{line:?}"
+    );
 }
 
 #[test]

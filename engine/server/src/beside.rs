@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tagline_run::{Event, Input, RunId};
@@ -22,19 +23,36 @@ pub struct Told {
     pub engine_serves: bool,
 }
 
+/// A lock that a passing command holds, and a socket with a long queue, are free again within this.
+const PATIENCE: Duration = Duration::from_millis(600);
+const AGAIN: Duration = Duration::from_millis(40);
+
 /// Tells a run something.
 ///
 /// # Errors
 /// The run's refusal; the store's trouble; [`StoreError::Busy`] when an engine without a socket holds the store, which is
-/// a `run` or `resume` at hand.
+/// a `run` or `resume` that begins or ends.
 pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told, TellError> {
-    if let Some(mut line) = Line::open(folder).await? {
-        let events = match line.ask(&Request::Tell { run, input: Box::new(input) }).await? {
-            Response::Told { events } => events,
-            other => return Err(unexpected(folder, other)),
-        };
-        return Ok(Told { events, engine_serves: true });
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(mut line) = Line::open(folder).await? {
+            match line.ask(&Request::Tell { run, input: Box::new(input.clone()) }).await? {
+                Some(Response::Told { events }) => return Ok(Told { events, engine_serves: true }),
+                Some(other) => return Err(unexpected(folder, other)),
+                // The engine ended and read nothing of it.
+                None => {}
+            }
+        }
+        match tell_without_engine(folder, run, input.clone()).await {
+            Err(TellError::Store(StoreError::Busy { .. })) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            told => return told,
+        }
     }
+}
+
+async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told, TellError> {
     let (folder, what) = (folder.clone(), "a command".to_owned());
     let work = move || {
         // Opened first: a store that is not there is not made here.
@@ -55,8 +73,9 @@ pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told
 pub async fn take_up(folder: &StoreFolder, run: RunId) -> Result<bool, TellError> {
     let Some(mut line) = Line::open(folder).await? else { return Ok(false) };
     match line.ask(&Request::TakeUp { run }).await? {
-        Response::TakenUp => Ok(true),
-        other => Err(unexpected(folder, other)),
+        Some(Response::TakenUp) => Ok(true),
+        Some(other) => Err(unexpected(folder, other)),
+        None => Ok(false),
     }
 }
 
@@ -71,8 +90,10 @@ pub async fn engine_serves(folder: &StoreFolder) -> Result<bool, TellError> {
 /// None when no engine serves the store.
 pub async fn follow(folder: &StoreFolder, run: RunId) -> Result<Option<Following>, TellError> {
     let Some(mut line) = Line::open(folder).await? else { return Ok(None) };
-    line.send(&Request::Follow { run }).await?;
-    Ok(Some(Following { line }))
+    match line.send(&Request::Follow { run }).await {
+        Err(error) if unread(&error) => Ok(None),
+        sent => sent.map(|()| Some(Following { line })).map_err(broken),
+    }
 }
 
 /// A run that is followed.
@@ -84,7 +105,10 @@ pub struct Following {
 impl Following {
     /// Waits until something has happened; false when the engine has ended. The first call answers at once.
     pub async fn changed(&mut self) -> Result<bool, TellError> {
-        Ok(self.line.hear().await?.is_some())
+        match self.line.hear().await {
+            Err(error) if unread(&error) => Ok(false),
+            heard => Ok(heard.map_err(broken)?.is_some()),
+        }
     }
 }
 
@@ -98,33 +122,54 @@ struct Line {
 impl Line {
     /// None when nobody listens: no engine, or one without a socket.
     async fn open(folder: &StoreFolder) -> Result<Option<Self>, TellError> {
-        match socket::connect(&folder.socket()).await {
-            Ok(stream) => {
-                let (reader, writer) = stream.into_split();
-                Ok(Some(Self { lines: BufReader::new(reader).lines(), writer }))
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match socket::connect(&folder.socket()).await {
+                Ok(stream) => {
+                    let (reader, writer) = stream.into_split();
+                    return Ok(Some(Self { lines: BufReader::new(reader).lines(), writer }));
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                    return Ok(None);
+                }
+                // More commands wait for the engine than its queue holds.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(broken(error)),
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Ok(None)
-            }
+        }
+    }
+
+    /// The answer; none when the engine ended before it had read the question.
+    async fn ask(&mut self, request: &Request) -> Result<Option<Response>, TellError> {
+        let answer = match self.send(request).await {
+            Ok(()) => self.hear().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Some(response)) => Ok(Some(response)),
+            Ok(None) => Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) if unread(&error) => Ok(None),
             Err(error) => Err(broken(error)),
         }
     }
 
-    async fn ask(&mut self, request: &Request) -> Result<Response, TellError> {
-        self.send(request).await?;
-        self.hear().await?.ok_or_else(|| broken(io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    async fn send(&mut self, request: &Request) -> Result<(), TellError> {
-        let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
+    async fn send(&mut self, request: &Request) -> io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        self.writer.write_all(&line).await.map_err(broken)
+        self.writer.write_all(&line).await
     }
 
-    async fn hear(&mut self) -> Result<Option<Response>, TellError> {
-        let Some(line) = self.lines.next_line().await.map_err(broken)? else { return Ok(None) };
-        serde_json::from_str(&line).map(Some).map_err(|error| broken(error.into()))
+    async fn hear(&mut self) -> io::Result<Option<Response>> {
+        let Some(line) = self.lines.next_line().await? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&line)?))
     }
+}
+
+/// Whether the other end was closed with our line in it, as an engine's queue is when it ends.
+fn unread(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 fn broken(source: io::Error) -> TellError {
