@@ -116,6 +116,39 @@ fn commands_are_carried_out_and_dangerous_ones_refused() {
 }
 
 #[test]
+fn problem_matchers_make_annotations_of_later_steps_lines() {
+    let config = r#"{"problemMatcher": [{"owner": "cc", "pattern": [{"regexp": "^(.+):(\\d+): (error|warning): (.+)$",
+        "file": 1, "line": 2, "severity": 3, "message": 4}]}]}"#;
+    let sandbox = Sandbox::launch(Starter::Own);
+    let story = sandbox.run(job(json!([
+        {"run": "printf '%s' \"$CONFIG\" > cc.json; touch a.c; echo ::add-matcher::cc.json", "env": {"CONFIG": config}},
+        "echo 'a.c:3: warning: unused'; echo 'a.c:x: warning: no line'",
+        "echo '::remove-matcher owner=CC::'; echo 'a.c:4: error: gone'",
+        "echo ::add-matcher::a.c",
+    ])));
+    let annotations: Vec<_> = story
+        .0
+        .iter()
+        .filter_map(|record| match record {
+            Record::Annotation(one) if one.step != Some(3) => Some((one.step, one.message.as_str(), &one.properties)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(annotations.len(), 1, "{annotations:?}");
+    assert_eq!((annotations[0].0, annotations[0].1), (Some(1), "unused"));
+    assert_eq!((&*annotations[0].2["file"], &*annotations[0].2["line"]), ("a.c", "3"));
+    assert!(story.output(1).contains("a.c:3: warning: unused\n"), "the line stays in the log");
+    assert_eq!(
+        story.end(3),
+        (
+            Failure,
+            Failure,
+            "the problem matchers of `a.c` cannot be used: it is no file of problem matchers (line 1, column 0)".into()
+        )
+    );
+}
+
+#[test]
 fn what_cannot_run_says_why() {
     let sandbox = Sandbox::launch(Starter::Own);
     let story = sandbox.run(job(json!([

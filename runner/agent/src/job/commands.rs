@@ -1,8 +1,13 @@
 //! Workflow commands a step prints, carried out line by line.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::Instant;
 
+use rustix::fs::OFlags;
 use tagline_protocol::{AnnotationLevel, Stream};
 
 use super::effects::Effects;
@@ -10,9 +15,12 @@ use super::process::Attendant;
 use crate::journal::Journal;
 use crate::output::LineSink;
 use crate::output::command::{REGISTERED, WorkflowCommand, parse};
+use crate::output::matcher::{self, Matcher, Matchers};
 
 /// A stop token longer than this is masked: it switches commands on again.
 const SHORT_TOKEN: usize = 6;
+/// The most bytes a file of problem matchers may have.
+const MOST_MATCHERS: u64 = 1024 * 1024;
 
 /// Reads one step's output.
 pub(super) struct StepOutput<'s> {
@@ -22,12 +30,13 @@ pub(super) struct StepOutput<'s> {
     pub effects: &'s mut Effects,
     /// `set-env` and `add-path` are carried out.
     pub unsecure: bool,
+    /// The job's problem matchers.
+    pub matchers: &'s mut Matchers,
     /// Whether the step goes on though the job is cancelled.
     pub goes_on: &'s dyn Fn() -> bool,
     /// Until this token commands are output.
     stopped: Option<String>,
     echo: bool,
-    matchers_warned: bool,
 }
 
 impl<'s> StepOutput<'s> {
@@ -36,9 +45,11 @@ impl<'s> StepOutput<'s> {
         journal: &'s mut Journal,
         effects: &'s mut Effects,
         unsecure: bool,
+        matchers: &'s mut Matchers,
         goes_on: &'s dyn Fn() -> bool,
     ) -> Self {
-        Self { journal, effects, unsecure, goes_on, stopped: None, echo: false, matchers_warned: false }
+        matchers.begin_step();
+        Self { journal, effects, unsecure, matchers, goes_on, stopped: None, echo: false }
     }
 
     /// Carries out the command on a line. False when the line is plain output.
@@ -108,11 +119,18 @@ impl<'s> StepOutput<'s> {
                 self.secure("add-path", "GITHUB_PATH")?;
                 self.effects.paths.push(data);
             }
-            _ => {
-                if !std::mem::replace(&mut self.matchers_warned, true) {
-                    self.journal.warn("problem matchers are not carried out yet; the lines stay plain output");
+            "add-matcher" => self.matchers.add(matchers(self.matchers.workspace(), &data)?),
+            "remove-matcher" => match property("owner") {
+                Ok(owner) => self.matchers.remove(&owner),
+                Err(why) if data.trim().is_empty() => return Err(why),
+                Err(_) => {
+                    for matcher in matchers(self.matchers.workspace(), &data)? {
+                        self.matchers.remove(&matcher.owner);
+                    }
                 }
-            }
+            },
+            // Every registered command is above.
+            _ => {}
         }
         Ok(())
     }
@@ -146,12 +164,42 @@ impl<'s> StepOutput<'s> {
     }
 }
 
+/// The matchers in a file, named from the workspace.
+fn matchers(workspace: &Path, file: &str) -> Result<Vec<Matcher>, String> {
+    let file = file.trim();
+    if file.is_empty() {
+        return Err("`::add-matcher::` needs the path of a file".to_owned());
+    }
+    let wrong = |why: String| format!("the problem matchers of `{file}` cannot be used: {why}");
+    let text = matcher_file(&workspace.join(file)).map_err(|error| wrong(error.to_string()))?;
+    matcher::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The text of a regular file; nothing else is opened to the end, as the step chose the path.
+fn matcher_file(path: &Path) -> io::Result<String> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() > MOST_MATCHERS {
+        return Err(io::Error::other("it is no file, or larger than 1 MiB"));
+    }
+    let mut text = String::new();
+    file.take(MOST_MATCHERS).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 impl LineSink for StepOutput<'_> {
     fn line(&mut self, line: &[u8]) {
         // Two bytes tell most lines apart, before anything is decoded.
         let candidate = line.windows(2).any(|pair| pair == b"::" || pair == b"##");
-        if !(candidate && self.command(&String::from_utf8_lossy(line))) {
-            self.journal.line(Stream::Output, line);
+        if candidate && self.command(&String::from_utf8_lossy(line)) {
+            return;
+        }
+        self.journal.line(Stream::Output, line);
+        if !self.matchers.is_empty()
+            && let Some(problem) = self.matchers.look(&String::from_utf8_lossy(line))
+        {
+            self.journal.annotate(problem.level, &problem.message, &problem.properties);
         }
     }
 

@@ -35,6 +35,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::journal::Journal;
 use crate::kill;
+use crate::output::matcher::Matchers;
 use crate::places::Places;
 use crate::reap::Reaper;
 use crate::wake::Wake;
@@ -69,6 +70,7 @@ struct Job {
     scope: Scope,
     exchange: Exchange,
     hasher: Hasher,
+    matchers: Matchers,
     base: IndexMap<String, String>,
     user: Option<StepUser>,
     paths: JobPaths,
@@ -146,6 +148,7 @@ impl Job {
             scope,
             exchange,
             hasher,
+            matchers: Matchers::new(&paths.workspace),
             user: means.user,
             paths,
             added: Vec::new(),

@@ -47,8 +47,8 @@ impl Job {
         become_user(&mut command, self.user);
         show(&mut self.journal, &text, &shell);
         let goes_on = goes_on(&self.scope, spec);
-        let mut output =
-            StepOutput::new(&mut self.journal, effects, unsecure(&vars, self.spec.has_environment), &goes_on);
+        let unsecure = unsecure(&vars, self.spec.has_environment);
+        let mut output = StepOutput::new(&mut self.journal, effects, unsecure, &mut self.matchers, &goes_on);
         let ended = self
             .processes
             .run(&mut command, Stdio::null(), &mut self.watch, deadline, &mut output)

@@ -5,6 +5,7 @@ pub mod command;
 mod encodings;
 mod lines;
 pub mod mask;
+pub mod matcher;
 pub mod sanitise;
 
 pub use lines::{LineSink, Lines};
