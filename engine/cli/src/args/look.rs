@@ -14,9 +14,9 @@ pub(crate) struct RunsArgs {
     /// Only those of this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) limit: u32,
+    /// At most so many; without it 30 as text, all as JSON
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,6 +11,9 @@ use crate::output::Mark;
 use crate::table::table;
 use crate::words::{self, plain, short_commit};
 
+/// Rows as text where no number was asked for.
+const SHOWN: u32 = 30;
+
 /// Runs it. No store yet means no runs yet.
 pub(crate) fn run(context: &Context, args: &RunsArgs) -> Outcome {
     let rows = rows(context, args)?;
@@ -20,6 +23,9 @@ pub(crate) fn run(context: &Context, args: &RunsArgs) -> Outcome {
         context.output.note("0 runs");
     } else {
         print(context, &rows);
+        if args.limit.is_none() && rows.len() == SHOWN as usize {
+            context.output.note(format!("the newest {SHOWN}; for more: tagline runs --limit N"));
+        }
     }
     Ok(Exit::Done)
 }
@@ -31,8 +37,8 @@ fn rows(context: &Context, args: &RunsArgs) -> Result<Vec<RunRow>, Failure> {
     } else {
         None
     };
-    let filter =
-        RunFilter { root, tag: args.tag.clone(), active: args.active, limit: Some(args.limit), ..RunFilter::default() };
+    let limit = args.limit.or((!args.json).then_some(SHOWN));
+    let filter = RunFilter { root, tag: args.tag.clone(), active: args.active, limit, ..RunFilter::default() };
     Ok(store.runs(&filter)?)
 }
 

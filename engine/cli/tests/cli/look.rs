@@ -56,6 +56,22 @@ fn a_store_from_elsewhere_is_named_by_its_url() {
 }
 
 #[test]
+fn the_doctor_tries_everything_and_fails_only_for_what_is_needed() {
+    let place = Place::repository(&[]);
+    let said = place.run(&["doctor", "--json"]);
+    let checks = said.json();
+    let state = |name: &str| {
+        let check = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("no {name} in {checks}"))["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((state("store"), state("git")), ("success".to_owned(), "success".to_owned()), "{checks}");
+    let broken = checks.as_array().unwrap().iter().any(|check| check["state"] == "failure");
+    assert_eq!(said.code, i32::from(broken), "{checks}");
+    assert!(["sandbox", "docker"].iter().all(|name| state(name) != "failure") || broken);
+    assert!(!place.store().exists(), "looking makes no store");
+}
+
+#[test]
 fn environments_are_those_of_the_file() {
     let rules = "environments:\n  staging:\n  production: { after: staging, reviewers: { any-of: [a@example.com] } }\n";
     let place = Place::repository(&[(".tagline/environments.yml", rules)]);
