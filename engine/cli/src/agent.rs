@@ -26,7 +26,8 @@ pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
     file.write_all(BYTES)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o555))?;
     file.as_file().sync_all()?;
-    file.persist(&path)?;
+    // Closed before it has its name: who executes a file that somebody has open for writing is refused.
+    file.into_temp_path().persist(&path)?;
     fs::File::open(&folder)?.sync_all()?;
     Ok(path)
 }
