@@ -61,7 +61,11 @@ async fn source(
         working_tree: plan.trigger.working_tree && own,
     };
     let cache = context.store.folder().cache();
-    let (file, commit) = source::archive(&wanted, &cache).await.map_err(|error| chain(&error))?;
+    let reference = wanted.reference.clone();
+    // Once begun it is finished, also when this attendant is called off: the next one takes it from the cache, and no
+    // `git` writes into a folder that is being removed.
+    let made = tokio::spawn(async move { source::archive(&wanted, &cache).await }).await;
+    let (file, commit) = made.map_err(|error| error.to_string())?.map_err(|error| chain(&error))?;
     let name = format!("source-{id}.tar");
     let target = folder.inbox().join(&name);
     blocking(move || {
@@ -70,7 +74,7 @@ async fn source(
         std::fs::hard_link(&file, &target).or_else(|_| std::fs::copy(&file, &target).map(|_| ()))
     })
     .await?;
-    Ok(Reply::Source { file: name, commit, reference: wanted.reference })
+    Ok(Reply::Source { file: name, commit, reference })
 }
 
 /// An artifact in the outbox.
