@@ -30,7 +30,7 @@ fn crash_matrix() {
     let oracle = points::oracle(&built);
     say(&format!(
         "crash matrix: the release has {} events and took {:.1?} undisturbed",
-        oracle.events,
+        oracle.facts.len(),
         begin.elapsed()
     ));
     let all = points::all(&oracle);

@@ -5,6 +5,7 @@ pub(crate) mod built;
 pub(crate) mod child;
 pub(crate) mod compare;
 pub(crate) mod files;
+pub(crate) mod moments;
 pub(crate) mod platform;
 pub(crate) mod points;
 pub(crate) mod process;

@@ -8,6 +8,7 @@ use std::thread;
 
 use super::built::Built;
 use super::compare::{self, EndState};
+use super::moments::{self, Moment};
 use super::scene::Scene;
 use super::special;
 
@@ -19,10 +20,8 @@ const STRIDE: usize = 13;
 /// The release in which nothing went wrong.
 pub(crate) struct Oracle {
     pub(crate) end: EndState,
-    /// How many events it has.
-    pub(crate) events: usize,
-    /// The number of the first vote: everything before it comes in any order, but as many.
-    pub(crate) vote: usize,
+    /// Its facts in their order. Up to the staging job it is another one each time, but they are as many.
+    pub(crate) facts: Vec<String>,
     /// The jobs that have steps, in the plan's order.
     pub(crate) jobs: Vec<String>,
 }
@@ -36,6 +35,10 @@ pub(crate) enum Point {
     AgentsBefore,
     /// The agent of one job is killed after its first step began.
     AgentDuring(String),
+    /// The engine is killed at a moment of a job.
+    Moment(Moment, String),
+    /// The engine stays away until a job's agent has ended.
+    Away(String),
     /// Everybody votes at once while the engine is killed.
     Votes,
 }
@@ -47,6 +50,8 @@ impl Point {
             Self::Faults(faults) => faults.join(","),
             Self::AgentsBefore => "agents-before".to_owned(),
             Self::AgentDuring(job) => format!("agent-during={job}"),
+            Self::Moment(moment, job) => format!("{}={job}", moment.word()),
+            Self::Away(job) => format!("away={job}"),
             Self::Votes => "votes".to_owned(),
         }
     }
@@ -56,6 +61,8 @@ impl Point {
             Self::Faults(faults) => plain(built, oracle, faults),
             Self::AgentsBefore => special::agents_before(built, oracle),
             Self::AgentDuring(job) => special::agent_during(built, oracle, job),
+            Self::Moment(moment, job) => moments::killed_at(built, oracle, *moment, job),
+            Self::Away(job) => moments::away(built, oracle, job),
             Self::Votes => special::votes(built, oracle),
         }
     }
@@ -71,10 +78,9 @@ pub(crate) fn oracle(built: &Built) -> Oracle {
     let failed = || format!("{:#?}\n{}", state.finished, serde_json::to_string_pretty(&end).unwrap_or_default());
     assert_eq!(end["run"][0], "success", "{}", failed());
     assert_eq!(compare::sound(&scene), Vec::<String>::new());
-    let events = scene.events();
-    let vote = events.iter().position(|event| event.fact.name() == "VoteRecorded").unwrap() + 1;
+    let facts = scene.events().iter().map(|event| compare::about(&event.fact)).collect();
     let jobs = state.legs().map(|(key, _)| key.job).collect();
-    Oracle { events: events.len(), vote, jobs, end }
+    Oracle { facts, jobs, end }
 }
 
 /// Every point there is.
@@ -82,12 +88,17 @@ pub(crate) fn all(oracle: &Oracle) -> Vec<Point> {
     let fault = |name: &str, at: usize| format!("{name}={at}");
     let mut points = Vec::new();
     for name in ["kill-stored", "kill-done", "fail-write"] {
-        points.extend((1..=oracle.events).map(|at| Point::Faults(vec![fault(name, at)])));
+        points.extend((1..=oracle.facts.len()).map(|at| Point::Faults(vec![fault(name, at)])));
     }
     points.extend(several(oracle));
     points.push(Point::Faults(vec!["repeat".to_owned()]));
     points.push(Point::AgentsBefore);
     points.extend(oracle.jobs.iter().cloned().map(Point::AgentDuring));
+    for moment in Moment::ALL {
+        let of = oracle.jobs.iter().filter(|job| moment.is_of(job));
+        points.extend(of.map(|job| Point::Moment(moment, job.clone())));
+    }
+    points.extend(["deploy-staging", "deploy-production"].map(|job| Point::Away(job.to_owned())));
     points.push(Point::Votes);
     points
 }
@@ -95,7 +106,7 @@ pub(crate) fn all(oracle: &Oracle) -> Vec<Point> {
 /// Several crashes: three in a row, and one while the next engine recovers, each at a few places of the release.
 fn several(oracle: &Oracle) -> Vec<Point> {
     let mut points = Vec::new();
-    for at in (5..oracle.events).step_by(oracle.events / 5) {
+    for at in (5..oracle.facts.len()).step_by(oracle.facts.len() / 5) {
         let row = [format!("kill-stored={at}"), format!("kill-done={}", at + 1), format!("kill-stored={}", at + 2)];
         points.push(Point::Faults(row.to_vec()));
         // An engine whose journal is beyond that point is killed as soon as it has set recovery going.
@@ -105,25 +116,25 @@ fn several(oracle: &Oracle) -> Vec<Point> {
     points
 }
 
-/// Those of a short run: every so manyth plain fault, beginning elsewhere for each kind, and one of each other sort.
+/// Those of a short run: every so manyth of the plain faults, beginning elsewhere for each kind, and of the others.
 pub(crate) fn some(oracle: &Oracle) -> Vec<Point> {
     let points = all(oracle);
-    let plain = 3 * oracle.events;
-    let several = several(oracle).len();
-    let chosen = |index: &usize| {
-        if *index < plain {
-            index % STRIDE == STRIDE / 2
-        } else {
-            *index >= plain + several || (index - plain) % 7 == 0
-        }
+    let (plain, others) = points.split_at(3 * oracle.facts.len());
+    let every = |points: &[Point], stride: usize| -> Vec<Point> {
+        points.iter().skip(stride / 2).step_by(stride).cloned().collect()
     };
-    let during = |point: &Point| !matches!(point, Point::AgentDuring(job) if !["build", "deploy-production"].contains(&job.as_str()));
-    points
-        .into_iter()
-        .enumerate()
-        .filter(|(index, point)| chosen(index) && during(point))
-        .map(|(_, point)| point)
-        .collect()
+    let single = |point: &&Point| match point {
+        Point::AgentsBefore | Point::Votes => true,
+        Point::Faults(faults) => faults == &["repeat"],
+        Point::AgentDuring(job) | Point::Away(job) => job == "deploy-production",
+        Point::Moment(..) => false,
+    };
+    let (one_each, rest): (Vec<&Point>, Vec<&Point>) = others.iter().partition(single);
+    let rest: Vec<Point> = rest.into_iter().cloned().collect();
+    let mut some = every(plain, STRIDE);
+    some.extend(every(&rest, STRIDE / 2));
+    some.extend(one_each.into_iter().cloned());
+    some
 }
 
 /// Runs points side by side; what failed comes back with how to repeat it.

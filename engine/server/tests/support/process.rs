@@ -80,6 +80,11 @@ impl Engine {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     pub(crate) fn gone(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

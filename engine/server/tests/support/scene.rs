@@ -94,17 +94,27 @@ impl Scene {
     /// Gates are approved as soon as an engine says that they wait. Returns how often an engine was killed.
     pub(crate) fn drive(&self, faults: &[String]) -> Result<usize, String> {
         for life in 0..LIVES {
-            let mut engine = self.engine(faults.get(life).map_or("", String::as_str));
-            while let Some(word) = engine.word()? {
-                if word == Word::Gate {
-                    self.approve(&mut engine)?;
-                }
-            }
-            if engine.end()? == End::Done {
+            if self.one_life(faults.get(life).map_or("", String::as_str))? == End::Done {
                 return Ok(life);
             }
         }
         Err(format!("the release has not ended after {LIVES} lives of the engine"))
+    }
+
+    /// Drives the release as far as one life of the engine goes.
+    pub(crate) fn one_life(&self, fault: &str) -> Result<End, String> {
+        let mut engine = self.engine(fault);
+        self.accompany(&mut engine)
+    }
+
+    /// Approves gates as long as the engine lives.
+    pub(crate) fn accompany(&self, engine: &mut Engine) -> Result<End, String> {
+        while let Some(word) = engine.word()? {
+            if word == Word::Gate {
+                self.approve(engine)?;
+            }
+        }
+        engine.end()
     }
 
     /// Approves the gate that waits. An engine that is killed meanwhile may have stored the vote or not; the next one

@@ -122,7 +122,9 @@ enum Cast {
 /// counts, everybody else is refused, and the release goes on as that one said.
 pub(crate) fn votes(built: &Built, oracle: &Oracle) -> Result<(), String> {
     let scene = Scene::new(built, false);
-    let mut engine = scene.engine(&format!("kill-stored={}", oracle.vote));
+    // Everything before the vote comes in any order, but is as much.
+    let vote = oracle.facts.iter().position(|fact| fact.starts_with("VoteRecorded")).ok_or("nobody voted")? + 1;
+    let mut engine = scene.engine(&format!("kill-stored={}", vote));
     while engine.word()? != Some(Word::Gate) {}
     let (lives, _) = watch::channel(0_u32);
     let lives = Arc::new(lives);
