@@ -129,9 +129,7 @@ impl Line {
                     let (reader, writer) = stream.into_split();
                     return Ok(Some(Self { lines: BufReader::new(reader).lines(), writer }));
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                    return Ok(None);
-                }
+                Err(error) if unread(&error) || nobody(&error) => return Ok(None),
                 // More commands wait for the engine than its queue holds.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(AGAIN).await;
@@ -165,6 +163,10 @@ impl Line {
         let Some(line) = self.lines.next_line().await? else { return Ok(None) };
         Ok(Some(serde_json::from_str(&line)?))
     }
+}
+
+fn nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Whether the other end was closed with our line in it, as an engine's queue is when it ends.

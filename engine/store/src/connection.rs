@@ -39,7 +39,7 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     let connection = Connection::open_with_flags(folder.database(), flags).map_err(|error| explain(folder, error))?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "query_only", true)?;
-    let found = format_of(&connection)?;
+    let found = format_of(&connection).map_err(|error| explain(folder, error))?;
     if found == 0 {
         return Err(StoreError::Missing(folder.root().to_owned()));
     }
@@ -49,7 +49,10 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
 
 /// Turns SQLite's "full" into ours; every other error stays what it is.
 pub(crate) fn explain(folder: &StoreFolder, error: rusqlite::Error) -> StoreError {
+    // The WAL's shared memory file has no room: SQLite has no word of its own for that.
+    let cramped = error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
     match error.sqlite_error_code() {
+        _ if cramped => StoreError::Full(folder.root().to_owned()),
         Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full(folder.root().to_owned()),
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             StoreError::Damaged { what: format!("{}", folder.database().display()), why: error.to_string() }
@@ -71,10 +74,10 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection, folder: &StoreFolder) -> Result<(), StoreError> {
-    refuse_newer(folder, format_of(connection)?)?;
     let wrap = |error| explain(folder, error);
+    refuse_newer(folder, format_of(connection).map_err(wrap)?)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
-    let done = usize::try_from(format_of(&transaction)?).unwrap_or(0);
+    let done = usize::try_from(format_of(&transaction).map_err(wrap)?).unwrap_or(0);
     for (place, migration) in MIGRATIONS.iter().enumerate().skip(done) {
         transaction.execute_batch(migration).map_err(wrap)?;
         transaction.pragma_update(None, "user_version", place + 1).map_err(wrap)?;
@@ -82,8 +85,8 @@ fn migrate(connection: &mut Connection, folder: &StoreFolder) -> Result<(), Stor
     transaction.commit().map_err(wrap)
 }
 
-fn format_of(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn refuse_newer(folder: &StoreFolder, found: i64) -> Result<(), StoreError> {
