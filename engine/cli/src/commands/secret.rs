@@ -4,8 +4,11 @@ use std::io::{IsTerminal as _, Read as _};
 
 use jiff::Timestamp;
 use serde_json::json;
+use tagline_server::repository::{ENVIRONMENTS_FILE, Repository};
 use tagline_server::secrets;
 use tagline_store::SecretScope;
+use tagline_syntax::diagnostic::SourceFile;
+use tagline_syntax::environments;
 
 use crate::args::{SecretArgs, SecretCommand, SecretListArgs};
 use crate::context::Context;
@@ -33,12 +36,31 @@ fn scope(context: &Context, environment: Option<&String>) -> Result<SecretScope,
 
 fn set(context: &Context, args: &SecretArgs) -> Outcome {
     let name = secrets::name(&args.name)?;
+    if let Some(environment) = &args.environment {
+        known(&context.repository()?, environment)?;
+    }
     let scope = scope(context, args.environment.as_ref())?;
     let value = read_value(context, &name)?;
     let value = secrets::value(&name, &value)?;
     context.open_store()?.set_secret(&scope, &name, value, Timestamp::now().as_millisecond())?;
     context.output.note(format!("{name} is set{}", of(args.environment.as_ref())));
     Ok(Exit::Done)
+}
+
+/// A secret of an environment that nobody has would never be found again.
+fn known(repository: &Repository, environment: &str) -> Result<(), Failure> {
+    let Some(found) = repository.environments()? else { return Ok(()) };
+    let outcome = environments::read(&SourceFile::from_bytes(ENVIRONMENTS_FILE, &found.bytes));
+    let Some(file) = outcome.file else { return Ok(()) };
+    let names: Vec<&str> = file.environments.keys().map(String::as_str).collect();
+    if names.iter().any(|name| name.eq_ignore_ascii_case(environment)) {
+        return Ok(());
+    }
+    let message = format!("`{environment}` is not in {ENVIRONMENTS_FILE} ({})", found.origin);
+    Err(Failure::unusable("unknown-environment", message)
+        .why(format!("it names {}", names.join(", ")))
+        .effect("nothing was stored")
+        .next("tagline environments"))
 }
 
 fn of(environment: Option<&String>) -> String {

@@ -85,4 +85,7 @@ production   -     -      -            never deployed
     let one = place.run(&["environments", "production"]).exits(0).out;
     assert!(one.contains("  After      staging\n  Reviewers  1 of a@example.com\n"), "{one}");
     place.run(&["environments", "nowhere"]).exits(2);
+    let typo = place.feed(&["secret", "set", "TOKEN", "--environment", "prodution"], "long enough").exits(2);
+    assert!(typo.err.contains("error[unknown-environment]"), "{}", typo.err);
+    place.feed(&["secret", "set", "TOKEN", "--environment", "production"], "long enough").exits(0);
 }
