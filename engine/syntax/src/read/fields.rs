@@ -78,6 +78,11 @@ impl<'t> Fields<'t> {
         self.what = what;
     }
 
+    /// The keys not yet taken, in the file's order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.key.as_str())
+    }
+
     /// Whether a key is there and not yet taken.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)

@@ -45,7 +45,7 @@ fn job(
         *needs = self::needs(reader, node);
     }
     shared(reader, &mut fields, &mut job, workflow);
-    if fields.has("uses") {
+    if calls(&fields) {
         fields.describe("a job that calls a workflow");
         job.call = call(reader, &mut fields);
     } else {
@@ -53,6 +53,17 @@ fn job(
     }
     fields.finish(reader);
     job
+}
+
+/// Whether it is a job that calls a workflow: as on GitHub, the first key that only one kind of job has decides.
+fn calls(fields: &Fields<'_>) -> bool {
+    let first = fields.keys().find_map(|key| match key {
+        "uses" | "with" | "secrets" => Some(true),
+        "runs-on" | "steps" | "container" | "services" | "outputs" | "environment" | "env" | "defaults"
+        | "timeout-minutes" | "continue-on-error" => Some(false),
+        _ => None,
+    });
+    first.unwrap_or(false)
 }
 
 /// Keys that both kinds of job have.
@@ -98,11 +109,12 @@ fn own(reader: &mut Reader<'_>, fields: &mut Fields<'_>, job: &mut Job) {
 
 /// Keys of a job that calls a workflow.
 fn call(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Call> {
-    let node = fields.take("uses")?;
-    let uses = reader.word(node, None);
-    if let Some(uses) = &uses {
+    let node = fields.require(reader, "uses");
+    let uses = node.and_then(|node| {
+        let uses = reader.word(node, None)?;
         uses::check_workflow(reader, node, &uses.text);
-    }
+        Some(uses)
+    });
     let place = Some(&Availability::JOB_WITH);
     let with = fields.take("with").map(|node| reader.texts(node, "`with`", place, false)).unwrap_or_default();
     let place = Some(&Availability::JOB_SECRETS);
@@ -165,4 +177,27 @@ fn snapshot(reader: &mut Reader<'_>, node: Node<'_>) {
         reader.word(node, None);
     }
     fields.finish(reader);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostic::SourceFile;
+    use crate::workflow::read;
+
+    fn places(job: &str) -> Vec<(u32, String)> {
+        let source = SourceFile::new("a.yml", format!("on: push\njobs:\n  a:\n{job}"));
+        let line = |start| source.position(start).line;
+        read(&source).diagnostics.into_iter().map(|one| (line(one.span().start), one.message)).collect()
+    }
+
+    #[test]
+    fn the_first_key_of_one_kind_decides_which_job_it_is() {
+        let call = places("    with: { b: c }\n    runs-on: x\n");
+        let expected = [
+            (4, "a job that calls a workflow needs the key `uses`".to_owned()),
+            (5, "a job that calls a workflow has no key `runs-on`".to_owned()),
+        ];
+        assert_eq!(call, expected);
+        assert_eq!(places("    runs-on: x\n    with: { b: c }\n"), [(5, "a job has no key `with`".to_owned())]);
+    }
 }
