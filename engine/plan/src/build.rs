@@ -81,6 +81,7 @@ pub enum PlanError {
 ///
 /// # Errors
 /// Every reason at once; nothing can start then.
+#[expect(clippy::needless_pass_by_value, reason = "a request is made for one plan")]
 pub fn build(request: Request<'_>) -> Result<Plan, Vec<PlanError>> {
     let mut plan = skeleton(&request);
     let mut errors = Vec::new();

@@ -61,7 +61,7 @@ pub fn job_condition(plan: &Plan, job: &PlannedJob, facts: &Facts) -> Result<Ver
     if !inner.is_empty() {
         match tagline_syntax::expression::parse(inner) {
             Ok(expr) => {
-                conjuncts(&expr).into_iter().for_each(|part| clauses.push(clause(inner, part, &scope, job, facts)))
+                clauses.extend(conjuncts(&expr).into_iter().map(|part| clause(inner, part, &scope, job, facts)));
             }
             // Text around `${{ }}`: the whole is one clause.
             Err(_) => clauses.push(Clause { text: source.to_owned(), holds: runs, note: String::new() }),

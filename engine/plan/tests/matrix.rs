@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tagline_plan::matrix::{MatrixError, expand};
 
 fn combinations(matrix: &Value) -> Vec<Value> {
-    expand(matrix).unwrap().into_iter().map(|c| Value::Object(c.values)).collect()
+    expand(matrix).expect("a sound matrix").into_iter().map(|c| Value::Object(c.values)).collect()
 }
 
 #[test]

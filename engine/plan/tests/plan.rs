@@ -181,7 +181,8 @@ proptest! {
         for (at, needs) in edges.iter().enumerate().rev() {
             let needs: Vec<String> =
                 needs.iter().filter(|_| at > 0).map(|i| format!("j{}", i.index(at.max(1)))).collect();
-            text.push_str(&format!("  j{at}: {{runs-on: x, needs: [{}], steps: [{{run: echo}}]}}\n", needs.join(", ")));
+            let needs = needs.join(", ");
+            text.extend([format!("  j{at}: {{runs-on: x, needs: [{needs}], steps: [{{run: echo}}]}}\n")]);
         }
         let plan = plan(&text);
         prop_assert_eq!(plan.jobs.len(), edges.len());
