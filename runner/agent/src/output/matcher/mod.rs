@@ -120,9 +120,8 @@ fn flat(path: &Path) -> Option<PathBuf> {
     let mut flat = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::CurDir => {}
             Component::ParentDir if !flat.pop() => return None,
-            Component::ParentDir => {}
+            Component::CurDir | Component::ParentDir => {}
             part => flat.push(part),
         }
     }
