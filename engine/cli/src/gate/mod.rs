@@ -23,7 +23,7 @@ use crate::context::Context;
 
 pub(crate) use cast::{Ballot, cast, decided, recorded, signing_key};
 pub(crate) use prompt::{Answered, Asking, prompt};
-pub(crate) use review::{Review, can, review};
+pub(crate) use review::{can, review};
 
 /// Somebody can be asked: standard input and standard error are terminals.
 pub(crate) fn can_ask(context: &Context) -> bool {

@@ -82,36 +82,41 @@ impl<'c> Face<'c> {
             self.emit(state, events);
             return;
         }
+        let mut lines = Vec::new();
         for event in events {
-            if let Some(news) = news::of(event, state, self.context) {
-                self.tell(state, &news, event);
-            }
+            lines.extend(news::of(event, state, self.context).and_then(|news| self.told(state, &news, event)));
             if let Some(job) = finished(state, event)
                 && let Some(failed) = failed::of(state, &job, store, self.context)
             {
-                let lines = failed.with_log(&self.facts());
-                self.print(&lines);
+                lines.extend(failed.with_log(&self.facts()));
             }
+        }
+        self.renew(state);
+        self.print(&lines);
+    }
+
+    /// The line of a piece of news, where this way to show a run has one.
+    fn told(&self, state: &RunState, news: &news::News, event: &Event) -> Option<String> {
+        match &self.kind {
+            Kind::Pipe { prefix, .. } => Some(format!("{} {prefix}{} | {}", self.elapsed(), news.who, news.text)),
+            Kind::Tree { .. } => {
+                let facts = self.facts();
+                match news.weight {
+                    Weight::Job => finished(state, event).map(|job| Look::of(&facts, state).ended(state, &job)),
+                    Weight::Always => Some(facts.state(news.mark, &format!("{}: {}", news.who, news.text))),
+                    Weight::Detail => None,
+                }
+            }
+            Kind::Json { .. } => None,
         }
     }
 
-    fn tell(&mut self, state: &RunState, news: &news::News, event: &Event) {
-        match &self.kind {
-            Kind::Pipe { prefix, .. } => {
-                let line = format!("{} {prefix}{} | {}", self.elapsed(), news.who, news.text);
-                self.print(&[line]);
-            }
-            Kind::Tree { .. } => {
-                let facts = self.facts();
-                let row = finished(state, event).map(|job| Look::of(&facts, state).ended(state, &job));
-                let line = match news.weight {
-                    Weight::Job => row,
-                    Weight::Always => Some(facts.state(news.mark, &format!("{}: {}", news.who, news.text))),
-                    Weight::Detail => None,
-                };
-                self.print(&line.into_iter().collect::<Vec<_>>());
-            }
-            Kind::Json { .. } => {}
+    /// What stands below the next lines that are printed is the tree as it is now.
+    fn renew(&mut self, state: &RunState) {
+        let facts = self.facts();
+        if let Kind::Tree { screen, usual, .. } = &mut self.kind {
+            let look = Look::of(&facts, state);
+            screen.renew(|| look.area(state, Timestamp::now(), usual, Screen::lines()));
         }
     }
 

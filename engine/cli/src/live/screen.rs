@@ -16,7 +16,10 @@ const TALLEST: usize = 12;
 /// Standard error as a terminal.
 #[derive(Debug)]
 pub(crate) struct Screen {
+    /// What is drawn.
     area: Vec<String>,
+    /// What is drawn with the next lines in its place.
+    next: Option<Vec<String>>,
     drawn_at: Option<Instant>,
     quiet: Option<Quiet>,
 }
@@ -24,7 +27,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// Nothing is drawn yet.
     pub(crate) fn new() -> Self {
-        Self { area: Vec::new(), drawn_at: None, quiet: None }
+        Self { area: Vec::new(), next: None, drawn_at: None, quiet: None }
     }
 
     /// How many lines the live area may have now.
@@ -50,6 +53,7 @@ impl Screen {
             self.quiet = Quiet::begin();
         }
         self.drawn_at = Some(Instant::now());
+        self.next = None;
         if area == self.area {
             return;
         }
@@ -63,14 +67,25 @@ impl Screen {
         if lines.is_empty() {
             return;
         }
-        let text = format!("{}{}{}", self.erase(), joined(lines), joined(&self.area));
-        write(&text);
+        let erase = self.erase();
+        if let Some(next) = self.next.take() {
+            self.area = next;
+        }
+        write(&format!("{erase}{}{}", joined(lines), joined(&self.area)));
+    }
+
+    /// With the next printed lines the live area, where there is one, becomes this.
+    pub(crate) fn renew(&mut self, area: impl FnOnce() -> Vec<String>) {
+        if !self.area.is_empty() {
+            self.next = Some(area());
+        }
     }
 
     /// Takes the live area away and lets what is typed show again.
     pub(crate) fn clear(&mut self) {
         let text = self.erase();
         self.area.clear();
+        self.next = None;
         self.quiet = None;
         write(&text);
     }
