@@ -53,7 +53,9 @@ mod tests {
         let folder = StoreFolder::at(scratch.path());
         folder.create().unwrap();
         let half = [folder.cache().join("source/.source-x/tree"), folder.cache().join(".unpacking-y")];
-        half.iter().for_each(|path| fs::create_dir_all(path).unwrap());
+        for path in &half {
+            fs::create_dir_all(path).unwrap();
+        }
         fs::write(folder.blobs().join(".tmp-z"), "half").unwrap();
         let whole = folder.cache().join("source/whole.tar");
         fs::write(&whole, "whole").unwrap();

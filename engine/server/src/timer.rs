@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::engine::Message;
 
 /// How long a sleeper trusts the clock.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a timer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tagline_run::{Event, Fact, RunId};
 use tagline_store::{Append, EngineLock, Outgoing, RunFilter, SecretScope, Store, StoreError, StoreFolder, Summary};
 
 fn place() -> (tempfile::TempDir, StoreFolder) {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = tempfile::tempdir().expect("a temporary folder");
     let folder = StoreFolder::at(scratch.path().join("store"));
     (scratch, folder)
 }
@@ -33,8 +33,9 @@ fn append(run: RunId, seen: u64, reasons: &[&str]) -> Append {
 }
 
 fn begin(store: &Store) -> RunId {
-    let made = store.create_run("/repo", |_| None, &RunFilter::default(), |_| (vec![event("first")], summary("queued")));
-    made.unwrap().0
+    let made =
+        store.create_run("/repo", |_| None, &RunFilter::default(), |_| (vec![event("first")], summary("queued")));
+    made.expect("a run can be begun").0
 }
 
 #[test]
@@ -146,7 +147,8 @@ fn every_changed_removed_or_moved_row_is_named() {
         ("UPDATE journal SET hash = zeroblob(32) WHERE number = 1", "journal entry 1"),
     ];
     for (sql, named) in mutations {
-        let copy = StoreFolder::at(folder.root().with_file_name(format!("copy-{}", named.replace(' ', "-") + &sql[..6])));
+        let copy =
+            StoreFolder::at(folder.root().with_file_name(format!("copy-{}", named.replace(' ', "-") + &sql[..6])));
         store.backup(copy.root()).unwrap();
         Connection::open(copy.database()).unwrap().execute(sql, []).unwrap();
         let Err(StoreError::Damaged { what, .. }) = Store::open_read_only(&copy).unwrap().verify() else {
@@ -184,7 +186,8 @@ fn a_backup_is_whole_while_the_store_is_in_use() {
 fn a_secret_opens_only_under_its_own_name_and_scope() {
     let (_scratch, folder) = place();
     let store = Store::open(&folder).unwrap();
-    let scope = |environment: Option<&str>| SecretScope { root: "/r".into(), environment: environment.map(str::to_owned) };
+    let scope =
+        |environment: Option<&str>| SecretScope { root: "/r".into(), environment: environment.map(str::to_owned) };
     store.set_secret(&scope(Some("Production")), "TOKEN", "s3cret-value", 1).unwrap();
     assert_eq!(store.secret(&scope(Some("production")), "TOKEN").unwrap().as_deref(), Some("s3cret-value"));
     assert_eq!(store.secret(&scope(None), "TOKEN").unwrap(), None);
@@ -198,6 +201,19 @@ fn a_secret_opens_only_under_its_own_name_and_scope() {
     assert!(matches!(store.secret(&scope(Some("production")), "OTHER"), Err(StoreError::Damaged { .. })));
 }
 
+/// Gives some bytes, and then fails.
+struct Broken(usize);
+impl std::io::Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.0 == 0 {
+            return Err(std::io::Error::other("the power went"));
+        }
+        self.0 -= 1;
+        buffer.fill(1);
+        Ok(buffer.len())
+    }
+}
+
 #[test]
 fn a_damaged_blob_is_noticed_and_a_half_one_never_seen() {
     let (_scratch, folder) = place();
@@ -205,17 +221,6 @@ fn a_damaged_blob_is_noticed_and_a_half_one_never_seen() {
     let (digest, size) = store.blobs().put(Cursor::new(vec![7; 300_000])).unwrap();
     assert_eq!(size, 300_000);
     assert_eq!(store.blobs().put(Cursor::new(vec![7; 300_000])).unwrap().0, digest);
-    struct Broken(usize);
-    impl std::io::Read for Broken {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            if self.0 == 0 {
-                return Err(std::io::Error::other("the power went"));
-            }
-            self.0 -= 1;
-            buffer.fill(1);
-            Ok(buffer.len())
-        }
-    }
     assert!(store.blobs().put(Broken(2)).is_err());
     let files = |folder: &std::path::Path| fs::read_dir(folder).unwrap().count();
     assert_eq!(files(&folder.blobs()), 1, "only `sha256` is there");
