@@ -66,7 +66,7 @@ pub fn begin(
         release::no_downgrade(plan, store, &root)?;
     }
     secrets::require(store, plan, &root, &options.secrets)?;
-    let now = Timestamp::now();
+    let now = crate::clock::now();
     // Tried once outside the transaction, so that it cannot fail inside.
     events(plan, &options.runner, RunId(1), now)?;
     let mut moved = None;

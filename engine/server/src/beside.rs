@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tagline_run::{Event, Input, RunId};
 use tagline_store::{EngineLock, Store, StoreError, StoreFolder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::clock;
 use crate::ledger::{Ledger, TellError};
 use crate::socket;
 use crate::wire::{Request, Response};
@@ -59,7 +59,7 @@ async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> 
         Store::open_read_only(&folder)?;
         let _lock = EngineLock::take(&folder, &what)?;
         let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
-        let mut told = ledger.tell(vec![(run, input)], &mut Vec::new(), Timestamp::now());
+        let mut told = ledger.tell(vec![(run, input)], &mut Vec::new(), clock::now());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
         Ok(Told { events, engine_serves: false })
     };

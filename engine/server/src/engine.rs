@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tagline_executor::JobFolder;
 use tagline_run::locks::{self, Contender};
 use tagline_run::{Attempt, Effect, Event, Fact, Input, JobKey, Lock, RunId, RunState, TimerId, Token, outstanding};
@@ -20,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::attend::{self, Attendant, Errand};
+use crate::clock;
 use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Ledger, TellError, Told};
@@ -82,8 +82,8 @@ pub(crate) enum Message {
     Again { runs: Vec<RunId> },
     /// What an earlier engine had left was seen to; the outbox row that is done then.
     Cleaned { key: Option<String> },
-    /// Say when there is nothing to do.
-    Rest { reply: oneshot::Sender<()> },
+    /// Say when nothing is left to remove.
+    Tidied { reply: oneshot::Sender<()> },
     /// End the dispatcher.
     Stop,
 }
@@ -113,7 +113,7 @@ impl Engine {
             cleaned: Vec::new(),
             cleaning: 0,
             paused: BTreeSet::new(),
-            resting: Vec::new(),
+            tidy_waiters: Vec::new(),
             _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
@@ -157,13 +157,13 @@ impl Engine {
         answer.await.unwrap_or_else(|_| Err(gone(&self.store)))
     }
 
-    /// Waits until no job runs and nothing is left to remove behind the jobs that have ended, and all of it is stored.
-    /// Whoever ends with its run waits for this first, else the next engine of the store has to tidy up.
-    pub fn at_rest(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Waits until nothing is left to remove behind jobs that have ended; those that run are not waited for. Whoever ends
+    /// with its run waits for this first, else the next engine of the store has to tidy up.
+    pub fn tidied(&self) -> impl Future<Output = ()> + Send + 'static {
         let messages = self.messages.clone();
         async move {
             let (reply, answer) = oneshot::channel();
-            let _ = messages.send(Message::Rest { reply });
+            let _ = messages.send(Message::Tidied { reply });
             // The engine has ended: it does nothing any more.
             let _ = answer.await;
         }
@@ -214,8 +214,8 @@ struct Dispatcher {
     cleaning: usize,
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
-    /// Who waits until there is nothing to do.
-    resting: Vec<oneshot::Sender<()>>,
+    /// Who waits until nothing is left to remove.
+    tidy_waiters: Vec<oneshot::Sender<()>>,
     _lock: EngineLock,
 }
 
@@ -327,7 +327,7 @@ impl Dispatcher {
                     self.cleaning -= 1;
                     self.cleaned.extend(key);
                 }
-                Message::Rest { reply } => self.resting.push(reply),
+                Message::Tidied { reply } => self.tidy_waiters.push(reply),
                 Message::Stop => go_on = false,
             }
         }
@@ -342,23 +342,25 @@ impl Dispatcher {
         }
         if go_on {
             self.settle(touched);
-            self.rest();
+            self.say_tidied();
         }
         Faults::kill(self.config.faults.kill_done, || self.entries());
         go_on
     }
 
-    /// Tells those who wait for it that there is nothing to do.
-    fn rest(&mut self) {
-        let busy = self.cleaning > 0 || !self.attendants.is_empty() || !self.paused.is_empty();
-        if busy || self.resting.is_empty() {
+    /// Tells those who wait for it that nothing is left to remove.
+    fn say_tidied(&mut self) {
+        let runs = |run: RunId, key: &JobKey| Some(self.ledger.get(run)?.state.leg(key)?.ended.is_none());
+        let cleans = self.attendants.keys().any(|(run, key, _)| runs(*run, key) != Some(true));
+        let busy = self.cleaning > 0 || cleans || !self.paused.is_empty();
+        if busy || self.tidy_waiters.is_empty() {
             return;
         }
         if let Err(error) = self.ledger.store().done(&self.cleaned) {
             tracing::warn!(%error, "the next engine will tidy up once more");
         }
         self.cleaned.clear();
-        for reply in self.resting.drain(..) {
+        for reply in self.tidy_waiters.drain(..) {
             let _ = reply.send(());
         }
     }
@@ -372,7 +374,7 @@ impl Dispatcher {
     fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
         let runs: Vec<RunId> = inputs.iter().map(|(run, _)| *run).collect();
         let repeated = self.config.faults.repeat.then(|| inputs.clone());
-        let told = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+        let told = self.ledger.tell(inputs, &mut self.cleaned, clock::now());
         Faults::kill(self.config.faults.kill_stored, || self.entries());
         let (answers, mut failed) = (told.answers, told.failed);
         // A run that cannot be read is as good as one that cannot be written.
@@ -382,7 +384,7 @@ impl Dispatcher {
         failed.sort_unstable();
         failed.dedup();
         if let Some(inputs) = repeated {
-            let again = self.ledger.tell(inputs, &mut self.cleaned, Timestamp::now());
+            let again = self.ledger.tell(inputs, &mut self.cleaned, clock::now());
             again.answers.iter().flatten().for_each(|told| self.publish(told.run, &told.events));
         }
         self.try_again(failed);

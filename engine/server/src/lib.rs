@@ -9,6 +9,7 @@
 mod attend;
 mod begin;
 pub mod beside;
+mod clock;
 mod engine;
 mod executors;
 mod faults;
