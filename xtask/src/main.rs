@@ -19,8 +19,9 @@ usage: cargo xtask COMMAND
   setup                        install or start what the tests need
   clean                        stop and free what setup started
   test [--all] [FILTER]        set-up, lints and every test; --all adds the crash matrix and slow cases
-  conformance [--kind KIND] [--failed]
-                               scores the cases of ../shared/conformance; --failed lists what failed and why
+  conformance [--kind KIND] [--failed] [--write]
+                               scores the cases of ../shared/conformance; --failed lists what failed and why,
+                               --write puts the score into README.md
   bench [--write] [ROW]...     measures Tagline beside its peers, release build; rows by part of their name;
                                --write puts the table into docs/performance.md
 ";

@@ -30,6 +30,7 @@ pub(super) fn row(bench: &Bench, table: &mut Table) -> Result<()> {
         "on:\n  push:\n    tags: ['v*']\njobs:\n  wait:\n    runs-on: ubuntu-latest\n    steps:\n      - run: {script}\n"
     );
     let work = Workload::new("resume", &workflow, Mode::Host)?;
+    work.configure(&format!("jobs = {RELEASES}\n"))?;
     publish(bench, &work)?;
     let mut engine = Engine::start(bench, &work)?;
     for patch in 1..=RELEASES {
@@ -70,7 +71,7 @@ fn resume(bench: &Bench, work: &Workload) -> Result<Duration> {
     let start = Instant::now();
     let _engine = Engine::start(bench, work)?;
     loop {
-        let runs = shell::output(&mut work.tagline(bench, &["runs", "--json"]))?;
+        let runs = shell::output(&mut work.tagline(bench, &["runs", "--json", "--limit", &RELEASES.to_string()]))?;
         let runs: Value = serde_json::from_str(&runs)?;
         let done = runs.as_array().map_or(0, |list| list.iter().filter(|run| succeeded(run)).count());
         if done >= RELEASES {

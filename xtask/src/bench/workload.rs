@@ -75,6 +75,13 @@ impl Workload {
         self.folder.join("home")
     }
 
+    /// Writes the runner's configuration of this workload's user.
+    pub(super) fn configure(&self, text: &str) -> Result<()> {
+        let folder = self.home().join("config/tagline");
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join("runner.toml"), text)?)
+    }
+
     /// Runs git in the repository.
     pub(super) fn git(&self, args: &[&str]) -> Result<String> {
         let mut git = Command::new("git");

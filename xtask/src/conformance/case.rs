@@ -52,6 +52,11 @@ impl Case {
         self.id.split('/').next().unwrap_or_default()
     }
 
+    /// Whether GitHub's parser refuses the file.
+    pub(super) fn officially_refused(&self) -> bool {
+        self.official["accepts"] == false
+    }
+
     /// The input as text.
     pub(super) fn text(&self) -> Result<&str> {
         self.input.as_str().context("the input is not a text")

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Verdict::{self, Fail, Pass};
+use super::Verdict::{self, Fail, Pass, Skip};
 use super::case::Case;
 use super::engine::{Engine, Said};
 
@@ -18,6 +18,9 @@ enum Want<'a> {
 /// `expr`.
 pub(super) fn value(engine: &Engine, case: &Case) -> Result<Verdict> {
     let want = wanted(case);
+    if case.expected.get("checks").is_none() && case.availability.get("availContexts").is_some() {
+        return Ok(Skip("no key of a workflow has just the contexts of the case"));
+    }
     // Where it only matters that it parses, contexts that are null must not decide.
     if case.expected.get("checks").is_some() || matches!(want, Want::Success) {
         return type_check(engine, case);
@@ -62,7 +65,9 @@ fn wanted(case: &Case) -> Want<'_> {
     } else {
         expected.get("value").map_or(Want::Success, Want::Value)
     };
-    if case.tagged("ts-skips") { own } else { told.unwrap_or(own) }
+    // Cases of a parser's own tests are about what it reads; GitHub's two parsers differ in quotes.
+    let about_text = case.tagged("syntax-only") && expected.get("value").is_some() && official.get("value").is_some();
+    if case.tagged("ts-skips") || about_text { own } else { told.unwrap_or(own) }
 }
 
 /// The official evaluator fell over something it was not given: a status function or a context.
@@ -106,14 +111,28 @@ fn type_check(engine: &Engine, case: &Case) -> Result<Verdict> {
     // JSON is YAML: no quoting of ours to get wrong.
     folder.write(file, &serde_json::to_string_pretty(&workflow(case)?)?)?;
     let said = engine.run(&folder, &["lint", file, "--format", "json"])?;
-    // GitHub evaluates what a third party's check calls an error.
-    let official = case.official.get("value").is_some();
-    let error = !official && case.expected["checks"] == false;
-    Ok(match (error, said.code) {
-        (true, 1) | (false, 0) => Pass,
-        (true, _) => Fail(format!("an error was expected, got {}", said.brief())),
-        (false, _) => Fail(format!("no error was expected, got {}", said.brief())),
+    let Some(clean) = case.expected["checks"].as_bool() else {
+        let brief = || Fail(format!("no error was expected, got {}", said.brief()));
+        return Ok(if said.code == 0 { Pass } else { brief() });
+    };
+    let failing = case.official.get("error").is_some() && !unset(&case.official);
+    let evaluates = case.official.get("value").is_some();
+    Ok(match complains(&said) {
+        // What GitHub itself cannot evaluate is a mistake, whatever a third party says.
+        found if failing && found => Pass,
+        found if !failing && found != clean => Pass,
+        // GitHub evaluates what the third party calls a mistake: it may be told, but not as an error.
+        _ if evaluates && !clean && said.code == 0 => Pass,
+        _ => Fail(format!("{} expected, got {}", if clean { "no finding was" } else { "a finding was" }, said.brief())),
     })
+}
+
+/// Whether lint has anything to say of types and names. GitHub accepts such files, so a warning will do; what becomes
+/// shell text and what is not carried out yet are other matters.
+fn complains(said: &Said) -> bool {
+    let found: Vec<Value> = serde_json::from_str(&said.stdout).unwrap_or_default();
+    let other = ["untrusted-in-run", "not-carried-out"];
+    said.code != 0 || found.iter().any(|one| one["code"].as_str().is_none_or(|code| !other.contains(&code)))
 }
 
 fn workflow(case: &Case) -> Result<Value> {
