@@ -19,6 +19,7 @@ pub struct File<'f> {
     pub options: &'f Options<'f>,
     /// Scalars by the byte they start at.
     scalars: HashMap<usize, Node<'f>>,
+    expressions: Vec<Expression<'f>>,
 }
 
 /// Where an expression stands.
@@ -51,7 +52,7 @@ impl<'f> File<'f> {
     ) -> Self {
         let mut scalars = HashMap::new();
         collect(tree.root(), &mut scalars);
-        Self { source, workflow, options, scalars }
+        Self { source, workflow, options, scalars, expressions: expressions(workflow) }
     }
 
     /// The bytes of a whole text.
@@ -77,27 +78,31 @@ impl<'f> File<'f> {
     }
 
     /// Every expression of jobs and steps, matrices aside. What does not parse is left out: it was reported.
-    pub fn expressions(&self) -> Vec<Expression<'f>> {
-        let mut texts = Vec::new();
-        for job in self.workflow.jobs.values() {
-            of_job(job, &mut texts);
-        }
-        let mut found = Vec::new();
-        for (text, condition, place) in texts {
-            if condition {
-                found.extend(convert_if(&text.text).ok().map(|one| Expression { expr: one.expression, text, place }));
-            } else if let Ok(template) = Template::parse(&text.text) {
-                let expressions = template.expressions().cloned();
-                found.extend(expressions.map(|expr| Expression { expr, text, place }));
-            }
-        }
-        found
+    pub fn expressions(&self) -> &[Expression<'f>] {
+        &self.expressions
     }
 
     /// Every step with its job.
     pub fn steps(&self) -> impl Iterator<Item = (&'f Job, &'f Step)> {
         self.workflow.jobs.values().flat_map(|job| job.steps.iter().map(move |step| (job, step)))
     }
+}
+
+fn expressions(workflow: &Workflow) -> Vec<Expression<'_>> {
+    let mut texts = Vec::new();
+    for job in workflow.jobs.values() {
+        of_job(job, &mut texts);
+    }
+    let mut found = Vec::new();
+    for (text, condition, place) in texts {
+        if condition {
+            found.extend(convert_if(&text.text).ok().map(|one| Expression { expr: one.expression, text, place }));
+        } else if let Ok(template) = Template::parse(&text.text) {
+            let expressions = template.expressions().cloned();
+            found.extend(expressions.map(|expr| Expression { expr, text, place }));
+        }
+    }
+    found
 }
 
 fn collect<'t>(node: Node<'t>, scalars: &mut HashMap<usize, Node<'t>>) {

@@ -34,7 +34,7 @@ impl Rule for UnknownStep {
         for one in file.expressions() {
             let Some(job) = one.place.job else { continue };
             for reference in one.expr.references().iter().filter(|reference| reference.context == "steps") {
-                found.extend(self.look(file, &one, job, reference));
+                found.extend(self.look(file, one, job, reference));
             }
         }
     }
