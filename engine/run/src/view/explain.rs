@@ -1,9 +1,9 @@
 //! Why a job ran, waits, or did not: its condition in pieces, and what can be done about it.
 
 use serde::Serialize;
-use tagline_plan::{Clause, job_condition};
+use tagline_plan::{Clause, NeedResult, job_condition};
 
-use super::run::{Status, comes_after, job};
+use super::run::{Status, comes_after, job, jobs};
 use crate::event::Cause;
 use crate::ids::JobKey;
 use crate::state::{JobState, RunState};
@@ -29,13 +29,22 @@ pub struct Explanation {
     pub next: Option<String>,
 }
 
+/// Explains every leg of a job, or the only one; nothing when the run has no such job.
+pub fn explain_all(state: &RunState, job: &str) -> Vec<Explanation> {
+    let keys = jobs(state).into_iter().map(|view| view.id).filter(|key| key.job == job);
+    keys.filter_map(|key| explain(state, &key)).collect()
+}
+
 /// Explains a job; none when the run has no such job.
 pub fn explain(state: &RunState, key: &JobKey) -> Option<Explanation> {
     let planned = state.plan.jobs.get(&key.job)?;
     let job_state = state.jobs.get(&key.job)?;
     let view = job(state, key)?;
     let had_its_turn = job_state.ready.is_some() || job_state.ended.is_some();
-    let verdict = job_condition(&state.plan, planned, &state.facts()).ok().filter(|_| had_its_turn);
+    let mut facts = state.facts();
+    // What was true when the job was started stays true of it, however the run was ended later.
+    facts.cancelled &= job_state.ready.is_none();
+    let verdict = job_condition(&state.plan, planned, &facts).ok().filter(|_| had_its_turn);
     let at = planned.job.condition.as_ref().map_or(planned.job.at, |text| text.at);
     Some(Explanation {
         job: key.clone(),
@@ -82,7 +91,15 @@ fn next(state: &RunState, key: &JobKey, status: Status) -> Option<String> {
         (Status::Failure | Status::Lost | Status::TimedOut | Status::Cancelled | Status::Skipped, _) => {
             let causes = state.jobs.get(&key.job).into_iter().flat_map(JobState::ends);
             let refused = causes.into_iter().any(|ended| ended.cause == Cause::Refused);
-            let rerun = format!("tagline rerun {run} --from {}", key.job);
+            // Where a job before it failed, to run only this one would skip it again.
+            let needs = state.plan.jobs.get(&key.job).into_iter().flat_map(|planned| &planned.ancestors);
+            let mut before = needs.filter_map(|id| state.jobs.get(id)?.result());
+            let rerun = match status {
+                Status::Skipped if before.any(|result| result == NeedResult::Failure) => {
+                    format!("tagline rerun {run} --failed")
+                }
+                _ => format!("tagline rerun {run} --from {}", key.job),
+            };
             state.finished.as_ref().map(|_| if refused { format!("satisfy the rule, then: {rerun}") } else { rerun })
         }
         _ => None,

@@ -8,11 +8,12 @@
 mod approval;
 mod explain;
 mod run;
+mod stamp;
 
 pub use approval::{
     ApprovalView, ArtifactView, Eligibility, Live, ReviewerView, VoteView, approval, eligibility, outcome,
 };
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, explain_all};
 pub use run::{ApprovalLine, GateLine, JobView, RunView, Status, StepView, job, jobs, run, status};
 
 /// `1 approval`, `2 approvals`.

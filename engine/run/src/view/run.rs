@@ -6,12 +6,13 @@ use serde::Serialize;
 use tagline_plan::Person;
 
 use super::approval::{outcome, waits_for};
+use super::stamp;
 use crate::event::{Cause, Conclusion, Ending};
 use crate::ids::{Attempt, GateId, JobKey, RunId};
 use crate::query::Place;
 use crate::rules;
 use crate::state::{Ended, GateStatus, JobState, LegState, RunState};
-use crate::statement::Decision;
+use crate::statement::{Decision, Signature};
 
 /// Where a run or job stands. `waiting` is on people or time, `queued` on other jobs, capacity or a lock: never mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -106,8 +107,10 @@ pub struct RunView {
     /// The attempt.
     pub attempt: Attempt,
     /// When it was created.
+    #[serde(serialize_with = "stamp::at")]
     pub created_at: Timestamp,
     /// When the attempt ended.
+    #[serde(serialize_with = "stamp::maybe")]
     pub finished_at: Option<Timestamp>,
     /// Its jobs, leg by leg.
     pub jobs: Vec<JobView>,
@@ -133,6 +136,7 @@ pub struct GateLine {
     /// The gate digest.
     pub plan: Option<String>,
     /// When silence becomes a no.
+    #[serde(serialize_with = "stamp::maybe")]
     pub expires: Option<Timestamp>,
 }
 
@@ -144,6 +148,7 @@ pub struct ApprovalLine {
     /// Whose address.
     pub by: String,
     /// When.
+    #[serde(serialize_with = "stamp::at")]
     pub at: Timestamp,
     /// The gate digest.
     pub plan: String,
@@ -151,6 +156,12 @@ pub struct ApprovalLine {
     pub gate: GateId,
     /// It still counts; not so when the gate was voided.
     pub counts: bool,
+    /// The fingerprint of the key that signed it; none of an unsigned one.
+    pub signed: Option<String>,
+    /// The bytes that were signed, or stated unsigned: `docs/approvals.md` says how to check them.
+    pub statement: String,
+    /// The armored SSH signature over them.
+    pub signature: Option<String>,
 }
 
 /// A leg of a job, or a job whose legs are not known.
@@ -175,8 +186,10 @@ pub struct JobView {
     /// What launched it.
     pub executor: Option<String>,
     /// When it was started.
+    #[serde(serialize_with = "stamp::maybe")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
+    #[serde(serialize_with = "stamp::maybe")]
     pub ended_at: Option<Timestamp>,
     /// The address of its environment.
     pub url: String,
@@ -200,8 +213,10 @@ pub struct StepView {
     /// Why it failed or was skipped, or empty.
     pub why: String,
     /// When it began.
+    #[serde(serialize_with = "stamp::at")]
     pub started_at: Timestamp,
     /// When it ended.
+    #[serde(serialize_with = "stamp::maybe")]
     pub ended_at: Option<Timestamp>,
 }
 
@@ -279,13 +294,23 @@ fn approvals(state: &RunState) -> Vec<ApprovalLine> {
     for (id, gate) in &state.gates {
         let Some(opened) = &gate.opened else { continue };
         let yes = opened.votes.iter().filter(|(_, v)| v.statement.decision == Decision::Approve);
-        lines.extend(yes.map(|(at, vote)| ApprovalLine {
-            environment: gate.environment.clone(),
-            by: vote.voter.email.clone(),
-            at: *at,
-            plan: opened.digest.clone(),
-            gate: *id,
-            counts: !matches!(gate.status, GateStatus::Voided { .. }),
+        lines.extend(yes.map(|(at, vote)| {
+            let signature = match &vote.signature {
+                Signature::Ssh { armored, fingerprint } => Some((armored.clone(), fingerprint.clone())),
+                Signature::Unsigned => None,
+            };
+            let (signature, signed) = signature.unzip();
+            ApprovalLine {
+                environment: gate.environment.clone(),
+                by: vote.voter.email.clone(),
+                at: *at,
+                plan: opened.digest.clone(),
+                gate: *id,
+                counts: !matches!(gate.status, GateStatus::Voided { .. }),
+                signed,
+                statement: String::from_utf8_lossy(&vote.statement.bytes()).into_owned(),
+                signature,
+            }
         }));
     }
     lines
@@ -400,7 +425,7 @@ pub(crate) fn comes_after(state: &RunState, id: &str) -> String {
     let rules = legs.filter_map(|leg| state.rules(leg.environment.as_ref()?)).map(|(_, rules)| rules);
     let people = rules.filter_map(|rules| rules.reviewers.as_ref()).map(|r| r.required.max(1)).max();
     match (needs.is_empty(), people) {
-        (true, _) => "waits for the run's turn".to_owned(),
+        (true, _) => waits(state),
         (false, None) => format!("after {}", needs.join(", ")),
         (false, Some(n)) => format!("after {}, then {}", needs.join(", "), super::count(n, "approval")),
     }
@@ -427,7 +452,7 @@ pub(crate) fn progress(state: &RunState, key: &JobKey, leg: &LegState, place: Pl
         }
         Place::MaxParallel => (Status::Queued, "max-parallel legs of its job are under way".to_owned()),
         Place::Retry(_) => (Status::Waiting, "waits for another try, because its launch failed".to_owned()),
-        Place::Lock(lock, _) => (Status::Queued, format!("something else has the {lock}")),
+        Place::Lock(lock, _) => (Status::Queued, format!("in line for the {lock}")),
         Place::Free => (Status::Queued, "ready, as soon as there is room".to_owned()),
         Place::Ended => (Status::Success, String::new()),
     }

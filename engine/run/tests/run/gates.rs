@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use tagline_run::view::{self, Status};
 use tagline_run::{
-    Attempt, Cause, Conclusion, Decision, Ending, GateId, GateStatus, Input, JobKey, Refusal, Rerun, TimerId, Vote,
-    outstanding,
+    Attempt, Cause, Conclusion, Decision, Ending, GateId, GateStatus, Input, JobKey, Refusal, Rerun, Signature,
+    TimerId, Vote, outstanding,
 };
 
 use crate::support::{World, digest, key, person, plan_of};
@@ -480,4 +480,34 @@ fn a_vote_finds_its_gate_by_environment_and_digest() {
     world.vote("production", Decision::Reject, "ana").unwrap();
     let decided = find(&world, "production", short).to_string();
     assert_eq!(decided, "already decided: production was rejected by ana@example.com");
+}
+
+#[test]
+fn an_approval_is_shown_with_what_was_signed_and_times_in_milliseconds() {
+    let mut world = at_gate();
+    let mut vote = world.ballot(world.gate("production"), Decision::Approve, "ana");
+    let bytes = vote.statement.bytes();
+    vote.signature = Signature::Ssh { armored: "-----BEGIN".into(), fingerprint: "SHA256:x".into() };
+    world.tell(Input::Vote(Box::new(vote)));
+    world.approve("production", "sam");
+    let seen = serde_json::to_value(view::run(&world.state)).unwrap();
+    assert_eq!(seen["approvals"][0]["statement"].as_str().unwrap().as_bytes(), bytes);
+    assert_eq!(seen["approvals"][0]["signature"], "-----BEGIN");
+    assert_eq!(seen["approvals"][0]["signed"], "SHA256:x");
+    assert_eq!(seen["approvals"][1]["signature"], serde_json::Value::Null);
+    for at in [&seen["created_at"], &seen["approvals"][0]["at"], &seen["gates"][1]["expires"]] {
+        let at = at.as_str().unwrap();
+        assert_eq!(at.len(), "2026-11-19T14:26:32.000Z".len(), "{at}");
+    }
+}
+
+#[test]
+fn an_approved_job_stands_in_line_for_its_environment() {
+    let mut world = at_gate();
+    for who in ["ana", "sam"] {
+        let vote = world.ballot(world.gate("production"), Decision::Approve, who);
+        world.try_tell(Input::Vote(Box::new(vote))).unwrap();
+    }
+    let seen = view::job(&world.state, &key("deploy-production")).unwrap();
+    assert_eq!((seen.status, seen.why.as_str()), (Status::Queued, "in line for the environment production"));
 }

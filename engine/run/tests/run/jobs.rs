@@ -347,3 +347,40 @@ fn large_plans_are_decided_in_one_go() {
     assert_eq!(skipped, 999, "one input carries the end through all of them");
     assert_eq!(world.finished(), (Conclusion::Failure, Ending::Jobs));
 }
+
+#[test]
+fn every_leg_is_explained_and_a_skip_behind_a_failure_runs_again_with_it() {
+    let mut world = World::new(
+        "on: push
+jobs:
+  test:
+    runs-on: x
+    strategy: { fail-fast: false, matrix: { n: [1, 2] } }
+    steps: [{ run: 'true' }]
+  after:
+    needs: test
+    runs-on: x
+    steps: [{ run: 'true' }]
+",
+    );
+    world.ok("test");
+    world.fails("test.2");
+    let legs = view::explain_all(&world.state, "test");
+    let status: Vec<_> = legs.iter().map(|leg| leg.status).collect();
+    assert_eq!(status, [Status::Success, Status::Failure]);
+    let after = view::explain_all(&world.state, "after");
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].next.as_deref(), Some("tagline rerun 418 --failed"));
+    assert!(view::explain_all(&world.state, "nope").is_empty());
+}
+
+#[test]
+fn what_was_true_when_a_job_started_is_so_after_its_cancel() {
+    let mut world = World::new("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: 'true' }]\n");
+    world.settle();
+    world.cancel(false);
+    world.end("a", Conclusion::Cancelled, &[]);
+    let why = view::explain(&world.state, &key("a")).unwrap();
+    assert_eq!(why.status, Status::Cancelled);
+    assert!(why.clauses.iter().all(|clause| clause.holds), "{:?}", why.clauses);
+}
