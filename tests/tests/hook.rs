@@ -33,7 +33,7 @@ fn set_up(scratch: &Scratch) -> (Repo, Tagline) {
     let bare = scratch.join("shop.git");
     repo.bare_origin(&bare);
     let tagline = scratch.tagline();
-    let installed = tagline.run(["hook", "install", "--repo", bare.to_str().unwrap()]);
+    let installed = tagline.run(["hook", "install", "--repo", bare.to_str().expect("UTF-8")]);
     installed.success().stdout_has("hooks/post-receive");
     (repo, tagline)
 }
@@ -102,7 +102,8 @@ fn what_is_no_release_is_said_in_a_line_and_never_fails_the_push() {
     let (repo, tagline) = set_up(&scratch);
     repo.light_tag("nightly").light_tag("v1.2").light_tag("v1.0.0-rc.1");
     let said = push(&repo, &["main", "nightly", "v1.2", "v1.0.0-rc.1"]);
-    for line in ["tagline: nightly: error[bad-tag]", "tagline: v1.2: error[bad-tag]", "v1.0.0-rc.1: no workflow starts"] {
+    for line in ["tagline: nightly: error[bad-tag]", "tagline: v1.2: error[bad-tag]", "v1.0.0-rc.1: no workflow starts"]
+    {
         assert!(said.contains(line), "no line with {line}:\n{said}");
     }
     assert!(!tagline.store().join("tagline.db").exists() || runs(&tagline).is_empty());

@@ -1,6 +1,6 @@
 //! `tagline run` and its kin: what is shown, what ends how, with which exit code.
 
-use tagline_tests::{Repo, Scratch, Tagline, until};
+use tagline_tests::{Repo, Scratch, Tagline, gate, until};
 
 /// A repository with one workflow on `push` of tags `v*`, tagged v1.2.3.
 fn repository(scratch: &Scratch, jobs: &str) -> Repo {
@@ -36,7 +36,11 @@ fn a_failure_is_explained_with_its_log_and_again_at_the_end() {
     let outcome = tagline.run(["run", "--tag", "v1.2.3"]);
     outcome.code(1).stderr_has("Run 1  shop v1.2.3").stderr_has("\"Fix tenant cache\"  release.yml");
     let head = "build failed in step 2 of 2 (Compile) after ";
-    outcome.stderr_has(head).stderr_has("    | object 40").stderr_has("    | cannot find crate serde").lacks("object 20");
+    outcome
+        .stderr_has(head)
+        .stderr_has("    | object 40")
+        .stderr_has("    | cannot find crate serde")
+        .lacks("object 20");
     outcome.lacks("line 30");
     let last: Vec<&str> = outcome.stdout.lines().rev().take(4).collect();
     assert!(last[0].starts_with("  next    ") && last[0].ends_with("tagline rerun 1 --from build"), "{outcome}");
@@ -293,4 +297,16 @@ fn two_runs_of_one_store_share_an_engine() {
     tagline.run(["run", "--tag", "v1.2.4"]).success().stdout_has("Run 2 succeeded");
     assert_eq!(first.wait(), 0);
     until("no engine", || (!tagline.store().join("tagline.sock").exists()).then_some(()));
+}
+
+#[test]
+fn a_pipe_gets_a_line_at_least_every_minute() {
+    if !gate::all() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let jobs = "  build: { runs-on: ubuntu-latest, steps: [{ name: Long, run: sleep 65 }] }\n";
+    let repo = repository(&scratch, jobs);
+    let outcome = tagline(&scratch, &repo).run(["run", "--tag", "v1.2.3"]);
+    outcome.success().stderr_has("01:00 build | 1/1 Long: still running, silent for 6");
 }

@@ -1,6 +1,6 @@
 //! `tagline explain`: why a job ran, waits, or did not run.
 
-use tagline_run::view;
+use tagline_run::{RunState, view};
 
 use crate::args::ExplainArgs;
 use crate::context::Context;
@@ -15,17 +15,37 @@ const PLACE_COLUMN: usize = 66;
 /// Runs it.
 pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Outcome {
     let (_, state) = context.run_state(args.run)?;
-    let explanation = view::explain(&state, &args.job).ok_or_else(|| {
-        let known: Vec<&str> = state.plan.jobs.keys().map(String::as_str).collect();
-        Failure::unusable("unknown-job", format!("run {} has no job {}", args.run, args.job))
-            .why(format!("its jobs are {}", known.join(", ")))
-            .next(format!("tagline show {}", args.run))
-    })?;
-    let out = &context.output;
-    if args.json {
-        out.json(&explanation);
-        return Ok(Exit::Done);
+    // A job without a leg's number means all its legs, as for `logs`.
+    let all = match args.job.leg {
+        0 => view::explain_all(&state, &args.job.job),
+        _ => view::explain(&state, &args.job).into_iter().collect(),
+    };
+    match all.as_slice() {
+        [] => Err(unknown(&state, args)),
+        [one] if args.json => {
+            context.output.json(one);
+            Ok(Exit::Done)
+        }
+        several if args.json => {
+            context.output.json(&several);
+            Ok(Exit::Done)
+        }
+        several => {
+            several.iter().for_each(|one| print(context, one));
+            Ok(Exit::Done)
+        }
     }
+}
+
+fn unknown(state: &RunState, args: &ExplainArgs) -> Failure {
+    let known: Vec<&str> = state.plan.jobs.keys().map(String::as_str).collect();
+    Failure::unusable("unknown-job", format!("run {} has no job {}", args.run, args.job))
+        .why(format!("its jobs are {}", known.join(", ")))
+        .next(format!("tagline show {}", args.run))
+}
+
+fn print(context: &Context, explanation: &view::Explanation) {
+    let out = &context.output;
     let place = format!("{}:{}:{}", plain(&explanation.file), explanation.line, explanation.column);
     let sentence = plain(&explanation.sentence);
     out.line(format!("{sentence:<PLACE_COLUMN$} {}", out.out.paint(Style::Dim, place)));
@@ -39,5 +59,4 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Outcome {
     if let Some(next) = &explanation.next {
         out.line(format!("  {}   {}", out.out.paint(Style::Strong, "next"), plain(&context.at_store(next))));
     }
-    Ok(Exit::Done)
 }

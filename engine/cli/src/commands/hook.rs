@@ -166,9 +166,10 @@ fn start(context: &Context, tag: &str) -> Result<(), Failure> {
 /// Hands the run to the engine, or says what does.
 fn go_on(context: &Context, run: RunId) -> Result<String, Failure> {
     let taken = live::block_on(async { Ok(beside::take_up(&context.store, run).await?) })?;
-    Ok(match taken {
-        true => format!("follow it: {}", context.command(format!("logs {run} --follow"))),
-        false => format!("no engine serves the store, so go on with: {}", context.command(format!("resume {run}"))),
+    Ok(if taken {
+        format!("follow it: {}", context.command(format!("logs {run} --follow")))
+    } else {
+        format!("no engine serves the store, so go on with: {}", context.command(format!("resume {run}")))
     })
 }
 
@@ -177,8 +178,9 @@ fn say(context: &Context, tag: &str, text: &str) {
 }
 
 fn one_line(failure: &Failure) -> String {
-    let why: String = failure.why.iter().map(|why| format!(": {}", plain(why))).collect();
-    format!("error[{}] {}{why}; nothing was started", failure.code, plain(&failure.message))
+    let message = std::iter::once(plain(&failure.message));
+    let parts: Vec<String> = message.chain(failure.why.iter().map(|why| plain(why))).collect();
+    format!("error[{}] {}; nothing was started", failure.code, parts.join(": "))
 }
 
 /// `Ona <ona@example.com>` or the address alone.

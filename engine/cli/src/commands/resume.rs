@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::live::{self, Manner};
 
 /// Goes on with one run, or with all that are not over. Of a finished run it repeats the outcome.
-pub(crate) fn run(context: &Context, args: ResumeArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &ResumeArgs) -> Outcome {
     let runs = chosen(context, args.run)?;
     if runs.is_empty() {
         context.output.note("No run waits, and none was interrupted");

@@ -21,7 +21,7 @@ use crate::output::Mark;
 use crate::words::plain;
 
 /// Runs.
-pub(crate) fn run(context: &Context, args: RunArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let repository = context.repository()?;
     let ask = Ask {
         workflow: args.workflow.as_deref().map(|name| in_repository(&repository, name)),

@@ -156,9 +156,9 @@ async fn record(context: &Context, mut followed: Followed, gate: GateId, args: &
         return Ok(Exit::Done);
     }
     let facts = context.output.out;
-    gate::recorded(&cast, &review.view, followed.state.finished.is_some(), context, &facts)
-        .iter()
-        .for_each(|line| context.output.line(line));
+    for line in gate::recorded(&cast, &review.view, followed.state.finished.is_some(), context, &facts) {
+        context.output.line(line);
+    }
     Ok(Exit::Done)
 }
 
@@ -208,9 +208,9 @@ async fn ask(context: &Context, mut followed: Followed, gate: GateId, args: &Arg
             Answered::Voted(Decision::Reject) => Exit::Rejected,
             Answered::Quit => {
                 let engine = if driven { live::ending::Engine::Serving } else { live::ending::Engine::Own };
-                live::ending::waiting(&followed.state, engine, context)
-                    .iter()
-                    .for_each(|line| context.output.line(line));
+                for line in live::ending::waiting(&followed.state, engine, context) {
+                    context.output.line(line);
+                }
                 Exit::Waiting
             }
             Answered::GoesOn => Exit::Failed,

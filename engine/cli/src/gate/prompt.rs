@@ -97,11 +97,11 @@ impl Desk<'_> {
     /// One question and what follows from its answer.
     async fn turn(&mut self, review: &Review) -> Result<Step, Failure> {
         let may = review.view.you.as_ref().is_some_and(|you| you.may_vote);
-        self.ask(&self.menu(review, may));
+        Self::ask(&self.menu(review, may));
         let answer = tokio::select! {
             biased;
             answer = self.controls.answer() => answer,
-            news = self.followed.news(), if self.asking.driven => return self.others(news?.is_some()),
+            news = self.followed.news(), if self.asking.driven => return Ok(self.others(news?.is_some())),
         };
         let Answer::Line(line) = answer else { return Ok(self.quit()) };
         let (word, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
@@ -210,7 +210,7 @@ impl Desk<'_> {
                     Answer::Line(_) => Step::Menu,
                     Answer::End => self.quit(),
                 }),
-                news = self.followed.news() => match self.others(news?.is_some())? {
+                news = self.followed.news() => match self.others(news?.is_some()) {
                     Step::Leave(answered) => return Ok(Step::Leave(answered)),
                     Step::Again | Step::Menu => {}
                 },
@@ -219,27 +219,27 @@ impl Desk<'_> {
     }
 
     /// Says what others did meanwhile.
-    fn others(&self, engine: bool) -> Result<Step, Failure> {
+    fn others(&self, engine: bool) -> Step {
         if !engine {
-            return Ok(Step::Leave(Answered::EngineGone));
+            return Step::Leave(Answered::EngineGone);
         }
         self.say("");
         let gate = self.followed.state.gates.get(&self.gate);
         if gate.is_none_or(|gate| gate.status != GateStatus::Open) {
             self.say(&decided(&self.followed.state, self.gate));
-            return Ok(Step::Leave(Answered::GoesOn));
+            return Step::Leave(Answered::GoesOn);
         }
         let votes = gate.and_then(|gate| gate.opened.as_ref()).and_then(|opened| opened.votes.last());
         if let Some((at, vote)) = votes {
             let did = if vote.statement.decision == Decision::Approve { "approved" } else { "rejected" };
             self.say(&format!("{} {did} at {}", plain(&vote.voter.email), self.context.time(*at)));
         }
-        Ok(Step::Menu)
+        Step::Menu
     }
 
     /// Asks for a line; none is the wish to leave.
     async fn question(&mut self, text: &str) -> Option<String> {
-        self.ask(text);
+        Self::ask(text);
         match self.controls.answer().await {
             Answer::Line(line) => Some(line),
             Answer::End => None,
@@ -247,7 +247,9 @@ impl Desk<'_> {
     }
 
     fn show(&self, lines: &[String]) -> Step {
-        lines.iter().for_each(|line| self.say(line));
+        for line in lines {
+            self.say(line);
+        }
         Step::Menu
     }
 
@@ -256,7 +258,7 @@ impl Desk<'_> {
         Step::Leave(Answered::Quit)
     }
 
-    fn ask(&self, text: &str) {
+    fn ask(text: &str) {
         let mut screen = std::io::stderr().lock();
         // A terminal that is gone answers nothing, and its end of input leaves the release waiting.
         let _ = screen.write_all(text.as_bytes()).and_then(|()| screen.flush());

@@ -54,7 +54,9 @@ impl Review {
             page.add("After", &format!("{after}, which these digests have passed"));
         }
         self.artifacts(&mut page);
-        outputs(&view.outputs).iter().for_each(|line| page.add("Outputs", line));
+        for line in outputs(&view.outputs) {
+            page.add("Outputs", &line);
+        }
         jobs(&view.jobs, &mut page);
         page.add("Rules", &self.rules());
         page.add("Address", view.url.as_deref().unwrap_or_default());

@@ -49,13 +49,10 @@ impl Controls {
         tokio::select! {
             biased;
             _ = self.interrupts.recv() => Answer::End,
-            line = self.lines.recv() => match line {
-                Some(line) => Answer::Line(line),
-                None => {
-                    self.ended = true;
-                    Answer::End
-                }
-            },
+            line = self.lines.recv() => {
+                self.ended = line.is_none();
+                line.map_or(Answer::End, Answer::Line)
+            }
         }
     }
 
@@ -65,13 +62,10 @@ impl Controls {
         tokio::select! {
             biased;
             Some(()) = interrupts.recv() => Control::Interrupt,
-            line = lines.recv(), if !*ended => match line {
-                Some(_) => Control::Enter,
-                None => {
-                    *ended = true;
-                    Control::Nothing
-                }
-            },
+            line = lines.recv(), if !*ended => {
+                *ended = line.is_none();
+                line.map_or(Control::Nothing, |_| Control::Enter)
+            }
             else => std::future::pending().await,
         }
     }

@@ -226,7 +226,9 @@ impl<'c> Face<'c> {
         match &mut self.kind {
             Kind::Tree { screen, .. } => screen.print(lines),
             Kind::Pipe { last, .. } => {
-                lines.iter().for_each(|line| self.context.output.note(line));
+                for line in lines {
+                    self.context.output.note(line);
+                }
                 *last = Instant::now();
             }
             Kind::Json { .. } => {}

@@ -33,19 +33,19 @@ pub(crate) struct News {
 }
 
 impl News {
-    fn new(weight: Weight, mark: Mark, who: impl Into<String>, text: impl Into<String>) -> Option<Self> {
-        Some(Self { who: plain(&who.into()), text: plain(&text.into()), mark, weight })
+    fn new(weight: Weight, mark: Mark, who: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { who: plain(&who.into()), text: plain(&text.into()), mark, weight }
     }
 }
 
 /// The news of an event; `state` is the run's after it.
 pub(crate) fn of(event: &Event, state: &RunState, context: &Context) -> Option<News> {
     use Weight::{Always, Detail, Job};
-    match &event.fact {
+    Some(match &event.fact {
         Fact::JobStarted { key, executor, .. } => {
             News::new(Detail, Mark::InProgress, name(state, key), format!("in progress ({executor})"))
         }
-        Fact::StepFinished { key, step, .. } => step_news(state, key, *step),
+        Fact::StepFinished { key, step, .. } => step_news(state, key, *step)?,
         Fact::JobSkipped { job, .. } => {
             let job = view::job(state, &JobKey::new(job, 0))?;
             News::new(Job, Mark::Skipped, &job.name, outcome(&job))
@@ -75,13 +75,13 @@ pub(crate) fn of(event: &Event, state: &RunState, context: &Context) -> Option<N
         Fact::RerunRequested { attempt, by, .. } => {
             News::new(Always, Mark::InProgress, "run", format!("attempt {attempt}, asked for by {}", by.email))
         }
-        _ => gate_news(event, state, context),
-    }
+        _ => gate_news(event, state, context)?,
+    })
 }
 
 fn gate_news(event: &Event, state: &RunState, context: &Context) -> Option<News> {
     use Weight::{Always, Detail};
-    match &event.fact {
+    Some(match &event.fact {
         Fact::GateOpened { gate, requires: Some(_), expires, .. } => {
             let (environment, jobs) = (environment(state, *gate), &state.gates.get(gate)?.jobs);
             let until = expires.map_or_else(String::new, |at| format!(" until {}", context.time(at)));
@@ -109,8 +109,8 @@ fn gate_news(event: &Event, state: &RunState, context: &Context) -> Option<News>
             let text = format!("{environment} {}", view::outcome(state, *gate));
             News::new(Always, Mark::Warning, &environment, text)
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 fn step_news(state: &RunState, key: &JobKey, number: u32) -> Option<News> {
@@ -126,7 +126,7 @@ fn step_news(state: &RunState, key: &JobKey, number: u32) -> Option<News> {
             format!("{place}{}: {} {took}{why}", step.name, status.word())
         }
     };
-    News::new(Weight::Detail, mark(step.status), &job.name, text)
+    Some(News::new(Weight::Detail, mark(step.status), &job.name, text))
 }
 
 /// `success 21.4s`, `failure 58.0s: exit code 1`, `skipped: its `if` is false`.

@@ -62,7 +62,7 @@ impl Sample {
         sample.finish("quality", "14:20:21.400");
         let digest = format!("sha256:{}", "9b".repeat(32));
         let stored = Input::ArtifactStored {
-            from: sample.sender("build"),
+            from: Self::sender("build"),
             name: "image".into(),
             digest,
             size: 4_200_000,
@@ -123,12 +123,12 @@ impl Sample {
     }
 
     fn start(&mut self, job: &str, time: &str) {
-        let sender = self.sender(job);
+        let sender = Self::sender(job);
         self.tell(Input::JobStarting { key: sender.key, token: sender.token, executor: "sandbox".into() }, time);
     }
 
     fn report(&mut self, job: &str, reports: Vec<Report>, time: &str) {
-        self.tell(Input::Reported { from: self.sender(job), reports }, time);
+        self.tell(Input::Reported { from: Self::sender(job), reports }, time);
     }
 
     fn finish(&mut self, job: &str, time: &str) {
@@ -142,7 +142,7 @@ impl Sample {
         self.report(job, vec![end], time);
     }
 
-    fn sender(&self, job: &str) -> Sender {
+    fn sender(job: &str) -> Sender {
         Sender { key: JobKey::new(job, 0), attempt: Attempt::FIRST, token: Token(format!("token of {job}")) }
     }
 }

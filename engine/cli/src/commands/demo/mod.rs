@@ -143,14 +143,11 @@ fn show(context: &Context, scratch: &Scratch, exit: Exit) {
     }
     let facts = &context.output.out;
     let Some(url) = production(scratch) else { return };
-    match get(&url, "/q/info") {
-        Ok(body) => {
-            context.output.line(facts.state(Mark::Success, &format!("{}/q/info answers {}", plain(&url), plain(&body))))
-        }
-        Err(error) => {
-            context.output.line(facts.state(Mark::Failure, &format!("{} does not answer: {error}", plain(&url))))
-        }
-    }
+    let (mark, text) = match get(&url, "/q/info") {
+        Ok(body) => (Mark::Success, format!("{url}/q/info answers {body}")),
+        Err(error) => (Mark::Failure, format!("{url} does not answer: {error}")),
+    };
+    context.output.line(facts.state(mark, &plain(&text)));
 }
 
 /// The address the run recorded for production.
