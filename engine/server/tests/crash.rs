@@ -8,6 +8,7 @@
 //! and the reviewers are the test's.
 //!
 //! A short run takes some of the points; `TAGLINE_TEST_ALL=1` takes all, `TAGLINE_CRASH_POINT=NAME` one of them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod support;
 

@@ -1,17 +1,14 @@
-//! What a release has come to, in a form that is the same however often its engine was killed; and what must hold of
-//! every store besides.
+//! What a release has come to, in a form that is the same however often its engine was killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
+use tagline_plan::NeedResult;
 use tagline_protocol::{Record, SPOOL};
 use tagline_run::{Fact, RunState};
-use tagline_server::ledger;
-use tagline_store::{RunFilter, SecretScope, Store};
+use tagline_store::Store;
 
-use super::files;
 use super::scene::Scene;
 
 /// Everything that is compared, by what it is.
@@ -20,38 +17,52 @@ pub(crate) type EndState = BTreeMap<String, Value>;
 /// What the release has come to.
 pub(crate) fn end_state(scene: &Scene) -> EndState {
     let state = scene.state();
-    let store = Store::open_read_only(&scene.folder).unwrap();
     let mut end = EndState::new();
     let finished = state.finished.as_ref().unwrap();
     end.insert("run".into(), json!([finished.conclusion.word(), format!("{:?}", finished.ending), finished.why]));
+    jobs(&state, scene, &mut end);
+    stored(&state, scene, &mut end);
+    for (id, gate) in &state.gates {
+        let cast = gate.opened.iter().flat_map(|opened| &opened.votes).map(|(_, vote)| &vote.statement);
+        let votes: Vec<Value> =
+            cast.map(|vote| json!([vote.environment, vote.decision, vote.voter, vote.comment])).collect();
+        end.insert(format!("gate {id}"), json!([gate.environment, gate.status.word(), votes]));
+    }
+    end.insert("live".into(), live(&scene.platform.environments()));
+    end.insert("calls".into(), json!(scene.platform.calls()));
+    end.insert("events".into(), json!(events(scene)));
+    end
+}
+
+/// Jobs, legs and steps, and what they said.
+fn jobs(state: &RunState, scene: &Scene, end: &mut EndState) {
     for (id, job) in &state.jobs {
-        let result = job.result().map(|result| result.word());
+        let result = job.result().map(NeedResult::word);
         end.insert(format!("job {id}"), json!({"result": result, "why": job.ended.as_ref().map(|ended| &ended.why)}));
     }
     for (key, leg) in state.legs() {
         let ended = leg.ended.as_ref();
-        let steps: Vec<Value> = leg
-            .steps
-            .iter()
-            .map(|(number, step)| {
-                let ended = step.ended.as_ref().map(|end| json!([end.outcome.word(), end.conclusion.word(), end.why]));
-                json!([number, step.id, step.name, ended])
-            })
-            .collect();
-        end.insert(
-            format!("leg {key}"),
-            json!({
-                "attempt": leg.attempt.0,
-                "conclusion": ended.map(|ended| ended.conclusion.word()),
-                "cause": ended.map(|ended| format!("{:?}", ended.cause)),
-                "why": ended.map(|ended| &ended.why),
-                "outputs": ended.map(|ended| ports(&json!(ended.outputs).to_string())),
-                "url": ended.map(|ended| ports(&ended.url)),
-                "steps": steps,
-            }),
-        );
+        let steps = leg.steps.iter().map(|(number, step)| {
+            let ended = step.ended.as_ref().map(|end| json!([end.outcome.word(), end.conclusion.word(), end.why]));
+            json!([number, step.id, step.name, ended])
+        });
+        let leg_end = json!({
+            "attempt": leg.attempt.0,
+            "conclusion": ended.map(|ended| ended.conclusion.word()),
+            "cause": ended.map(|ended| format!("{:?}", ended.cause)),
+            "why": ended.map(|ended| &ended.why),
+            "outputs": ended.map(|ended| ports(&json!(ended.outputs).to_string())),
+            "url": ended.map(|ended| ports(&ended.url)),
+            "steps": steps.collect::<Vec<Value>>(),
+        });
+        end.insert(format!("leg {key}"), leg_end);
         end.insert(format!("spool {key}"), spool(scene, &key.to_string(), leg.attempt.0));
     }
+}
+
+/// Artifacts and deployments, as the store lists them.
+fn stored(state: &RunState, scene: &Scene, end: &mut EndState) {
+    let store = Store::open_read_only(&scene.folder).unwrap();
     for row in store.artifacts(state.run).unwrap() {
         end.insert(format!("artifact {}", row.name), json!([row.digest, row.size, row.kind, row.job, row.attempt]));
     }
@@ -62,21 +73,6 @@ pub(crate) fn end_state(scene: &Scene) -> EndState {
         let all = end.entry(format!("deployments of {environment}")).or_insert_with(|| json!([]));
         all.as_array_mut().unwrap().push(json!([version, commit, artifacts, ports(&url), approved_by]));
     }
-    for (id, gate) in &state.gates {
-        let votes: Vec<Value> = gate
-            .opened
-            .iter()
-            .flat_map(|opened| &opened.votes)
-            .map(|(_, vote)| {
-                json!([vote.statement.environment, vote.statement.decision, vote.voter, vote.statement.comment])
-            })
-            .collect();
-        end.insert(format!("gate {id}"), json!([gate.environment, gate.status.word(), votes]));
-    }
-    end.insert("live".into(), live(&scene.platform.environments()));
-    end.insert("calls".into(), json!(scene.platform.calls()));
-    end.insert("events".into(), json!(events(scene)));
-    end
 }
 
 /// What is live where; addresses and times aside.
@@ -148,7 +144,7 @@ pub(crate) fn about(fact: &Fact) -> String {
 
 /// Where two ends differ; empty where they are the same. `without` are entries that may.
 pub(crate) fn differences(expected: &EndState, found: &EndState, without: &[&str]) -> Vec<String> {
-    let keys: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let keys: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
     let mut differences = Vec::new();
     for key in keys.into_iter().filter(|key| !without.contains(&key.as_str())) {
         let (left, right) = (expected.get(key), found.get(key));
@@ -186,77 +182,6 @@ fn lists(key: &str, left: &[Value], right: &[Value]) -> String {
         left.len(),
         right.len()
     )
-}
-
-/// What must hold of a store whose run has ended, whatever happened.
-pub(crate) fn sound(scene: &Scene) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let store = Store::open(&scene.folder).unwrap();
-    if let Err(error) = store.verify() {
-        wrong.push(format!("the journal's chain: {error}"));
-    }
-    let outbox = store.outbox().unwrap();
-    if !outbox.is_empty() {
-        wrong.push(format!("the outbox holds {outbox:?}"));
-    }
-    let given = SecretScope { root: format!("run:{}", scene.run), environment: None };
-    if !store.secrets(&given).unwrap().is_empty() {
-        wrong.push("secrets given with the run are still in the store".to_owned());
-    }
-    let before = projections(&store, scene);
-    let fold = |events: &[tagline_run::Event]| {
-        RunState::load(events).map(|state| ledger::summary(&state)).map_err(|error| error.to_string())
-    };
-    store.rebuild(&fold).unwrap();
-    let after = projections(&store, scene);
-    if before != after {
-        wrong.push(format!("the projections were {before} and are rebuilt as {after}"));
-    }
-    wrong.extend(left_files(scene, &store));
-    wrong.extend(left_processes(scene.scratch()));
-    wrong
-}
-
-fn projections(store: &Store, scene: &Scene) -> Value {
-    json!({
-        "runs": store.runs(&RunFilter::default()).unwrap(),
-        "artifacts": store.artifacts(scene.run).unwrap(),
-        "deployments": store.deployments(None, None).unwrap(),
-    })
-}
-
-/// Files that should be gone, or are not what they are called.
-fn left_files(scene: &Scene, store: &Store) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let runs = scene.folder.runs();
-    let stray = files::list(&runs).into_iter().filter(|path| path.file_name().is_some_and(|name| name != SPOOL));
-    wrong.extend(stray.map(|path| format!("{} is left of a job", path.display())));
-    wrong.extend(files::empty_folders(&runs).iter().map(|path| format!("{} is left of a job", path.display())));
-    for path in files::list(&scene.folder.blobs()) {
-        let digest = path.strip_prefix("sha256").unwrap_or(&path).to_string_lossy().replace('/', "");
-        if let Err(error) = store.blobs().verify(&format!("sha256:{digest}")) {
-            wrong.push(format!("blob {}: {error}", path.display()));
-        }
-    }
-    let cache = files::list(&scene.folder.cache());
-    let partial =
-        cache.iter().filter(|path| path.components().any(|part| part.as_os_str().as_encoded_bytes()[0] == b'.'));
-    wrong.extend(partial.take(1).map(|path| format!("{} is left in the cache", path.display())));
-    wrong
-}
-
-/// Processes that see a folder of this release in their mounts: a job's.
-fn left_processes(scratch: &Path) -> Vec<String> {
-    let name = scratch.file_name().unwrap().to_string_lossy().into_owned();
-    let mut left = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
-        if mounts.contains(&name) {
-            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            left.push(format!("process {} is left: {}", entry.file_name().display(), command.replace('\0', " ")));
-        }
-    }
-    left
 }
 
 /// Without the number of a port on this machine.

@@ -10,4 +10,5 @@ pub(crate) mod platform;
 pub(crate) mod points;
 pub(crate) mod process;
 pub(crate) mod scene;
+pub(crate) mod sound;
 pub(crate) mod special;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::child::{Role, VARIABLE};
 
 /// A release that shows nothing new for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What the engine says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

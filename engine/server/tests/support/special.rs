@@ -106,7 +106,7 @@ fn completed(scene: &Scene, oracle: &Oracle) -> Result<(), String> {
         .chain(oracle.end.keys().map(String::as_str).filter(|key| key.starts_with("deployment")))
         .filter(|key| end.get(*key) != oracle.end.get(*key))
         .map(|key| format!("{key} is {:?}, not {:?}", end.get(key), oracle.end.get(key)))
-        .chain(super::compare::sound(scene))
+        .chain(super::sound::sound(scene))
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n  ")) }
 }
@@ -124,7 +124,7 @@ pub(crate) fn votes(built: &Built, oracle: &Oracle) -> Result<(), String> {
     let scene = Scene::new(built, false);
     // Everything before the vote comes in any order, but is as much.
     let vote = oracle.facts.iter().position(|fact| fact.starts_with("VoteRecorded")).ok_or("nobody voted")? + 1;
-    let mut engine = scene.engine(&format!("kill-stored={}", vote));
+    let mut engine = scene.engine(&format!("kill-stored={vote}"));
     while engine.word()? != Some(Word::Gate) {}
     let (lives, _) = watch::channel(0_u32);
     let lives = Arc::new(lives);
@@ -157,7 +157,7 @@ fn decided(scene: &Scene, oracle: &Oracle) -> Result<(), String> {
     match vote.1.statement.decision {
         Decision::Approve => same(scene, oracle, &["gate gate-2", "deployments of production"]),
         Decision::Reject if conclusion == Some(Conclusion::Failure) => {
-            let wrong = super::compare::sound(scene);
+            let wrong = super::sound::sound(scene);
             if wrong.is_empty() { Ok(()) } else { Err(with_log(scene, &wrong.join("\n  "))) }
         }
         Decision::Reject => Err(with_log(scene, &format!("the rejected run ended with {conclusion:?}"))),
