@@ -262,9 +262,10 @@ fn a_clock_that_jumps_expires_nothing_at_once_and_extends_nothing() {
     // A month ahead for a moment: silence is looked at once more before it counts as a no.
     let mut engine = at(&tagline, "+30d").spawn(["serve", "--headless"]);
     engine.line_with("the engine serves this store");
-    assert_eq!(tagline.runs()[0]["status"], "waiting");
+    let events = || tagline.run(["run", "--tag", TAG, "--json"]);
+    until("the second look", || events().code(3).stdout.contains("TimerHeld").then_some(()));
     assert_eq!(engine.terminate(), 0);
-    at(&tagline, "+30d").run(["resume", "1"]).code(3);
+    assert_eq!(tagline.runs()[0]["status"], "waiting");
     // Ten days back: the deadline does not move, a vote counts, and the run goes on.
     at(&tagline, "-10d").run(["resume", "1"]).code(3);
     let digest = tagline.plan(1, "production");
@@ -274,10 +275,28 @@ fn a_clock_that_jumps_expires_nothing_at_once_and_extends_nothing() {
     at(&tagline, "-10d").run(words).success();
     at(&tagline, "-10d").run(["resume", "1"]).success();
     tagline.run(["store", "verify"]).success();
-    // Time in the journal never goes back.
-    let events = tagline.run(["run", "--tag", TAG, "--json"]).json_lines();
-    let times: Vec<&str> = events.iter().filter_map(|event| event["at"].as_str()).collect();
+    // Time in the journal never goes back; what was only looked at by the wrong clock moves nothing.
+    let events = events().code(0).json_lines();
+    let times = events.iter().filter(|event| event["event"] != "TimerHeld");
+    let times: Vec<&str> = times.filter_map(|event| event["at"].as_str()).collect();
     assert!(times.len() > 5 && times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn silence_past_the_deadline_is_a_no_when_an_engine_comes_late() {
+    // The second look is a minute later, by a clock nobody can set.
+    if !gate::all() || !Path::new(FAKETIME).exists() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let (repo, tagline) = project(&scratch, "echo built");
+    tagline.run(["run", "--tag", TAG]).code(3);
+    let digest = tagline.plan(1, "production");
+    at(&tagline, "+30d").run(["resume", "1"]).code(4);
+    repo.user("ona@example.com");
+    let words = ["approve", "1", "--environment", "production", "--plan", &digest];
+    tagline.run(words).refused(1, "already-decided", "expired");
+    assert!(tagline.log_is_missing(1, "deploy"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Timers {
         self.set(handle, run, timer, Due::At(at));
     }
 
-    /// Wakes the run after so long by the clock that cannot jump.
+    /// Lets the run look at a held timer once more, after so long by the clock that cannot jump.
     pub(crate) fn after(&mut self, handle: &Handle, run: RunId, timer: &TimerId, after: Duration) {
         self.set(handle, run, timer, Due::After(after));
     }
@@ -64,10 +64,14 @@ impl Timers {
             }
             task.abort();
         }
-        let (messages, timer) = (self.messages.clone(), timer.clone());
+        let messages = self.messages.clone();
+        let input = match due {
+            Due::At(_) => Input::TimerFired(timer.clone()),
+            Due::After(_) => Input::TimerChecked(timer.clone()),
+        };
         let task = handle.spawn(async move {
             wait(due).await;
-            let _ = messages.send(Message::Tell { run, input: Input::TimerFired(timer), reply: None });
+            let _ = messages.send(Message::Tell { run, input, reply: None });
         });
         self.set.insert(id, (due, task.abort_handle()));
     }
@@ -100,7 +104,10 @@ mod tests {
         timers.after(&handle, RunId(2), &TimerId::Run, Duration::from_secs(1));
         timers.keep(RunId(2), &[]);
         let Some(Message::Tell { run, input, .. }) = inbox.recv().await else { panic!("a message is due") };
-        assert_eq!((run, input), (RunId(1), Input::TimerFired(TimerId::Run)));
+        assert_eq!((run, input), (RunId(1), Input::TimerChecked(TimerId::Run)), "a held timer is checked");
+        timers.at(&handle, RunId(1), &TimerId::Run, Timestamp::now());
+        let Some(Message::Tell { run, input, .. }) = inbox.recv().await else { panic!("a message is due") };
+        assert_eq!((run, input), (RunId(1), Input::TimerFired(TimerId::Run)), "a deadline fires");
         drop(timers);
         assert!(inbox.recv().await.is_none());
     }

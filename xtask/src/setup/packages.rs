@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// Each package with a program that shows that it is there.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("docker.io", "dockerd"),
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -17,6 +17,7 @@ const PACKAGES: [(&str, &str); 9] = [
     ("git", "git"),
     ("openssh-client", "ssh-keygen"),
     ("util-linux", "setpriv"),
+    ("faketime", "faketime"),
 ];
 
 /// Installs what is missing.
