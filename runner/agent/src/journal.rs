@@ -131,17 +131,23 @@ impl Journal {
         }
     }
 
-    /// An annotation. Beyond GitHub's ten of a level in a step it is a line.
+    /// An annotation that is a line of the log as well, as on GitHub: nothing else in the log says it.
+    pub fn tell(&mut self, level: AnnotationLevel, message: &str, properties: &IndexMap<String, String>) {
+        let word = match level {
+            AnnotationLevel::Notice => "Notice",
+            AnnotationLevel::Warning => "Warning",
+            AnnotationLevel::Error => "Error",
+        };
+        self.say(&format!("{word}: {message}"));
+        self.annotate(level, message, properties);
+    }
+
+    /// An annotation of what the log says already. GitHub keeps ten of a level in a step.
     pub fn annotate(&mut self, level: AnnotationLevel, message: &str, properties: &IndexMap<String, String>) {
         let count = &mut self.annotations[level as usize];
         *count += 1;
         if *count > ANNOTATIONS {
-            let word = match level {
-                AnnotationLevel::Notice => "Notice",
-                AnnotationLevel::Warning => "Warning",
-                AnnotationLevel::Error => "Error",
-            };
-            return self.say(&format!("{word}: {message}"));
+            return;
         }
         let clean = |text: &str| {
             let lines: Vec<String> =
@@ -159,7 +165,7 @@ impl Journal {
 
     /// An annotation of the agent's own.
     pub fn warn(&mut self, message: &str) {
-        self.annotate(AnnotationLevel::Warning, message, &IndexMap::new());
+        self.tell(AnnotationLevel::Warning, message, &IndexMap::new());
     }
 
     /// Any record but a log and the end of step or job; its texts are masked by the caller.

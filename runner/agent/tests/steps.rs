@@ -105,6 +105,7 @@ fn commands_are_carried_out_and_dangerous_ones_refused() {
     ));
     assert_eq!(story.output(0), "in\n::error::no\n");
     assert!(story.annotations().contains(&"careful".to_owned()));
+    assert!(story.text().contains("\"Warning: careful\""), "an annotation is a line of the log as well");
     assert_eq!(story.end(1).0, Failure);
     assert!(story.end(1).2.contains("GITHUB_ENV"));
     assert_eq!(story.output(1), "1\nafter\n");

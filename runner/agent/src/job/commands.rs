@@ -90,9 +90,9 @@ impl<'s> StepOutput<'s> {
             "debug" => self.lines(Stream::Debug, &data),
             "group" => self.journal.line(Stream::Group, data.as_bytes()),
             "endgroup" => self.journal.line(Stream::EndGroup, b""),
-            "notice" => self.journal.annotate(AnnotationLevel::Notice, &data, &properties),
-            "warning" => self.journal.annotate(AnnotationLevel::Warning, &data, &properties),
-            "error" => self.journal.annotate(AnnotationLevel::Error, &data, &properties),
+            "notice" => self.journal.tell(AnnotationLevel::Notice, &data, &properties),
+            "warning" => self.journal.tell(AnnotationLevel::Warning, &data, &properties),
+            "error" => self.journal.tell(AnnotationLevel::Error, &data, &properties),
             "add-mask" if data.trim().is_empty() => self.journal.warn("`::add-mask::` was given nothing to mask"),
             "add-mask" => self.journal.mask([data.as_str()]),
             "stop-commands" => self.stop(&data)?,
@@ -112,7 +112,7 @@ impl<'s> StepOutput<'s> {
             "set-env" => {
                 self.secure("set-env", "GITHUB_ENV")?;
                 if let Err(why) = self.effects.set_env(&property("name")?, &data) {
-                    self.journal.annotate(AnnotationLevel::Error, &why, &indexmap::IndexMap::new());
+                    self.journal.tell(AnnotationLevel::Error, &why, &indexmap::IndexMap::new());
                 }
             }
             "add-path" => {

@@ -86,7 +86,7 @@ impl Effects {
         let state = pairs("GITHUB_STATE", &mut self.failure);
         for (name, value) in env {
             if let Err(why) = self.set_env(&name, &value) {
-                journal.annotate(AnnotationLevel::Error, &why, &IndexMap::new());
+                journal.tell(AnnotationLevel::Error, &why, &IndexMap::new());
             }
         }
         self.outputs.extend(outputs);
@@ -102,7 +102,7 @@ impl Effects {
             Ok(text) if text.is_empty() => {}
             Ok(text) if text.len() > MOST_SUMMARY => {
                 let message = format!("the step summary is dropped: it has {} bytes, the most is 1 MiB", text.len());
-                journal.annotate(AnnotationLevel::Error, &message, &IndexMap::new());
+                journal.tell(AnnotationLevel::Error, &message, &IndexMap::new());
             }
             Ok(text) => {
                 let text = journal.masked(&text);
