@@ -308,5 +308,5 @@ fn a_pipe_gets_a_line_at_least_every_minute() {
     let jobs = "  build: { runs-on: ubuntu-latest, steps: [{ name: Long, run: sleep 65 }] }\n";
     let repo = repository(&scratch, jobs);
     let outcome = tagline(&scratch, &repo).run(["run", "--tag", "v1.2.3"]);
-    outcome.success().stderr_has("01:00 build | 1/1 Long: still running, silent for 6");
+    outcome.success().stderr_has("01:00 build | 1/1 Long: still running, silent for ");
 }
