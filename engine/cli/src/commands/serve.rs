@@ -1,5 +1,7 @@
 //! `tagline serve --headless`: the engine of a store, with its socket, until it is told to end.
 
+use std::io;
+
 use tagline_server::serve;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,10 +19,17 @@ const LOG: &str = "TAGLINE_LOG";
 pub(crate) fn run(context: &Context, _args: ServeArgs) -> Outcome {
     log(context);
     live::block_on(async {
+        // Before it says that it serves: from then on a signal is to end it well.
+        let told_to_end = told_to_end().map_err(|error| {
+            Failure::new(Exit::OutOfReach, "no-signals", "this machine gives tagline no signals")
+                .why(error)
+                .effect("nothing was run")
+                .next("tagline doctor")
+        })?;
         let engine = live::runner::start(context, "tagline serve").await??;
         let url = context.store.url();
         tracing::info!(store = url, process = std::process::id(), "the engine serves this store");
-        let ended = serve(engine, told_to_end()).await;
+        let ended = serve(engine, told_to_end).await;
         ended.map_err(|error| {
             let socket = context.store.socket();
             Failure::new(Exit::OutOfReach, "no-socket", format!("the engine cannot listen on {}", socket.display()))
@@ -43,14 +52,13 @@ fn log(context: &Context) {
     let _ = written.with_ansi(context.output.err.colour).try_init();
 }
 
-async fn told_to_end() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        tracing::error!("this machine gives no signals");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Listens for SIGTERM and SIGINT from now on; the future is done when one has come.
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
