@@ -1,10 +1,12 @@
 //! Opening the database: settings, format, and the SQLite that is good enough.
 //!
 //! Every commit is synced (WAL with `synchronous=FULL`) before anyone is told. Writers begin with `BEGIN IMMEDIATE`, so
-//! a busy database waits instead of failing half-way.
+//! a busy database waits instead of failing half-way. Closing leaves the write-ahead log as it is: it is written back when
+//! it has grown, so that commands that open the store one after the other do not do it each time.
 
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::{StoreError, StoreFolder};
@@ -38,6 +40,7 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(folder.database(), flags).map_err(|error| explain(folder, error))?;
     connection.busy_timeout(PATIENCE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "query_only", true)?;
     let found = format_of(&connection).map_err(|error| explain(folder, error))?;
     if found == 0 {
@@ -67,6 +70,7 @@ fn sqlite_is_new_enough() -> Result<(), StoreError> {
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
