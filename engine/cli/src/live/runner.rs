@@ -87,7 +87,7 @@ async fn known(context: &Context, image: Option<String>) -> Vec<(String, Executo
     let environment = Environment::of_process();
     let sandbox = Sandbox::new(environment.clone(), context.store.cache().join("images"));
     let mut known = vec![("sandbox".to_owned(), Executor::Sandbox(sandbox))];
-    let docker = tokio::time::timeout(DOCKER, Docker::connect(environment, image)).await;
+    let docker = tokio::time::timeout(DOCKER, Docker::on_demand(environment, image)).await;
     if let Ok(Ok(docker)) = docker {
         known.push(("docker".to_owned(), Executor::Docker(docker)));
     }

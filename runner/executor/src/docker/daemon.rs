@@ -1,6 +1,7 @@
 //! The container daemon: Docker's, or Podman's where only that is there.
 
 use std::collections::HashMap;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use bollard::Docker as Client;
@@ -50,11 +51,19 @@ pub(super) enum Created {
     NoImage,
 }
 
+/// Docker's socket, where `DOCKER_HOST` names no other place.
+const DOCKER: &str = "/var/run/docker.sock";
+
 impl Daemon {
+    /// Whether somebody listens on Docker's usual socket. Of any other place only an answer can tell.
+    pub(super) fn listens() -> bool {
+        std::env::var_os("DOCKER_HOST").is_none() && UnixStream::connect(DOCKER).is_ok()
+    }
+
     /// Connects: `DOCKER_HOST`, else Docker's socket, else Podman's.
     pub(super) async fn connect() -> Result<Self, ExecutorError> {
         let host = std::env::var_os("DOCKER_HOST").is_some();
-        let docker = Path::new("/var/run/docker.sock").exists();
+        let docker = Path::new(DOCKER).exists();
         let client =
             if host || docker { Client::connect_with_defaults() } else { Client::connect_with_podman_defaults() };
         let client = client.map_err(|error| failed("be reached", &error))?;

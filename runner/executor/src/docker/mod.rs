@@ -1,7 +1,8 @@
 //! One container per job, with the agent as its first process.
 //!
 //! Invariants: a container is found again by its id in `agent.json`, which is written before it starts, else by its
-//! labels; it is removed by `clean`, never by the daemon, so that how it ended can still be told.
+//! labels; it is removed by `clean`, never by the daemon, so that how it ended can still be told; the daemon is not asked
+//! anything before a job needs it, for its first answer takes it a while.
 
 mod create;
 mod daemon;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tagline_protocol::JobPaths;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
 use crate::environment::Environment;
@@ -41,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Runs jobs in containers.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    daemon: Daemon,
+    daemon: Arc<OnceCell<Daemon>>,
     environment: Environment,
     image: String,
     credentials: Credentials,
@@ -72,18 +74,33 @@ impl Docker {
     /// Connects to the daemon: `DOCKER_HOST`, else Docker's socket, else Podman's. `image` is for jobs without
     /// `container:`.
     pub async fn connect(environment: Environment, image: Option<String>) -> Result<Self, ExecutorError> {
-        Ok(Self {
-            daemon: Daemon::connect().await?,
+        let docker = Self::new(environment, image);
+        docker.daemon().await?;
+        Ok(docker)
+    }
+
+    /// The same where a daemon listens, connected when a job first needs it.
+    pub async fn on_demand(environment: Environment, image: Option<String>) -> Result<Self, ExecutorError> {
+        if Daemon::listens() { Ok(Self::new(environment, image)) } else { Self::connect(environment, image).await }
+    }
+
+    fn new(environment: Environment, image: Option<String>) -> Self {
+        Self {
+            daemon: Arc::default(),
             environment,
             image: image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             credentials: Credentials::of_user(),
             prepared: Arc::default(),
-        })
+        }
+    }
+
+    async fn daemon(&self) -> Result<&Daemon, ExecutorError> {
+        self.daemon.get_or_try_init(Daemon::connect).await
     }
 
     /// The daemon's version.
     pub async fn version(&self) -> Result<String, ExecutorError> {
-        self.daemon.version().await
+        self.daemon().await?.version().await
     }
 
     /// GitHub's own places in containers.
@@ -100,7 +117,7 @@ impl Docker {
     /// all, else the container is made anew.
     pub(crate) async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
         launch.folder.create()?;
-        let plan = self.plan(launch)?;
+        let plan = self.plan(launch).await?;
         let id = self.make(&plan).await?.id;
         self.prepared().insert(plan.name, Prepared { id, spec: plan.spec });
         Ok(())
@@ -110,7 +127,7 @@ impl Docker {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self, launch: &Launch) -> Result<Plan, ExecutorError> {
+    async fn plan(&self, launch: &Launch) -> Result<Plan, ExecutorError> {
         let image = match &launch.image {
             None => &self.image,
             Some(ImageRef::Reference(name)) => name,
@@ -121,7 +138,7 @@ impl Docker {
                 });
             }
         };
-        Ok(plan(launch, image, self.daemon.user(), self.environment.for_image()))
+        Ok(plan(launch, image, self.daemon().await?.user(), self.environment.for_image()))
     }
 
     pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
@@ -134,7 +151,7 @@ impl Docker {
         if let Some(user) = launch.limits.user {
             launch.folder.give_to(user)?;
         }
-        let plan = self.plan(launch)?;
+        let plan = self.plan(launch).await?;
         let ahead = self.prepared().remove(&plan.name).filter(|made| made.spec == plan.spec);
         let container = match ahead {
             Some(made) => Container { id: made.id, running: false, fresh: true, spec: Some(plan.spec) },
@@ -157,7 +174,7 @@ impl Docker {
             return Ok(None);
         };
         let id = agent.container.unwrap_or_default();
-        let running = self.daemon.inspect(&id).await?.is_some_and(|container| container.running);
+        let running = self.daemon().await?.inspect(&id).await?.is_some_and(|container| container.running);
         if !running {
             return Ok(None);
         }
@@ -173,12 +190,12 @@ impl Docker {
         let image = plan.body.image.as_deref().unwrap_or_default();
         let mut pulled = false;
         loop {
-            match self.daemon.create(&plan.name, plan.body.clone()).await? {
+            match self.daemon().await?.create(&plan.name, plan.body.clone()).await? {
                 Created::Id(id) => {
                     return Ok(Container { id, running: false, fresh: true, spec: Some(plan.spec.clone()) });
                 }
                 Created::NoImage if !pulled => {
-                    self.daemon.pull(image, &self.credentials).await?;
+                    self.daemon().await?.pull(image, &self.credentials).await?;
                     pulled = true;
                 }
                 Created::NoImage => {
@@ -188,13 +205,13 @@ impl Docker {
                     });
                 }
                 Created::Taken => {
-                    let Some(found) = self.daemon.inspect(&plan.name).await? else {
+                    let Some(found) = self.daemon().await?.inspect(&plan.name).await? else {
                         continue;
                     };
                     if found.spec.as_ref() == Some(&plan.spec) && (found.running || found.fresh) {
                         return Ok(found);
                     }
-                    self.daemon.remove(&found.id).await?;
+                    self.daemon().await?.remove(&found.id).await?;
                 }
             }
         }
@@ -202,7 +219,7 @@ impl Docker {
 
     /// Starts a container; the agent may listen before the daemon has said that it started.
     async fn start(&self, launch: &Launch, id: &str) -> Result<(), ExecutorError> {
-        let (daemon, name) = (self.daemon.clone(), id.to_owned());
+        let (daemon, name) = (self.daemon().await?.clone(), id.to_owned());
         // A task of its own: a dropped request might stop the container half-way.
         let mut started = tokio::spawn(async move { daemon.start(&name).await });
         tokio::select! {
@@ -227,10 +244,10 @@ impl Docker {
             let now = Instant::now();
             if now >= look {
                 look = now + LOOK;
-                let found = self.daemon.inspect(id).await?;
+                let found = self.daemon().await?.inspect(id).await?;
                 let key = launch.key.clone();
                 if found.is_none_or(|container| !container.running && !container.fresh) {
-                    return Err(ExecutorError::Ended { key, why: self.daemon.epitaph(id).await });
+                    return Err(ExecutorError::Ended { key, why: self.daemon().await?.epitaph(id).await });
                 }
                 if now > begin + PATIENCE {
                     let said = answer.err().map_or_else(String::new, |error| format!(": {error}"));
@@ -245,7 +262,7 @@ impl Docker {
         let Some(agent) = agent(folder)? else {
             return Ok(Found::Never);
         };
-        let container = self.daemon.inspect(&agent.container.unwrap_or_default()).await?;
+        let container = self.daemon().await?.inspect(&agent.container.unwrap_or_default()).await?;
         let alive = container.is_some_and(|container| container.running);
         Ok(if alive { Found::Alive } else { Found::Dead })
     }
@@ -255,13 +272,13 @@ impl Docker {
         if let Some(id) = agent(folder)?.and_then(|agent| agent.container) {
             return Ok(vec![id]);
         }
-        let listed = self.daemon.list(Some(folder.path())).await?;
+        let listed = self.daemon().await?.list(Some(folder.path())).await?;
         Ok(listed.into_iter().filter_map(|container| container.id).collect())
     }
 
     pub(crate) async fn kill(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         for id in self.containers(folder).await? {
-            self.daemon.kill(&id).await?;
+            self.daemon().await?.kill(&id).await?;
         }
         Ok(())
     }
@@ -269,14 +286,14 @@ impl Docker {
     pub(crate) async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         for id in self.containers(folder).await? {
             self.prepared().retain(|_, made| made.id != id);
-            self.daemon.remove(&id).await?;
+            self.daemon().await?.remove(&id).await?;
         }
         Ok(folder.clean()?)
     }
 
     /// Every container whose job folder lies below `store`.
     pub(crate) async fn orphans(&self, store: &Path) -> Result<Vec<Orphan>, ExecutorError> {
-        let listed = self.daemon.list(None).await?;
+        let listed = self.daemon().await?.list(None).await?;
         let orphans = listed.into_iter().filter_map(|container| {
             let labels = container.labels.unwrap_or_default();
             let label = |name: &str| labels.get(&format!("tagline.{name}")).map(String::as_str);
@@ -300,7 +317,7 @@ impl Docker {
     }
 
     pub(crate) async fn remove(&self, orphan: &Orphan) -> Result<(), ExecutorError> {
-        self.daemon.remove(&orphan.container).await
+        self.daemon().await?.remove(&orphan.container).await
     }
 }
 
