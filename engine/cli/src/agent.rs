@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use tagline_store::StoreFolder;
@@ -12,12 +12,13 @@ const BYTES: &[u8] = include_bytes!(env!("TAGLINE_AGENT"));
 /// Its SHA-256, 64 hex digits.
 const DIGEST: &str = env!("TAGLINE_AGENT_DIGEST");
 
-/// The agent's path in the store: `agent/DIGEST/tagline-agent`. Written on first use; one that is not what this binary
-/// carries is replaced. The store's folder must be there.
+/// The agent's path in the store: `agent/DIGEST/tagline-agent`. Written on first use; one of another length, mode or
+/// owner is replaced. It is not read again at every start: it was synced before it got its name, nobody but the store's
+/// owner reaches it, and nobody may write to it. The store's folder must be there.
 pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
     let folder = store.agents().join(DIGEST);
     let path = folder.join("tagline-agent");
-    if fs::read(&path).is_ok_and(|found| found == BYTES) && fs::metadata(&path)?.permissions().mode() & 0o777 == 0o555 {
+    if fs::symlink_metadata(&path).is_ok_and(|found| is_ours(&found)) {
         return Ok(path);
     }
     fs::create_dir_all(&folder)?;
@@ -30,6 +31,13 @@ pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
     file.into_temp_path().persist(&path)?;
     fs::File::open(&folder)?.sync_all()?;
     Ok(path)
+}
+
+fn is_ours(found: &fs::Metadata) -> bool {
+    found.is_file()
+        && found.len() == BYTES.len() as u64
+        && found.permissions().mode() & 0o777 == 0o555
+        && found.uid() == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What all commands share: where the store is, which repository is meant, how to print.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -27,7 +27,8 @@ pub(crate) struct Context {
     repo: Option<PathBuf>,
     /// The store was named on the command line or by `TAGLINE_STORE`.
     named_store: bool,
-    zone: TimeZone,
+    /// Found when a time is first shown: it takes milliseconds.
+    zone: LazyLock<TimeZone>,
 }
 
 impl Context {
@@ -39,7 +40,7 @@ impl Context {
             verbose: global.verbose,
             repo: global.repo.clone(),
             named_store: global.store.is_some(),
-            zone: TimeZone::system(),
+            zone: LazyLock::new(TimeZone::system),
         })
     }
 
