@@ -59,7 +59,7 @@ async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> 
         Store::open_read_only(&folder)?;
         let _lock = EngineLock::take(&folder, &what)?;
         let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
-        let mut told = ledger.tell(vec![(run, input)], &mut Vec::new(), clock::now());
+        let mut told = ledger.tell(vec![(run, input, clock::now())], &mut Vec::new());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
         Ok(Told { events, engine_serves: false })
     };

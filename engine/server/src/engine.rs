@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tagline_executor::JobFolder;
 use tagline_run::locks::{self, Contender};
-use tagline_run::{Attempt, Effect, Event, Fact, Input, JobKey, Lock, RunId, RunState, TimerId, Token, outstanding};
+use tagline_run::{
+    Attempt, Effect, Event, Fact, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token, outstanding,
+};
 use tagline_store::{EngineLock, RunFilter, Store, StoreError, StoreFolder};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -22,12 +25,15 @@ use crate::attend::{self, Attendant, Errand};
 use crate::clock;
 use crate::executors::Executors;
 use crate::faults::Faults;
-use crate::ledger::{self, Cleanup, Ledger, TellError, Told};
+use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
 use crate::tidy;
 use crate::timer::Timers;
 
 /// How many messages are decided together at most.
 const BATCH: usize = 256;
+/// How long reports of steps wait for others, so that they cost one sync together. Nobody waits for them, they stand in
+/// the spool, and what ends a job takes them along at once.
+const HOLD: Duration = Duration::from_millis(20);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
@@ -86,6 +92,15 @@ pub(crate) enum Message {
     Tidied { reply: oneshot::Sender<()> },
     /// End the dispatcher.
     Stop,
+}
+
+impl Message {
+    /// Whether others may be waited for before it is stored. The first step's start is stored at once: from then on the
+    /// job is never launched again.
+    fn may_wait(&self) -> bool {
+        let Self::Tell { input: Input::Reported { reports, .. }, reply: None, .. } = self else { return false };
+        !reports.iter().any(|report| matches!(report, Report::StepStarted { step: 0, .. }))
+    }
 }
 
 impl Engine {
@@ -277,11 +292,7 @@ impl Dispatcher {
 
     fn serve(&mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         while let Some(first) = inbox.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH {
-                let Ok(next) = inbox.try_recv() else { break };
-                batch.push(next);
-            }
+            let batch = self.gather(first, &mut inbox);
             if !self.turn(batch) {
                 // Lost, they would be done once more, which does no harm.
                 let _ = self.ledger.store().done(&self.cleaned);
@@ -290,18 +301,39 @@ impl Dispatcher {
         }
     }
 
+    /// What waits, each with when it came.
+    fn gather(&self, first: Message, inbox: &mut mpsc::UnboundedReceiver<Message>) -> Vec<(Timestamp, Message)> {
+        let until = tokio::time::Instant::now() + HOLD;
+        let mut in_no_hurry = first.may_wait();
+        let mut batch = vec![(clock::now(), first)];
+        while batch.len() < BATCH {
+            let next = match inbox.try_recv() {
+                Ok(next) => next,
+                Err(_) if in_no_hurry => {
+                    let next = self.handle.block_on(async { tokio::time::timeout_at(until, inbox.recv()).await });
+                    let Ok(Some(next)) = next else { break };
+                    next
+                }
+                Err(_) => break,
+            };
+            in_no_hurry &= next.may_wait();
+            batch.push((clock::now(), next));
+        }
+        batch
+    }
+
     /// One batch; false when the engine is to end.
-    fn turn(&mut self, batch: Vec<Message>) -> bool {
+    fn turn(&mut self, batch: Vec<(Timestamp, Message)>) -> bool {
         let mut go_on = true;
-        let (mut inputs, mut replies): (Vec<(RunId, Input)>, Vec<Reply>) = (Vec::new(), Vec::new());
+        let (mut inputs, mut replies): (Vec<Heard>, Vec<Reply>) = (Vec::new(), Vec::new());
         let mut touched = BTreeSet::new();
         let mut taken_up = Vec::new();
-        for message in batch {
+        for (at, message) in batch {
             match message {
                 // It was sent before its attendant was called off: the next one says it again.
                 Message::Tell { run, input, .. } if self.paused.contains(&run) && of_job(&input) => {}
                 Message::Tell { run, input, reply } => {
-                    inputs.push((run, input));
+                    inputs.push((run, input, at));
                     replies.push(reply);
                 }
                 Message::TakeUp { run, reply } => {
@@ -371,10 +403,10 @@ impl Dispatcher {
     }
 
     /// Decides and stores inputs, and publishes what came of them.
-    fn tell(&mut self, inputs: Vec<(RunId, Input)>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
-        let runs: Vec<RunId> = inputs.iter().map(|(run, _)| *run).collect();
+    fn tell(&mut self, inputs: Vec<Heard>, touched: &mut BTreeSet<RunId>) -> Vec<Result<Told, TellError>> {
+        let runs: Vec<RunId> = inputs.iter().map(|(run, ..)| *run).collect();
         let repeated = self.config.faults.repeat.then(|| inputs.clone());
-        let told = self.ledger.tell(inputs, &mut self.cleaned, clock::now());
+        let told = self.ledger.tell(inputs, &mut self.cleaned);
         Faults::kill(self.config.faults.kill_stored, || self.entries());
         let (answers, mut failed) = (told.answers, told.failed);
         // A run that cannot be read is as good as one that cannot be written.
@@ -384,7 +416,7 @@ impl Dispatcher {
         failed.sort_unstable();
         failed.dedup();
         if let Some(inputs) = repeated {
-            let again = self.ledger.tell(inputs, &mut self.cleaned, clock::now());
+            let again = self.ledger.tell(inputs, &mut self.cleaned);
             again.answers.iter().flatten().for_each(|told| self.publish(told.run, &told.events));
         }
         self.try_again(failed);
@@ -435,7 +467,8 @@ impl Dispatcher {
             inputs.extend(self.grant_locks());
             self.fill_places(&mut inputs);
             if !inputs.is_empty() {
-                self.tell(inputs, &mut touched);
+                let now = clock::now();
+                self.tell(inputs.into_iter().map(|(run, input)| (run, input, now)).collect(), &mut touched);
             }
         }
     }

@@ -39,6 +39,9 @@ pub(crate) struct Entry {
     pub(crate) root: String,
 }
 
+/// An input for a run, with when it came.
+pub(crate) type Heard = (RunId, Input, Timestamp);
+
 /// What one input led to.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -102,10 +105,10 @@ impl Ledger {
 
     /// Decides the inputs in order and stores what follows from all of them in one transaction, which also ticks off the
     /// outbox rows in `done`.
-    pub(crate) fn tell(&mut self, inputs: Vec<(RunId, Input)>, done: &mut Vec<String>, now: Timestamp) -> Batch {
+    pub(crate) fn tell(&mut self, inputs: Vec<Heard>, done: &mut Vec<String>) -> Batch {
         let mut decided: BTreeMap<RunId, Decided> = BTreeMap::new();
         let mut answers = Vec::with_capacity(inputs.len());
-        for (run, input) in inputs {
+        for (run, input, now) in inputs {
             let answer = self.decide(run, input, now, &mut decided);
             answers.push(answer.map(|events| Told { run, events }));
         }
