@@ -1,6 +1,7 @@
 //! `schemas/environments.schema.json` says the same as the reader: every key it lists is known, and it lists every key
 //! the reader suggests for a misspelt one.
 #![expect(clippy::disallowed_methods, reason = "the schema is a file of the repository")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 use std::path::Path;
 
