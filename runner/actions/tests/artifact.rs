@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tagline_actions::Builtin;
-use tagline_actions::artifact::{ArtifactError, Download, Packed, Upload, pack, unpack};
+use tagline_actions::artifact::{ArtifactError, Download, Kind, Packed, Upload, pack, unpack};
 use tagline_actions::inputs::Inputs;
 
 fn workspace(files: &[&str]) -> tempfile::TempDir {
@@ -172,4 +172,23 @@ fn a_link_a_step_left_in_the_workspace_is_not_followed() {
         assert!(unpack(tar, &ws, &ws.join(folder)).is_err());
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_an_artifact_is_stands_in_its_bytes() {
+    let dir = workspace(&["app.json", "notes.txt"]);
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("a.cdx.json"), r#"{"bomFormat": "CycloneDX", "components": [{"name": "serde"}]}"#).unwrap();
+    fs::write(path("a.spdx.json"), r#"{"spdxVersion": "SPDX-2.3", "packages": []}"#).unwrap();
+    fs::write(path("b.json"), r#"{"bomFormat": "CycloneDX"}"#).unwrap();
+    fs::create_dir(path("image")).unwrap();
+    fs::write(path("image/oci-layout"), "{}").unwrap();
+    fs::write(path("image/index.json"), "{}").unwrap();
+    let kind = |what: &str| packed(dir.path(), &[("path", what)]).unwrap().unwrap().kind;
+    assert_eq!(kind("a.cdx.json"), Kind::Sbom);
+    assert_eq!(kind("a.cdx.json\na.spdx.json"), Kind::Sbom);
+    assert_eq!(kind("image"), Kind::Image);
+    for what in ["app.json", "b.json", "notes.txt", "a.cdx.json\nnotes.txt", "a.cdx.json\nb.json"] {
+        assert_eq!(kind(what), Kind::File, "{what}");
+    }
 }

@@ -1,10 +1,12 @@
 //! Artifacts: files packed into one tar, byte for byte the same for the same files, and unpacked again.
 
 mod download;
+mod kind;
 mod name;
 mod pack;
 
 pub use download::{Download, Placement, unpack};
+pub use kind::Kind;
 pub use name::check_name;
 pub use pack::{IfNoFilesFound, Packed, PackedFile, Upload, pack};
 

@@ -4,6 +4,7 @@
 //! others, links replaced by what they mean, no entries for folders.
 
 use super::ArtifactError;
+use super::kind::{self, Kind};
 use super::name::{check_name, forbidden_in_file};
 use crate::digest::Hashing;
 use crate::glob::{Globber, Options};
@@ -82,6 +83,8 @@ pub struct Packed {
     pub sha256: String,
     /// Size of the tar in bytes.
     pub size: u64,
+    /// What it is.
+    pub kind: Kind,
     /// What is in it, sorted by path.
     pub files: Vec<PackedFile>,
 }
@@ -185,7 +188,8 @@ fn write(files: &BTreeMap<PathBuf, &Path>, output: &Path) -> Result<Packed, Arti
         Ok((sha256, size))
     };
     let (sha256, size) = finish().map_err(ArtifactError::io("write", output))?;
-    Ok(Packed { sha256, size, files: packed })
+    let kind = kind::of(output, files.keys().map(PathBuf::as_path)).map_err(ArtifactError::io("read", output))?;
+    Ok(Packed { sha256, size, kind, files: packed })
 }
 
 fn append<W: Write>(tar: &mut Builder<W>, name: &Path, path: &Path) -> Result<PackedFile, ArtifactError> {

@@ -128,7 +128,7 @@ impl Action<'_> {
             digest: format!("sha256:{}", packed.sha256),
             size: packed.size,
             overwrite: upload.overwrite,
-            kind: "file".to_owned(),
+            kind: packed.kind.word().to_owned(),
         })?;
         let Reply::Uploaded { id, digest } = reply else {
             return Err("the engine answered something else than an upload".to_owned());
@@ -136,8 +136,11 @@ impl Action<'_> {
         self.output("artifact-id", &id)?;
         self.output("artifact-digest", &digest.strip_prefix("sha256:").unwrap_or(&digest))?;
         self.output("artifact-url", &"")?;
-        let files = packed.files.len();
-        self.say(format!("Artifact {}: {files} files, {} bytes, {digest}", upload.name, packed.size))
+        let files = match packed.files.len() {
+            1 => "1 file".to_owned(),
+            files => format!("{files} files"),
+        };
+        self.say(format!("Artifact {}: {files}, {} bytes, {digest}", upload.name, packed.size))
     }
 
     fn download(&mut self) -> Result<(), String> {
