@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::Serializer;
 
 /// Writes a time.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 pub(super) fn at<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{at:.3}"))
 }
