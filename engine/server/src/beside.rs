@@ -139,13 +139,14 @@ impl Line {
         }
     }
 
-    /// The answer; none when the engine ended before it had read the question.
+    /// The answer; none when the engine ended before it heard the question.
     async fn ask(&mut self, request: &Request) -> Result<Option<Response>, TellError> {
         let answer = match self.send(request).await {
             Ok(()) => self.hear().await,
             Err(error) => Err(error),
         };
         match answer {
+            Ok(Some(Response::Ended)) => Ok(None),
             Ok(Some(response)) => Ok(Some(response)),
             Ok(None) => Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Err(error) if unread(&error) => Ok(None),

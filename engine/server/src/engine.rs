@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tagline_executor::JobFolder;
+use tagline_executor::{JobFolder, Process};
 use tagline_run::locks::{self, Contender};
 use tagline_run::{
     Attempt, Effect, Event, Fact, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token, outstanding,
@@ -36,6 +36,9 @@ const BATCH: usize = 256;
 const HOLD: Duration = Duration::from_millis(20);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often and after how long a lock is asked for again whose holder is no more; together well below a second.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
 const UPDATES: usize = 4096;
 
@@ -110,7 +113,7 @@ impl Engine {
     /// [`StoreError::Busy`] within a second when another engine drives the store.
     pub fn start(config: EngineConfig) -> Result<Self, StoreError> {
         config.folder.create()?;
-        let lock = EngineLock::take(&config.folder, &config.holder)?;
+        let lock = take_lock(&config)?;
         let store = Arc::new(Store::open(&config.folder)?);
         let (messages, inbox) = mpsc::unbounded_channel();
         let (updates, _) = broadcast::channel(UPDATES);
@@ -201,6 +204,24 @@ impl Drop for Engine {
     }
 }
 
+/// Takes the store's lock. A child that the last engine was starting when it was killed has the lock, too, until it has
+/// become another program; that takes a moment, and the engine that the lock names is no more.
+fn take_lock(config: &EngineConfig) -> Result<EngineLock, StoreError> {
+    for _ in 0..LOCK_TRIES {
+        match EngineLock::take(&config.folder, &config.holder) {
+            Err(StoreError::Busy { holder, .. }) if is_gone(&holder) => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    EngineLock::take(&config.folder, &config.holder)
+}
+
+/// Whether a lock's `process 4711 (tagline serve)` names a process that has ended.
+fn is_gone(holder: &str) -> bool {
+    let number = holder.strip_prefix("process ").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+    number.is_some_and(|number| Process::of(number).is_none())
+}
+
 /// Whether it is an attendant that says this.
 fn of_job(input: &Input) -> bool {
     use Input::{AgentGone, ArtifactStored, LaunchFailed, Reported};
@@ -210,6 +231,11 @@ fn of_job(input: &Input) -> bool {
 fn gone(store: &Store) -> TellError {
     let path = store.folder().root().to_owned();
     StoreError::Io { doing: "reach the engine of", path, source: std::io::ErrorKind::BrokenPipe.into() }.into()
+}
+
+/// Whether the error is that the engine has ended: what it was told it did not hear.
+pub(crate) fn has_ended(error: &TellError) -> bool {
+    matches!(error, TellError::Store(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The one place where things are decided.

@@ -64,7 +64,7 @@ async fn converse(engine: &Engine, stream: UnixStream) -> io::Result<()> {
             Ok(Request::TakeUp { run }) => {
                 let answer = match engine.take_up(run).await {
                     Ok(_) => Response::TakenUp,
-                    Err(error) => Response::Failed { why: crate::services::chain(&error) },
+                    Err(error) => Response::failed(&error),
                 };
                 say(&mut writer, &answer).await?;
             }

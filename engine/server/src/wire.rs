@@ -31,6 +31,8 @@ pub(crate) enum Response {
     Changed { run: RunId },
     /// The run says no.
     Refused { refusal: Refusal },
+    /// The engine has ended and did nothing of it; the command does what it does without one.
+    Ended,
     /// The engine cannot.
     Failed { why: String },
 }
@@ -41,7 +43,15 @@ impl Response {
         match answer {
             Ok(events) => Self::Told { events },
             Err(TellError::Refused(refusal)) => Self::Refused { refusal },
-            Err(error) => Self::Failed { why: crate::services::chain(&error) },
+            Err(error) => Self::failed(&error),
+        }
+    }
+
+    /// The answer where something else than the run says no.
+    pub(crate) fn failed(error: &TellError) -> Self {
+        match error {
+            error if crate::engine::has_ended(error) => Self::Ended,
+            error => Self::Failed { why: crate::services::chain(error) },
         }
     }
 }

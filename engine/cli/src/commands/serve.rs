@@ -47,7 +47,7 @@ fn log(context: &Context) {
     let filter = EnvFilter::try_from_env(LOG);
     let level = if context.verbose { "debug" } else { "info" };
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(level));
-    let written = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let written = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // Another subscriber of this process would do as well.
     let _ = written.with_ansi(context.output.err.colour).try_init();
 }
