@@ -1,5 +1,6 @@
 //! A tree of files to look into: a folder, or the layers of an image.
 
+use crate::catalog::Problem;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,6 +12,9 @@ pub const FILE_MAX: u64 = 64 << 20;
 
 /// Folders never looked into: what Git keeps for itself, and what builds leave behind.
 const SKIPPED: &[&str] = &[".git", "target", "__pycache__", ".venv"];
+
+/// Folders of a running machine's root that are no files on a disk.
+const KERNEL: &[&str] = &["proc", "sys", "dev", "run"];
 
 /// Why a tree cannot be read.
 #[derive(Debug, Error)]
@@ -26,8 +30,9 @@ pub struct TreeError {
 
 /// Files beneath one root. Paths are relative, with `/`, and no link is followed.
 pub trait FileTree {
-    /// The paths of all regular files that may be read, in order.
-    fn files(&self) -> Result<BTreeSet<String>, TreeError>;
+    /// The paths of all regular files that may be read, in order. Folders within that cannot be listed are added to
+    /// `problems`; an error is only the root itself.
+    fn files(&self, problems: &mut Vec<Problem>) -> Result<BTreeSet<String>, TreeError>;
 
     /// The bytes of one of them, at most [`FILE_MAX`].
     fn read(&self, path: &str) -> Result<Vec<u8>, TreeError>;
@@ -46,12 +51,16 @@ impl FolderTree {
         Self { root: root.to_owned() }
     }
 
-    fn list(&self, folder: &str, files: &mut BTreeSet<String>) -> Result<(), TreeError> {
-        let path = self.root.join(folder);
-        let failed = |source| TreeError { action: "list", path: path.clone(), source };
-        for entry in std::fs::read_dir(&path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let kind = entry.file_type().map_err(failed)?;
+    /// Whether a folder is not looked into.
+    fn is_skipped(&self, child: &str, name: &str) -> bool {
+        let of_the_machine = || self.root.canonicalize().is_ok_and(|root| root == Path::new("/"));
+        SKIPPED.contains(&name) || (KERNEL.contains(&child) && of_the_machine())
+    }
+
+    fn list(&self, folder: &str, files: &mut BTreeSet<String>, problems: &mut Vec<Problem>) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.root.join(folder))? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
             // A name that is not UTF-8 is no manifest's name, nor that of a folder on the way to one.
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
@@ -64,8 +73,11 @@ impl FolderTree {
                 if self.root.join(&record).is_file() {
                     files.insert(record);
                 }
-            } else if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
-                self.list(&child, files)?;
+            } else if kind.is_dir()
+                && !self.is_skipped(&child, &name)
+                && let Err(error) = self.list(&child, files, problems)
+            {
+                problems.push(Problem { path: child, why: format!("cannot list it: {error}") });
             }
         }
         Ok(())
@@ -73,9 +85,10 @@ impl FolderTree {
 }
 
 impl FileTree for FolderTree {
-    fn files(&self) -> Result<BTreeSet<String>, TreeError> {
+    fn files(&self, problems: &mut Vec<Problem>) -> Result<BTreeSet<String>, TreeError> {
         let mut files = BTreeSet::new();
-        self.list("", &mut files)?;
+        let failed = |source| TreeError { action: "list", path: self.root.clone(), source };
+        self.list("", &mut files, problems).map_err(failed)?;
         Ok(files)
     }
 
@@ -90,5 +103,20 @@ impl FileTree for FolderTree {
             Ok(bytes)
         };
         read().map_err(|source| TreeError { action: "read", path: full.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_shows_of_itself_is_not_part_of_a_machine() {
+        let (machine, folder) = (FolderTree::new(Path::new("/usr/..")), FolderTree::new(Path::new("/usr")));
+        for name in KERNEL {
+            assert!(machine.is_skipped(name, name));
+            assert!(!folder.is_skipped(name, name));
+            assert!(!machine.is_skipped(&format!("var/{name}"), name));
+        }
     }
 }

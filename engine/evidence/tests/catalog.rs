@@ -159,6 +159,20 @@ fn links_are_not_followed() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_listed_is_a_problem_and_no_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tree(&[("Cargo.lock", CARGO), ("closed/Cargo.lock", CARGO)]);
+    let closed = dir.path().join("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let may_everything = fs::read_dir(&closed).is_ok();
+    let found = catalog(&FolderTree::new(dir.path())).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!found.components.is_empty());
+    let problems: Vec<_> = found.problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(problems, if may_everything { vec![] } else { vec!["closed"] });
+}
+
+#[test]
 fn cyclonedx_has_what_the_specification_demands() {
     let subject = Subject { name: Some("app".into()), version: Some("1.2.3".into()), timestamp: None };
     let files = [("Cargo.lock", CARGO), ("package-lock.json", NPM_3)];

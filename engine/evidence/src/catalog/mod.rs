@@ -48,10 +48,10 @@ impl Component {
     }
 }
 
-/// A manifest that could not be read, or not wholly.
+/// A manifest or folder that could not be read, or not wholly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The manifest, relative to the root.
+    /// The manifest or folder, relative to the root.
     pub path: String,
     /// What is wrong with it.
     pub why: String,
@@ -108,7 +108,8 @@ const OS_RELEASE: &[&str] = &["etc/os-release", "usr/lib/os-release"];
 
 /// Catalogs a tree.
 pub fn catalog(tree: &dyn FileTree) -> Result<Catalog, TreeError> {
-    let files = tree.files()?;
+    let mut problems = Vec::new();
+    let files = tree.files(&mut problems)?;
     let read = |path: &str| -> Result<String, String> {
         let bytes = tree.read(path).map_err(|error| error.source.to_string())?;
         String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
@@ -116,7 +117,6 @@ pub fn catalog(tree: &dyn FileTree) -> Result<Catalog, TreeError> {
     let distribution =
         OS_RELEASE.iter().filter(|path| files.contains(**path)).find_map(|path| distribution(&read(path).ok()?));
     let mut components: BTreeMap<String, Component> = BTreeMap::new();
-    let mut problems = Vec::new();
     for path in &files {
         let Some(cataloger) = cataloger(path).filter(|_| !is_covered(path, &files)) else {
             continue;

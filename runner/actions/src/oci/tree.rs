@@ -8,6 +8,7 @@ use crate::extract::{Change, ExtractError, Item, Kind, Policy, Refusal, change};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use tagline_evidence::catalog::Problem;
 use tagline_evidence::tree::{FILE_MAX, FileTree, TreeError};
 
 /// Most bytes of wanted files kept, for they are kept in memory.
@@ -105,7 +106,7 @@ impl ImageTree {
 }
 
 impl FileTree for ImageTree {
-    fn files(&self) -> Result<BTreeSet<String>, TreeError> {
+    fn files(&self, _: &mut Vec<Problem>) -> Result<BTreeSet<String>, TreeError> {
         Ok(self.files.keys().cloned().collect())
     }
 
