@@ -85,7 +85,7 @@ pub(crate) struct GraphArgs {
 pub(crate) struct ExplainArgs {
     /// The run
     pub(crate) run: RunId,
-    /// The job
+    /// The job, with all legs of its matrix, or one of them such as build.2
     pub(crate) job: JobKey,
     /// Print JSON
     #[arg(long)]
@@ -107,7 +107,7 @@ pub(crate) struct EnvironmentsArgs {
 pub(crate) enum ArtifactsCommand {
     /// List them
     Ls(ArtifactsListArgs),
-    /// Write one to a file or folder
+    /// Unpack one or all into a folder
     Get(ArtifactsGetArgs),
     /// Check each against its digest
     Verify(ArtifactsVerifyArgs),
