@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tagline_run::{Event, Input, RunId};
-use tagline_store::{EngineLock, Store, StoreError, StoreFolder};
+use tagline_store::{Store, StoreError, StoreFolder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::clock;
 use crate::ledger::{Ledger, TellError};
+use crate::lock;
 use crate::socket;
 use crate::wire::{Request, Response};
 
@@ -57,7 +58,7 @@ async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> 
     let work = move || {
         // Opened first: a store that is not there is not made here.
         Store::open_read_only(&folder)?;
-        let _lock = EngineLock::take(&folder, &what)?;
+        let _lock = lock::take(&folder, &what)?;
         let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
         let mut told = ledger.tell(vec![(run, input, clock::now())], &mut Vec::new());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;

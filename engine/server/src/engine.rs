@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tagline_executor::{JobFolder, Process};
+use tagline_executor::JobFolder;
 use tagline_run::locks::{self, Contender};
 use tagline_run::{
     Attempt, Effect, Event, Fact, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token, outstanding,
@@ -26,6 +26,7 @@ use crate::clock;
 use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
+use crate::lock;
 use crate::tidy;
 use crate::timer::Timers;
 
@@ -36,9 +37,6 @@ const BATCH: usize = 256;
 const HOLD: Duration = Duration::from_millis(20);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often and after how long a lock is asked for again whose holder is no more; together well below a second.
-const LOCK_TRIES: u32 = 25;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
 const UPDATES: usize = 4096;
 
@@ -113,7 +111,7 @@ impl Engine {
     /// [`StoreError::Busy`] within a second when another engine drives the store.
     pub fn start(config: EngineConfig) -> Result<Self, StoreError> {
         config.folder.create()?;
-        let lock = take_lock(&config)?;
+        let lock = lock::take(&config.folder, &config.holder)?;
         let store = Arc::new(Store::open(&config.folder)?);
         let (messages, inbox) = mpsc::unbounded_channel();
         let (updates, _) = broadcast::channel(UPDATES);
@@ -202,24 +200,6 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Takes the store's lock. A child that the last engine was starting when it was killed has the lock, too, until it has
-/// become another program; that takes a moment, and the engine that the lock names is no more.
-fn take_lock(config: &EngineConfig) -> Result<EngineLock, StoreError> {
-    for _ in 0..LOCK_TRIES {
-        match EngineLock::take(&config.folder, &config.holder) {
-            Err(StoreError::Busy { holder, .. }) if is_gone(&holder) => std::thread::sleep(LOCK_PAUSE),
-            taken => return taken,
-        }
-    }
-    EngineLock::take(&config.folder, &config.holder)
-}
-
-/// Whether a lock's `process 4711 (tagline serve)` names a process that has ended.
-fn is_gone(holder: &str) -> bool {
-    let number = holder.strip_prefix("process ").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
-    number.is_some_and(|number| Process::of(number).is_none())
 }
 
 /// Whether it is an attendant that says this.

@@ -15,6 +15,7 @@ mod executors;
 mod faults;
 mod job;
 pub mod ledger;
+mod lock;
 pub mod planner;
 mod planner_error;
 mod random;
