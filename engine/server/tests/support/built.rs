@@ -52,11 +52,20 @@ impl Built {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
         }
         fs::copy(storefront, tools.join("storefront")).unwrap();
+        // Copies: a build beside the test must not change what its points use.
+        let (agent, platform) = (keep(&agent, scratch.path()), keep(&platform, scratch.path()));
         files::program(&tools.join("cargo"), CARGO);
         let repository = scratch.path().join("storefront");
         make_repository(&example, &repository);
         Self { agent, platform, tools, repository, _scratch: std::sync::Arc::new(scratch) }
     }
+}
+
+/// A copy of a program in a folder.
+fn keep(program: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join(program.file_name().unwrap());
+    fs::copy(program, &copy).unwrap();
+    copy
 }
 
 /// Cargo's target folder: this program is `TARGET/debug/deps/crash-…`.

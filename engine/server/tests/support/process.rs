@@ -48,6 +48,8 @@ impl Engine {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["engine_process", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(VARIABLE, serde_json::to_string(role).unwrap());
+        // Its last words are few, so that a point that fails shows them.
+        command.env("RUST_BACKTRACE", "0");
         // Jobs take the stand-in for cargo before any other.
         command.env("PATH", format!("{}:{path}", role.tools.display()));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
