@@ -21,7 +21,8 @@ pub(super) fn row(bench: &Bench, table: &mut Table) -> Result<()> {
     drop(sides);
     table.compare("sandbox, a step of 200,000 lines", times[0], ("act host", times[1]), 0.5);
     let args = ["run", ".github/workflows/bench.yml", "--event", "push", "--runner", "sandbox"];
-    let peaks = memory::watch(&mut work.tagline(bench, &args))?;
+    let peaks = memory::watch(&mut work.tagline(bench, &args), &work.home())?;
+    ensure!(peaks.len() == 2, "not both engine and agent were seen, but {:?}", peaks.keys());
     let largest = peaks.values().copied().max().context("no process was seen")?;
     let shown: Vec<String> = peaks.iter().map(|(name, peak)| format!("{name} {} MiB", peak / 1024)).collect();
     let limit = format!("{MEMORY} MiB");

@@ -1,7 +1,7 @@
 //! Peak memory: of a short command by the kernel's accounting of children, of a long one by looking at it while it runs.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -28,14 +28,15 @@ pub(crate) fn measured_child(words: &[&str]) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs the command and watches every process named `tagline…` that was not there before; the largest peak of each
-/// name in KiB. An agent is nobody's child, so it is found by name.
-pub(super) fn watch(command: &mut Command) -> Result<BTreeMap<String, u64>> {
-    let before: BTreeSet<PathBuf> = processes().into_keys().collect();
+/// Runs the command and watches every process of its program and of programs below `store`; the largest peak of each
+/// program in KiB. An agent is nobody's child and has another name in its sandbox, so it is found by its file.
+pub(super) fn watch(command: &mut Command, store: &Path) -> Result<BTreeMap<String, u64>> {
+    let program = Path::new(command.get_program()).canonicalize()?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let mut peaks = BTreeMap::new();
     let status = loop {
-        for (folder, name) in processes().into_iter().filter(|(folder, _)| !before.contains(folder)) {
+        for (folder, file) in processes().filter(|(_, file)| *file == program || file.starts_with(store)) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(peak) = high_water(&folder) {
                 let known = peaks.entry(name).or_insert(0);
                 *known = peak.max(*known);
@@ -50,18 +51,14 @@ pub(super) fn watch(command: &mut Command) -> Result<BTreeMap<String, u64>> {
     Ok(peaks)
 }
 
-/// The folders in `/proc` of processes named `tagline…`, with their names.
-fn processes() -> BTreeMap<PathBuf, String> {
+/// The folders of processes in `/proc`, with the files they run.
+fn processes() -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let named = entries.filter_map(|entry| {
-        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-        name.starts_with("tagline").then(|| (entry.path(), name.trim().to_owned()))
-    });
-    named.collect()
+    entries.filter_map(|entry| Some((entry.path(), std::fs::read_link(entry.path().join("exe")).ok()?)))
 }
 
 /// `VmHWM`: the most memory the process ever had, in KiB.
-fn high_water(folder: &std::path::Path) -> Option<u64> {
+fn high_water(folder: &Path) -> Option<u64> {
     let status = std::fs::read_to_string(folder.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
