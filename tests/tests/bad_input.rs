@@ -118,7 +118,8 @@ fn a_bomb_of_aliases_is_answered_at_once() {
     let mut bomb = String::from("on: push\nenv: &a0 {x: y}\n");
     for level in 1..10 {
         let before = format!("*a{}", level - 1);
-        bomb.push_str(&format!("x{level}: &a{level} [{}]\n", vec![before.as_str(); 10].join(", ")));
+        bomb += &["x", &level.to_string(), ": &a", &level.to_string(), " [", &[before.as_str(); 10].join(", "), "]\n"]
+            .concat();
     }
     bomb.push_str("jobs: {build: {runs-on: x, steps: [{run: echo}]}}\n");
     let nested = format!("on: push\njobs: {}{}\n", "[".repeat(50_000), "]".repeat(50_000));

@@ -29,7 +29,7 @@ fn started(tagline: &Tagline, line: &str) -> Background {
 
 /// The processes of this machine with the word among their arguments.
 fn processes(word: &str) -> Vec<String> {
-    let ids = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let ids = fs::read_dir("/proc").expect("proc is mounted").flatten().map(|entry| entry.path());
     let lines = ids.filter_map(|path| fs::read(path.join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
     lines.filter(|line| line.split(' ').any(|one| one == word)).collect()
@@ -128,9 +128,9 @@ fn a_fork_bomb_is_bounded_and_ends_when_it_is_cancelled() {
 
 /// Most memory a process ever had, in KiB.
 fn peak(id: u64) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]
@@ -158,23 +158,23 @@ fn one_endless_line_needs_no_more_memory_than_a_short_one() {
 fn tail(path: &Path) -> String {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let Ok(mut file) = fs::File::open(path) else { return String::new() };
-    let length = file.metadata().unwrap().len();
-    file.seek(SeekFrom::Start(length.saturating_sub(1024))).unwrap();
+    let length = file.metadata().expect("a file").len();
+    file.seek(SeekFrom::Start(length.saturating_sub(1024))).expect("a file");
     let mut text = Vec::new();
-    file.read_to_end(&mut text).unwrap();
+    file.read_to_end(&mut text).expect("it can be read");
     String::from_utf8_lossy(&text).into_owned()
 }
 
 /// How often a byte stands in a file.
 fn count(path: &Path, wanted: u8) -> usize {
     use std::io::Read as _;
-    let mut file = fs::File::open(path).unwrap();
+    let mut file = fs::File::open(path).expect("the log is there");
     let mut buffer = vec![0; 1 << 20];
     let mut sum = 0;
     loop {
-        match file.read(&mut buffer).unwrap() {
+        match file.read(&mut buffer).expect("it can be read") {
             0 => return sum,
-            n => sum += buffer[..n].iter().filter(|byte| **byte == wanted).count(),
+            n => sum += buffer[..n].iter().map(|byte| usize::from(*byte == wanted)).sum::<usize>(),
         }
     }
 }
@@ -196,8 +196,9 @@ echo done looking";
 fn look_around(as_user: bool) {
     let scratch = Scratch::new();
     let store = scratch.tagline().store();
-    let curious =
-        CURIOUS.replace("STORE", store.to_str().unwrap()).replace("SCRATCH", scratch.path().to_str().unwrap());
+    let curious = CURIOUS
+        .replace("STORE", store.to_str().expect("scratch paths are UTF-8"))
+        .replace("SCRATCH", scratch.path().to_str().expect("scratch paths are UTF-8"));
     let repo = scratch.project(&script(&curious));
     let mut tagline = scratch.tagline().dir(repo.path());
     if as_user {

@@ -98,7 +98,7 @@ fn image() -> Option<String> {
     let (Some(registry), true) = (gate::require_registry(), gate::require_docker()) else { return None };
     let name = format!("{registry}/tagline-test/same:latest");
     for words in [["tag", gate::BASH, &name], ["push", "--quiet", &name]] {
-        let out = Command::new("docker").args(words).output().unwrap();
+        let out = Command::new("docker").args(words).output().expect("docker is there");
         assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
     }
     Some(name)

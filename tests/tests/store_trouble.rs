@@ -52,7 +52,7 @@ impl Disk {
         if !gate::require_root() {
             return None;
         }
-        fs::create_dir_all(&place).unwrap();
+        fs::create_dir_all(&place).expect("a folder in the scratch");
         let mut mount = Command::new("mount");
         let out = mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "none"]).arg(&place).output();
         match out {
@@ -70,7 +70,7 @@ impl Disk {
 
     /// Takes all that is free, to the last byte.
     fn fill(&self) {
-        let mut file = File::create(self.place.join("filler")).unwrap();
+        let mut file = File::create(self.place.join("filler")).expect("a place for a file's name");
         for size in [1 << 20, 4096, 1] {
             let block = vec![0; size];
             while file.write_all(&block).is_ok() {}
@@ -78,7 +78,7 @@ impl Disk {
     }
 
     fn free(&self) {
-        fs::remove_file(self.place.join("filler")).unwrap();
+        fs::remove_file(self.place.join("filler")).expect("it was filled");
     }
 }
 
@@ -166,12 +166,12 @@ fn a_step_that_fills_the_disk_fails_and_the_store_stays_usable() {
 
 /// The number of migrations in a database's header; the file must not be open.
 fn set_version(database: &Path, version: u32) {
-    let mut file = File::options().read(true).write(true).open(database).unwrap();
+    let mut file = File::options().read(true).write(true).open(database).expect("the database");
     let mut magic = [0; 16];
-    file.read_exact(&mut magic).unwrap();
+    file.read_exact(&mut magic).expect("it has a header");
     assert_eq!(&magic, b"SQLite format 3\0");
-    file.seek(SeekFrom::Start(60)).unwrap();
-    file.write_all(&version.to_be_bytes()).unwrap();
+    file.seek(SeekFrom::Start(60)).expect("a file");
+    file.write_all(&version.to_be_bytes()).expect("a place in the header");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[track_caller]
 fn not_in_store(tagline: &Tagline, texts: &[&str]) {
     for path in files(&tagline.store()) {
-        let bytes = fs::read(&path).unwrap();
+        let bytes = fs::read(&path).expect("a file of the store");
         for text in texts {
             let there = bytes.windows(text.len()).any(|window| window == text.as_bytes());
             assert!(!there, "{} holds {text}", path.display());

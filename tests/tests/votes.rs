@@ -47,7 +47,7 @@ fn vote<'w>(word: &'w str, plan: &'w str) -> [&'w str; 6] {
 fn events(tagline: &Tagline) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for event in tagline.run(["run", "--tag", TAG, "--json"]).json_lines() {
-        *kinds.entry(event["event"].as_str().unwrap().to_owned()).or_default() += 1;
+        *kinds.entry(event["event"].as_str().expect("events have a kind").to_owned()).or_default() += 1;
     }
     kinds
 }
@@ -189,13 +189,13 @@ fn a_version_below_the_live_one_must_be_meant() {
 fn at_once(tagline: &Tagline, count: usize, words: &[&str]) -> Vec<(i32, String)> {
     let start = |_| -> Child {
         let mut command = tagline.command(words);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     };
     let children: Vec<Child> = (0..count).map(start).collect();
     let end = |child: Child| {
-        let out = child.wait_with_output().unwrap();
+        let out = child.wait_with_output().expect("our own child");
         let text = [out.stdout, out.stderr].concat();
-        (out.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+        (out.status.code().expect("no signal ended it"), String::from_utf8_lossy(&text).into_owned())
     };
     children.into_iter().map(end).collect()
 }
