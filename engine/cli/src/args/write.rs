@@ -27,7 +27,7 @@ pub(crate) struct LintArgs {
     /// Mend what has one remedy
     #[arg(long)]
     pub(crate) fix: bool,
-    /// Only what GitHub itself would refuse
+    /// As GitHub reads the files: what it refuses, and warnings where it acts otherwise
     #[arg(long)]
     pub(crate) github: bool,
 }

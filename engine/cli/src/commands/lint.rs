@@ -32,7 +32,7 @@ type Checked = (SourceFile, Vec<Diagnostic>);
 pub(crate) fn run(context: &Context, args: &LintArgs) -> Outcome {
     let begun = Instant::now();
     let repository = Repository::open(&context.folder()).ok();
-    let rules = Rules::read(repository.as_ref().filter(|_| !args.github));
+    let rules = Rules::read(&context.folder(), repository.as_ref(), args.github);
     let mut checked = Vec::new();
     for file in files(context, args, repository.as_ref())? {
         let source = SourceFile::from_bytes(file.name, &file.bytes);
@@ -129,15 +129,19 @@ struct Rules {
     environments: Option<EnvironmentsFile>,
     origin: Option<String>,
     actions: BTreeMap<String, lint::ActionInputs>,
+    github: bool,
 }
 
 impl Rules {
-    fn read(repository: Option<&Repository>) -> Self {
-        let found = repository.and_then(rules_in_force);
+    fn read(folder: &Path, repository: Option<&Repository>, github: bool) -> Self {
+        let found = match repository {
+            Some(repository) => rules_in_force(repository),
+            None => beside(folder),
+        };
         let file = found
             .as_ref()
             .and_then(|found| environments::read(&SourceFile::from_bytes(ENVIRONMENTS_FILE, &found.bytes)).file);
-        Self { environments: file, origin: found.map(|found| found.origin), actions: builtin_actions() }
+        Self { environments: file, origin: found.map(|found| found.origin), actions: builtin_actions(), github }
     }
 
     fn options(&self) -> lint::Options<'_> {
@@ -145,6 +149,7 @@ impl Rules {
             environments: self.environments.as_ref(),
             environments_origin: self.origin.as_deref(),
             actions: Some(&self.actions),
+            github: self.github,
         }
     }
 }
@@ -153,6 +158,13 @@ impl Rules {
 fn rules_in_force(repository: &Repository) -> Option<ReadFile> {
     let in_force = repository.environments().ok()?;
     in_force.or_else(|| repository.read(&Source::WorkingTree, ENVIRONMENTS_FILE).ok())
+}
+
+/// The file of a folder that is no repository.
+fn beside(folder: &Path) -> Option<ReadFile> {
+    let path = folder.join(ENVIRONMENTS_FILE);
+    let file = given(ENVIRONMENTS_FILE, &path).ok()?;
+    Some(ReadFile { path: ENVIRONMENTS_FILE.to_owned(), bytes: file.bytes, origin: "this folder".to_owned() })
 }
 
 fn builtin_actions() -> BTreeMap<String, lint::ActionInputs> {

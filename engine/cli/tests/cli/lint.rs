@@ -64,7 +64,22 @@ fn the_rules_of_the_default_branch_are_known() {
     let said = place.run(&["lint", "--format", "json"]).exits(1);
     assert_eq!(said.json()[0]["code"], "unknown-environment");
     // GitHub has no such file, and makes the environment.
-    place.run(&["lint", "--github"]).exits(0);
+    let said = place.run(&["lint", "--github", "--format", "json"]).exits(0);
+    assert_eq!(
+        (&said.json()[0]["code"], &said.json()[0]["severity"]),
+        (&json!("differs-on-github"), &json!("warning"))
+    );
+}
+
+#[test]
+fn a_folder_that_is_no_repository_has_its_rules_too() {
+    let deploy = GOOD.replace("    steps", "    environment: production\n    steps");
+    let place = Place::new();
+    place.write(FILE, &deploy);
+    place.write(".tagline/environments.yml", "environments: { production: }\n");
+    assert_eq!(place.run(&["lint", "--format", "json"]).exits(0).json(), json!([]));
+    place.write(FILE, &deploy.replace("production", "prodution"));
+    assert_eq!(place.run(&["lint", "--format", "json"]).exits(1).json()[0]["code"], "unknown-environment");
 }
 
 #[test]

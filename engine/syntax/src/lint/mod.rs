@@ -9,6 +9,7 @@
 mod both_filters;
 mod cycle;
 mod deprecated_commands;
+mod differences;
 mod duplicate_group;
 mod file;
 mod mistaken_expression;
@@ -41,6 +42,8 @@ pub struct Options<'o> {
     pub environments_origin: Option<&'o str>,
     /// Built-in actions by name, without a version: `actions/checkout`.
     pub actions: Option<&'o BTreeMap<String, ActionInputs>>,
+    /// The file is for GitHub: in place of what only this engine asks for, tells where GitHub would act otherwise.
+    pub github: bool,
 }
 
 /// The inputs of an action.
@@ -102,6 +105,10 @@ pub fn run(source: &SourceFile, options: &Options<'_>) -> Vec<Diagnostic> {
         for rule in RULES {
             rule.check(&file, &mut found);
         }
+        if options.github {
+            found.retain(|one| !differences::REPLACED.contains(&one.code));
+            differences::check(&file, &mut found);
+        }
     }
     tidy(&mut found);
     found
@@ -120,6 +127,7 @@ mod tests {
             environments: environments.file.as_ref(),
             environments_origin: Some("main, 71aa0c3"),
             actions: Some(&actions),
+            github: false,
         };
         run(&SourceFile::new("a.yml", text), &options).iter().map(|one| one.code).collect()
     }

@@ -1,7 +1,7 @@
 //! A value from outside becomes part of a script.
 
-use super::{File, Rule};
-use crate::diagnostic::Diagnostic;
+use super::{Expression, File, Rule};
+use crate::diagnostic::{Diagnostic, Span};
 use crate::expression::{Expr, ExprKind, Function, Reference};
 
 pub(super) struct UntrustedInRun;
@@ -47,18 +47,28 @@ impl Rule for UntrustedInRun {
     }
 
     fn check(&self, file: &File<'_>, found: &mut Vec<Diagnostic>) {
-        for one in file.expressions().iter().filter(|one| one.place.script) {
-            let mut values = Vec::new();
-            flowing(&one.expr, &mut values);
-            let Some(what) = values.iter().find_map(describe) else { continue };
-            let value = &one.text.text;
-            let open = value[..one.expr.start].rfind("${{").unwrap_or(one.expr.start);
-            let close = value[one.expr.end..].find("}}").map_or(one.expr.end, |at| one.expr.end + at + 2);
+        for (span, what) in places(file) {
             let message = format!("{what} becomes shell text; the step stops if it holds shell characters");
-            let report = Diagnostic::warning(self.name(), file.part(one.text, open, close), message);
-            found.push(report.help("env: { MSG: \"${{ … }}\" }, run: echo \"$MSG\""));
+            found.push(Diagnostic::warning(self.name(), span, message).help(REMEDY));
         }
     }
+}
+
+/// What to write instead.
+pub(super) const REMEDY: &str = "env: { MSG: \"${{ … }}\" }, run: echo \"$MSG\"";
+
+/// Every place where a value from outside becomes part of a script, with what it is.
+pub(super) fn places(file: &File<'_>) -> Vec<(Span, String)> {
+    let place = |one: &Expression<'_>| {
+        let mut values = Vec::new();
+        flowing(&one.expr, &mut values);
+        let what = values.iter().find_map(describe)?;
+        let value = &one.text.text;
+        let open = value[..one.expr.start].rfind("${{").unwrap_or(one.expr.start);
+        let close = value[one.expr.end..].find("}}").map_or(one.expr.end, |at| one.expr.end + at + 2);
+        Some((file.part(one.text, open, close), what))
+    };
+    file.expressions().iter().filter(|one| one.place.script).filter_map(place).collect()
 }
 
 /// The references whose value becomes the expression's value; what is only compared does not.
