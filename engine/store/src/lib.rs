@@ -30,7 +30,7 @@ pub use folder::StoreFolder;
 pub use journal::{Append, OutboxEntry, Outgoing, Summary};
 pub use lock::EngineLock;
 pub use projection::{ArtifactRow, DeploymentRow, RunFilter, RunRow};
-pub use secrets::SecretScope;
+pub use secrets::{ListedSecret, SecretScope};
 
 /// A store, open. Methods may be called from any thread; they block on the disk.
 #[derive(Debug)]
@@ -178,6 +178,11 @@ impl Store {
     /// The names in a scope, with when each was set.
     pub fn secrets(&self, scope: &SecretScope) -> Result<Vec<(String, i64)>, StoreError> {
         secrets::list(&self.connection(), scope)
+    }
+
+    /// The names of a repository and of all its environments.
+    pub fn all_secrets(&self, root: &str) -> Result<Vec<ListedSecret>, StoreError> {
+        secrets::list_all(&self.connection(), root)
     }
 
     /// Removes a secret; says whether it was there.

@@ -34,6 +34,17 @@ impl SecretScope {
     }
 }
 
+/// A secret's name, with whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSecret {
+    /// The environment, lower case; none for the repository's own.
+    pub environment: Option<String>,
+    /// The name.
+    pub name: String,
+    /// When it was set, milliseconds since the epoch.
+    pub updated_at: i64,
+}
+
 /// Seals a value under a name (upper case) and stores it.
 pub(crate) fn set(
     connection: &Connection,
@@ -89,6 +100,19 @@ pub(crate) fn get(
 pub(crate) fn list(connection: &Connection, scope: &SecretScope) -> Result<Vec<(String, i64)>, StoreError> {
     let mut statement = connection.prepare("SELECT name, updated_at FROM secrets WHERE scope = ?1 ORDER BY name")?;
     let rows = statement.query_map([scope.key()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Names of a repository and of all its environments, the repository's own first: environment, name, when it was set.
+pub(crate) fn list_all(connection: &Connection, root: &str) -> Result<Vec<ListedSecret>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT CASE WHEN scope = ?1 THEN NULL ELSE substr(scope, length(?1) + 2) END AS environment, name, updated_at
+         FROM secrets WHERE scope = ?1 OR substr(scope, 1, length(?1) + 1) = ?1 || char(10)
+         ORDER BY environment NULLS FIRST, name",
+    )?;
+    let rows = statement.query_map([root], |row| {
+        Ok(ListedSecret { environment: row.get(0)?, name: row.get(1)?, updated_at: row.get(2)? })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

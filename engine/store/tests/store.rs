@@ -201,6 +201,21 @@ fn a_secret_opens_only_under_its_own_name_and_scope() {
     assert!(matches!(store.secret(&scope(Some("production")), "OTHER"), Err(StoreError::Damaged { .. })));
 }
 
+#[test]
+fn the_secrets_of_a_repository_are_listed_with_those_of_its_environments_only() {
+    let (_scratch, folder) = place();
+    let store = Store::open(&folder).unwrap();
+    for (root, environment, name) in
+        [("/r", Some("b"), "B"), ("/r", None, "A"), ("/r", Some("a"), "B"), ("/r2", None, "C"), ("/", Some("r"), "D")]
+    {
+        let scope = SecretScope { root: root.into(), environment: environment.map(str::to_owned) };
+        store.set_secret(&scope, name, "a value", 7).unwrap();
+    }
+    let all = store.all_secrets("/r").unwrap();
+    let names: Vec<_> = all.iter().map(|one| (one.environment.as_deref(), one.name.as_str())).collect();
+    assert_eq!(names, [(None, "A"), (Some("a"), "B"), (Some("b"), "B")]);
+}
+
 /// Gives some bytes, and then fails.
 struct Broken(usize);
 impl std::io::Read for Broken {

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 pub(crate) enum SecretCommand {
     /// Set a secret; its value comes from standard input or a prompt
     Set(SecretArgs),
-    /// List the names
+    /// List the names: the repository's and those of its environments
     Ls(SecretListArgs),
     /// Remove a secret
     Rm(SecretArgs),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tagline_server::repository::{ENVIRONMENTS_FILE, Repository};
 use tagline_server::secrets;
-use tagline_store::SecretScope;
+use tagline_store::{ListedSecret, SecretScope};
 use tagline_syntax::diagnostic::SourceFile;
 use tagline_syntax::environments;
 
@@ -119,20 +119,26 @@ fn ask(name: &str) -> Result<std::io::Result<String>, Failure> {
     })
 }
 
+/// Of one environment, or of the repository and all its environments.
 fn list(context: &Context, args: &SecretListArgs) -> Outcome {
     let scope = scope(context, args.environment.as_ref())?;
-    let found = match context.read_store_if_any()? {
-        Some(store) => store.secrets(&scope)?,
+    let mut found = match context.read_store_if_any()? {
+        Some(store) => store.all_secrets(&scope.root)?,
         None => Vec::new(),
     };
+    found.retain(|one| args.environment.is_none() || one.environment == scope.environment);
     if args.json {
-        let one = |(name, at): &(String, i64)| json!({"name": name, "updated_at": words::stamp(*at)});
+        let one = |one: &ListedSecret| json!({"name": one.name, "environment": one.environment, "updated_at": words::stamp(one.updated_at)});
         context.output.json(&found.iter().map(one).collect::<Vec<_>>());
     } else if found.is_empty() {
         context.output.note(format!("0 secrets{}", of(args.environment.as_ref())));
     } else {
-        let rows: Vec<Vec<String>> = found.iter().map(|(name, at)| vec![name.clone(), context.time_of(*at)]).collect();
-        context.output.lines(table(&context.output.out, &["NAME", "SET"], &rows));
+        let row = |one: &ListedSecret| {
+            let environment = one.environment.clone().unwrap_or_else(|| "-".to_owned());
+            vec![one.name.clone(), environment, context.time_of(one.updated_at)]
+        };
+        let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+        context.output.lines(table(&context.output.out, &["NAME", "ENVIRONMENT", "SET"], &rows));
     }
     Ok(Exit::Done)
 }
