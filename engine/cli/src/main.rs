@@ -36,7 +36,10 @@ fn main() -> ExitCode {
     };
     let store = arguments.global.store.clone();
     let context = Context::new(&arguments.global);
-    let outcome = context.and_then(|context| commands::run(&context, arguments.command));
+    let outcome = context.and_then(|context| {
+        let exit = commands::run(&context, arguments.command)?;
+        Ok(context.output.checked(exit))
+    });
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => failure.at_store(store.as_deref()).report(&output::Output::new()).into(),

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tagline_run::view::Status;
 
+use crate::exit::Exit;
+
 /// Columns where nobody says how wide the paper is.
 const WIDTH: usize = 120;
 
@@ -181,13 +183,15 @@ pub(crate) struct Output {
     /// What is known of standard error.
     pub(crate) err: Facts,
     closed: AtomicBool,
+    /// What was to be written could not be.
+    lost: AtomicBool,
 }
 
 impl Output {
     /// Looks at the two streams.
     pub(crate) fn new() -> Self {
         let (out, err) = (Facts::of(&io::stdout()), Facts::of(&io::stderr()));
-        Self { out, err, closed: AtomicBool::new(false) }
+        Self { out, err, closed: AtomicBool::new(false), lost: AtomicBool::new(false) }
     }
 
     /// A line of the result. What came from outside goes through [`crate::words::plain`] before.
@@ -236,11 +240,17 @@ impl Output {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// The exit code of a command that ended with `exit`: it has failed where its result was not written.
+    pub(crate) fn checked(&self, exit: Exit) -> Exit {
+        if exit == Exit::Done && self.lost.load(Ordering::Relaxed) { Exit::Failed } else { exit }
+    }
+
     fn outcome(&self, written: io::Result<()>) {
         match written {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed.store(true, Ordering::Relaxed),
             Err(error) => {
+                self.lost.store(true, Ordering::Relaxed);
                 if !self.closed.swap(true, Ordering::Relaxed) {
                     self.note(format!("error[output]: cannot write to standard output: {error}"));
                 }

@@ -26,6 +26,8 @@ fn a_secret_is_set_from_standard_input_and_its_value_is_nowhere() {
     place.feed(&["secret", "set", "DATABASE_URL", "--environment", "Production"], "hunter2222").exits(0);
     let list = place.run(&["secret", "ls", "--json"]).exits(0);
     assert_eq!(list.json()[0]["name"], "DATABASE_URL");
+    let whose: Vec<_> = list.json().as_array().unwrap().iter().map(|one| one["environment"].clone()).collect();
+    assert_eq!(whose, [json!(null), json!("production")]);
     assert_eq!(
         place.run(&["secret", "ls", "--environment", "production", "--json"]).json().as_array().unwrap().len(),
         1
@@ -88,4 +90,11 @@ production   -     -      -            never deployed
     let typo = place.feed(&["secret", "set", "TOKEN", "--environment", "prodution"], "long enough").exits(2);
     assert!(typo.err.contains("error[unknown-environment]"), "{}", typo.err);
     place.feed(&["secret", "set", "TOKEN", "--environment", "production"], "long enough").exits(0);
+}
+
+#[test]
+fn what_cannot_be_written_has_failed() {
+    let place = Place::repository(&[]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(place.command(&["runs", "--json"]).stdout(full).status().unwrap().code(), Some(1));
 }
