@@ -39,7 +39,10 @@ pub(crate) fn of(state: &RunState, job: &JobView, store: &Store, context: &Conte
     });
     let tail = tail.unwrap_or_default();
     let mut details = Vec::new();
-    if let Some(said) = said(&tail, step.map_or(job.why.as_str(), |step| step.why.as_str())) {
+    let headline = step.map_or(job.why.as_str(), |step| step.why.as_str());
+    let heading = step.map_or("", |step| step.name.as_str());
+    // A job that ran out of time says nothing of why in its log.
+    if let Some(said) = said(&tail, headline, heading).filter(|_| job.status != Status::TimedOut) {
         details.push(("why", said));
     }
     details.push(("effect", effect(state, job, store)));
@@ -70,11 +73,11 @@ pub(crate) fn detail(facts: &Facts, label: &str, text: &str) -> String {
 }
 
 /// What the step itself said of its failure: its last error annotation, else its last line. The agent's own annotation
-/// only says what the headline says.
-fn said(tail: &spool::Tail, headline: &str) -> Option<String> {
+/// only says what the headline says, and the step's heading is not of its own saying.
+fn said(tail: &spool::Tail, headline: &str, heading: &str) -> Option<String> {
     let new = |error: &&String| headline.is_empty() || !(headline.contains(error.as_str()) || error.contains(headline));
     let own = tail.errors.iter().rev().find(new);
-    let last = || tail.lines.iter().rev().find(|line| !line.trim().is_empty());
+    let last = || tail.lines.iter().rev().find(|line| !line.trim().is_empty()).filter(|line| *line != heading);
     let text = plain(own.or_else(last)?);
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
@@ -140,4 +143,19 @@ fn cause(state: &RunState, job: &JobView) -> Option<Cause> {
     let leg = state.leg(&job.id).and_then(|leg| leg.ended.as_ref());
     let ended = leg.or_else(|| state.jobs.get(&job.id.job)?.ended.as_ref());
     ended.map(|ended| ended.cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heading_of_a_step_is_no_reason() {
+        let tail = |lines: &[&str]| spool::Tail {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            ..spool::Tail::default()
+        };
+        assert_eq!(said(&tail(&["Run sleep 30"]), "it ran longer", "Run sleep 30"), None);
+        assert_eq!(said(&tail(&["Run make", "no rule", ""]), "exit code 2", "Run make").as_deref(), Some("no rule"));
+    }
 }
