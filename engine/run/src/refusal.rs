@@ -104,7 +104,7 @@ pub enum Refusal {
         expected: String,
     },
     /// The time is over.
-    #[error("the approval expired at {0}: silence is a no")]
+    #[error("the approval expired at {0:.0}: silence is a no")]
     Expired(Timestamp),
     /// The person may not vote.
     #[error("{who} cannot vote: {why}")]
