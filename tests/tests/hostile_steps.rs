@@ -147,7 +147,9 @@ fn one_endless_line_needs_no_more_memory_than_a_short_one() {
     until("the end of the line", || tail(&spool).contains("\"printed\"").then_some(()));
     let agent: Value = serde_json::from_slice(&fs::read(spool.with_file_name("agent.json")).unwrap()).unwrap();
     let peaks = [peak(agent["pid"].as_u64().unwrap()), peak(engine.id().into())];
-    assert!(peaks.iter().all(|peak| *peak <= 128 << 10), "agent and engine: {peaks:?} KiB");
+    // Less than the line itself, so that nobody holds it whole.
+    let most = (size as u64 >> 10).min(128 << 10);
+    assert!(peaks.iter().all(|peak| *peak <= most), "agent and engine: {peaks:?} KiB");
     let length = count(&spool, b'x');
     assert!(length >= size, "lost: {length} of {size}");
     tagline.run(["cancel", "1", "--force"]).success();

@@ -125,7 +125,7 @@ impl Followed {
                 news = self.news() => match news? {
                     Some(events) => {
                         if let Some(tails) = tails.as_mut() {
-                            tails.rest(&self.state).await.iter().for_each(|line| face.log(line));
+                            tails.rest(&self.state, |line| face.log(line)).await;
                         }
                         face.happened(&self.state, &events, &self.store);
                     }

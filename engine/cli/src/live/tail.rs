@@ -12,8 +12,12 @@ use tokio::task::JoinHandle;
 
 use super::spool;
 
-/// How long the end of a finished job's log is waited for.
+/// How long the next line of a finished job's log is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A line longer than this is shown in pieces, so that one without end needs no more memory.
+const LONGEST: usize = 64 * 1024;
+/// Lines that wait to be shown; a slow terminal slows the reading.
+const WAITING: usize = 256;
 
 /// A line of a job's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +32,15 @@ pub(crate) struct LogLine {
 #[derive(Debug)]
 pub(crate) struct Tails {
     folder: StoreFolder,
-    sender: mpsc::UnboundedSender<LogLine>,
-    lines: mpsc::UnboundedReceiver<LogLine>,
+    sender: mpsc::Sender<LogLine>,
+    lines: mpsc::Receiver<LogLine>,
     tasks: BTreeMap<(JobKey, Attempt), JoinHandle<()>>,
 }
 
 impl Tails {
     /// Follows nothing yet.
     pub(crate) fn new(folder: &StoreFolder) -> Self {
-        let (sender, lines) = mpsc::unbounded_channel();
+        let (sender, lines) = mpsc::channel(WAITING);
         Self { folder: folder.clone(), sender, lines, tasks: BTreeMap::new() }
     }
 
@@ -61,18 +65,28 @@ impl Tails {
         }
     }
 
-    /// What is left of the logs of jobs that have ended.
-    pub(crate) async fn rest(&mut self, state: &RunState) -> Vec<LogLine> {
+    /// Shows what is left of the logs of jobs that have ended.
+    pub(crate) async fn rest(&mut self, state: &RunState, mut show: impl FnMut(&LogLine)) {
         let over = |key: &JobKey| state.leg(key).is_some_and(|leg| leg.ended.is_some());
         let ids: Vec<_> = self.tasks.keys().filter(|(key, _)| over(key)).cloned().collect();
         for id in ids {
             let Some(mut task) = self.tasks.remove(&id) else { continue };
-            // A lost job's log has no last record: what is there must do.
-            if tokio::time::timeout(PATIENCE, &mut task).await.is_err() {
-                task.abort();
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(line) = self.lines.recv() => show(&line),
+                    _ = &mut task => break,
+                    // A lost job's log has no last record: what is there must do.
+                    () = tokio::time::sleep(PATIENCE) => {
+                        task.abort();
+                        break;
+                    }
+                }
             }
         }
-        std::iter::from_fn(|| self.lines.try_recv().ok()).collect()
+        while let Ok(line) = self.lines.try_recv() {
+            show(&line);
+        }
     }
 }
 
@@ -82,7 +96,7 @@ impl Drop for Tails {
     }
 }
 
-async fn read(mut reader: LogReader, job: String, sender: mpsc::UnboundedSender<LogLine>) {
+async fn read(mut reader: LogReader, job: String, sender: mpsc::Sender<LogLine>) {
     let mut piece = String::new();
     loop {
         loop {
@@ -96,11 +110,11 @@ async fn read(mut reader: LogReader, job: String, sender: mpsc::UnboundedSender<
                     let last = lines.len().saturating_sub(1);
                     for (at, line) in lines.into_iter().enumerate() {
                         piece.push_str(&line);
-                        if open && at == last {
+                        if open && at == last && piece.len() < LONGEST {
                             continue;
                         }
                         let text = std::mem::take(&mut piece);
-                        if sender.send(LogLine { job: job.clone(), text }).is_err() {
+                        if sender.send(LogLine { job: job.clone(), text }).await.is_err() {
                             return;
                         }
                     }
