@@ -108,6 +108,7 @@ fn a_rejection_ends_the_release_with_its_reason() {
     let resumed = tagline.run(["resume", "1"]);
     resumed.code(4).stdout_has("not during the sale").stdout_has("1.2.3 is live in staging");
     tagline.run(["run", "--tag", "v1.2.3"]).code(4);
+    tagline.run(["show", "1"]).success().stdout_has("next    tagline rerun 1 --failed");
 }
 
 #[test]

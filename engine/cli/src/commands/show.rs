@@ -2,6 +2,7 @@
 
 use tagline_run::view::{self, JobView, RunView, Status};
 use tagline_run::{GateId, RunState};
+use tagline_server::beside;
 use tagline_store::Store;
 
 use crate::args::ShowArgs;
@@ -64,7 +65,11 @@ fn print(context: &Context, run: &RunView, state: &RunState) {
             short_digest(&approval.plan)
         ));
     }
-    for line in next(run, state).iter().map(|line| context.at_store(line)) {
+    let mut next = next(run, state);
+    if run.status == Status::Queued && !is_driven(context) {
+        next.push(format!("tagline resume {}", run.id));
+    }
+    for line in next.iter().map(|line| context.at_store(line)) {
         out.line(format!("  {} {line}", facts.paint(Style::Strong, "next   ")));
     }
 }
@@ -87,6 +92,11 @@ fn print_job(context: &Context, job: &JobView, width: usize) {
     }
 }
 
+/// Whether an engine serves the store, so that what is queued goes on by itself.
+fn is_driven(context: &Context) -> bool {
+    crate::live::block_on(async { Ok(beside::engine_serves(&context.store).await.unwrap_or(true)) }).unwrap_or(true)
+}
+
 /// What can be done now.
 fn next(run: &RunView, state: &RunState) -> Vec<String> {
     let gates = gate::open_gates(state).filter_map(|id| state.gates.get(&id));
@@ -96,7 +106,11 @@ fn next(run: &RunView, state: &RunState) -> Vec<String> {
     });
     let mut next: Vec<String> = approve.collect();
     if matches!(run.status, Status::Failure | Status::Lost | Status::TimedOut) {
-        next.push(format!("tagline logs {} --failed", run.id));
+        // What was rejected, expired or refused has never started and has no log.
+        let has_log =
+            |job: &JobView| job.started_at.is_some() && !matches!(job.status, Status::Success | Status::Skipped);
+        let command = if run.jobs.iter().any(has_log) { "logs" } else { "rerun" };
+        next.push(format!("tagline {command} {} --failed", run.id));
     }
     next
 }
