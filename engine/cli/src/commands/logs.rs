@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tagline_executor::LogReader;
-use tagline_protocol::{AnnotationLevel, Conclusion, Record, SPOOL, Stream};
+use tagline_protocol::{Conclusion, Record, SPOOL, Stream};
 use tagline_run::{Attempt, JobKey, RunState};
 
 use crate::args::LogsArgs;
@@ -158,7 +158,6 @@ fn step_of(record: &Record) -> Option<u32> {
     match record {
         Record::StepStarted { step, .. } | Record::StepFinished { step, .. } => Some(*step),
         Record::Log { step, .. } => *step,
-        Record::Annotation(note) => note.step,
         _ => None,
     }
 }
@@ -185,18 +184,6 @@ impl Printer {
                 let why = if why.is_empty() { String::new() } else { format!(": {}", plain(why)) };
                 let text = format!("## {}{why}", outcome.word());
                 self.line(out, job, &self.facts.paint(Style::Warn, text), open)?;
-            }
-            Record::Annotation(note) => {
-                // What a step says with `::error::` and the like is a line of its log, as on GitHub.
-                let (word, style) = match note.level {
-                    AnnotationLevel::Notice => ("notice", Style::Accent),
-                    AnnotationLevel::Warning => ("warning", Style::Warn),
-                    AnnotationLevel::Error => ("error", Style::Bad),
-                };
-                for line in note.message.lines() {
-                    let text = format!("{}: {}", word, log_line(line, false));
-                    self.line(out, job, &self.facts.paint(style, text), open)?;
-                }
             }
             Record::Log { stream: Stream::Debug, .. } if !self.debug => return Ok(open),
             Record::Log { stream: Stream::EndGroup, .. } => return Ok(open),
