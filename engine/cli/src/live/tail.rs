@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A line longer than this is shown in pieces, so that one without end needs no more memory.
 const LONGEST: usize = 64 * 1024;
 /// Lines that wait to be shown; a slow terminal slows the reading.
-const WAITING: usize = 256;
+const WAITING: usize = 64;
 
 /// A line of a job's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
