@@ -31,7 +31,9 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Outcome {
             Ok(Exit::Done)
         }
         several => {
-            several.iter().for_each(|one| print(context, one));
+            for one in several {
+                print(context, one);
+            }
             Ok(Exit::Done)
         }
     }
