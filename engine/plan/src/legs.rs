@@ -33,19 +33,32 @@ pub enum LegError {
 
 /// Whether a job's matrix can be expanded before anything ran: it names no outputs of other jobs.
 pub fn is_static(job: &PlannedJob) -> bool {
-    job.job.strategy.matrix.as_ref().is_none_or(|matrix| !names_needs(&matrix.tree))
+    job.job.strategy.matrix.as_ref().is_none_or(|matrix| !tree_names(&matrix.tree, &["needs"]))
+}
+
+/// Whether a job's matrix takes values from outside: from outputs of other jobs, inputs or the event. A shell must not
+/// read them as program text.
+pub fn matrix_from_outside(job: &PlannedJob) -> bool {
+    let outside = ["needs", "inputs", "github"];
+    job.job.strategy.matrix.as_ref().is_some_and(|matrix| tree_names(&matrix.tree, &outside))
 }
 
 /// Whether a text names `needs`; one that does not parse was refused by the reader.
 pub(crate) fn text_names_needs(text: &str) -> bool {
-    Template::parse(text).is_ok_and(|t| t.references().iter().any(|r| r.context == "needs"))
+    text_names(text, &["needs"])
 }
 
-fn names_needs(tree: &serde_json::Value) -> bool {
+fn text_names(text: &str, contexts: &[&str]) -> bool {
+    Template::parse(text).is_ok_and(|t| t.references().iter().any(|r| contexts.contains(&r.context.as_str())))
+}
+
+fn tree_names(tree: &serde_json::Value, contexts: &[&str]) -> bool {
     match tree {
-        serde_json::Value::String(text) => text_names_needs(text),
-        serde_json::Value::Array(items) => items.iter().any(names_needs),
-        serde_json::Value::Object(map) => map.iter().any(|(name, value)| text_names_needs(name) || names_needs(value)),
+        serde_json::Value::String(text) => text_names(text, contexts),
+        serde_json::Value::Array(items) => items.iter().any(|item| tree_names(item, contexts)),
+        serde_json::Value::Object(map) => {
+            map.iter().any(|(name, value)| text_names(name, contexts) || tree_names(value, contexts))
+        }
         _ => false,
     }
 }

@@ -23,5 +23,5 @@ pub use condition::{Clause, Verdict, job_condition};
 pub use evaluate::{EvaluationError, JobScope};
 pub use facts::{Facts, FinishedJob, NeedResult};
 pub use gate::{GateJob, GatePlan, GateStep, gate_plan};
-pub use legs::{LegError, Settings, is_static, legs, scope_of, settings};
+pub use legs::{LegError, Settings, is_static, legs, matrix_from_outside, scope_of, settings};
 pub use model::{FORMAT, Group, Leg, Person, Plan, PlannedJob, Policy, Trigger, WorkflowFile};

@@ -121,6 +121,7 @@ jobs:
 ",
     );
     assert!(plan.jobs["b"].legs.is_none());
+    assert!(tagline_plan::matrix_from_outside(&plan.jobs["b"]) && !tagline_plan::matrix_from_outside(&plan.jobs["a"]));
     let mut facts = finished(&[("a", NeedResult::Success)]);
     facts.finished.get_mut("a").unwrap().outputs.insert("list".into(), "[1, 2]".into());
     let names: Vec<String> = legs(&plan, &plan.jobs["b"], &facts).unwrap().into_iter().map(|l| l.name).collect();

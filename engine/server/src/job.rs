@@ -66,6 +66,7 @@ fn build(
             vars: contexts::vars(plan, environment),
             needs: contexts::needs(planned, &facts),
             matrix: ready.leg.matrix.clone(),
+            matrix_from_outside: tagline_plan::matrix_from_outside(planned),
             strategy: contexts::strategy(&ready.leg, total, fail_fast, max_parallel),
             secrets: around.secrets,
         },

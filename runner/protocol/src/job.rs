@@ -61,6 +61,9 @@ pub struct Contexts {
     pub needs: Map<String, Value>,
     /// `matrix`.
     pub matrix: Map<String, Value>,
+    /// Values of `matrix` were worked out from what comes from outside: outputs, inputs, the event.
+    #[serde(default)]
+    pub matrix_from_outside: bool,
     /// `strategy`.
     pub strategy: Map<String, Value>,
     /// `secrets`: only those some step of this job names. A step sees only those it names itself.

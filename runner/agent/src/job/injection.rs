@@ -40,6 +40,7 @@ fn is_outside(scope: &Scope, reference: &Reference) -> bool {
     let first = keys.next();
     match (reference.context.as_str(), first.as_deref()) {
         ("inputs", _) => true,
+        ("matrix", _) => scope.matrix_from_outside,
         // The whole context holds the outputs as well.
         ("steps" | "needs", _) => !matches!(keys.next().as_deref(), Some("outcome" | "conclusion" | "result")),
         ("github", first) => matches!(
@@ -90,6 +91,22 @@ mod tests {
     fn expand_with(message: &str, script: &str) -> Result<String, Failure> {
         let hash = |_: &[Value]| Ok(Value::Null);
         expand(&scope(message), script, &hash)
+    }
+
+    #[test]
+    fn a_matrix_counts_as_what_it_was_made_from() {
+        let hash = |_: &[Value]| Ok(Value::Null);
+        let contexts: Contexts = serde_json::from_value(json!({
+            "github": {}, "inputs": {}, "vars": {}, "needs": {}, "strategy": {}, "secrets": {},
+            "matrix": {"v": "a; id"}, "matrix_from_outside": true,
+        }))
+        .unwrap();
+        let from_outputs = Scope::new(&contexts, Value::Null);
+        assert!(
+            expand(&from_outputs, "echo ${{ matrix.v }}", &hash).unwrap_err().contains("`matrix.v` comes from outside")
+        );
+        let scope = Scope::new(&Contexts { matrix_from_outside: false, ..contexts }, Value::Null);
+        assert_eq!(expand(&scope, "echo ${{ matrix.v }}", &hash).unwrap(), "echo a; id");
     }
 
     #[test]

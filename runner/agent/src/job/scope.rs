@@ -30,6 +30,8 @@ pub(super) struct Scope {
     pub env: IndexMap<String, String>,
     /// Names in `env` whose value came from outside.
     pub tainted: HashSet<String>,
+    /// `matrix` came from outside.
+    pub matrix_from_outside: bool,
     /// How the job stands.
     pub status: Status,
 }
@@ -61,6 +63,7 @@ impl Scope {
             steps: Object::new(),
             env: IndexMap::new(),
             tainted: HashSet::new(),
+            matrix_from_outside: contexts.matrix_from_outside,
             status: Status::default(),
         }
     }
