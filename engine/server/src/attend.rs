@@ -69,19 +69,23 @@ pub(crate) struct Attendant {
     cancels: mpsc::UnboundedSender<(String, bool)>,
     last: std::cell::RefCell<Option<(String, bool)>>,
     task: tokio::task::AbortHandle,
+    /// What it removes behind its job is a folder of this machine, which takes a moment; a daemon removes containers by
+    /// itself once it was told.
+    pub(crate) removes_folders: bool,
 }
 
 impl Attendant {
     /// Sets one to work.
     pub(crate) fn spawn(handle: &Handle, context: Context, errand: Errand) -> Self {
         let (cancels, inbox) = mpsc::unbounded_channel();
+        let removes_folders = errand.executor != "docker";
         let task = handle.spawn(async move {
             let (run, key, token) = (errand.run, errand.key.clone(), errand.token.clone());
             let messages = context.messages.clone();
             let cleaned = Job::new(context, errand, inbox).attend().await;
             let _ = messages.send(Message::Left { run, key, token, cleaned });
         });
-        Self { cancels, last: std::cell::RefCell::new(None), task: task.abort_handle() }
+        Self { cancels, last: std::cell::RefCell::new(None), task: task.abort_handle(), removes_folders }
     }
 
     /// Passes a cancel on; the same one once.

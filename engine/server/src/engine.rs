@@ -35,6 +35,8 @@ const BATCH: usize = 256;
 /// How long reports of steps wait for others, so that they cost one sync together. Nobody waits for them, they stand in
 /// the spool, and what ends a job takes them along at once.
 const HOLD: Duration = Duration::from_millis(20);
+/// How long an ending engine waits for folders to be removed.
+const LEAVE: Duration = Duration::from_secs(5);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
@@ -300,9 +302,32 @@ impl Dispatcher {
         while let Some(first) = inbox.blocking_recv() {
             let batch = self.gather(first, &mut inbox);
             if !self.turn(batch) {
+                self.let_clean_up(&mut inbox);
                 // Lost, they would be done once more, which does no harm.
                 let _ = self.ledger.store().done(&self.cleaned);
                 return;
+            }
+        }
+    }
+
+    /// Lets the attendants of jobs that have ended remove their folders. What takes too long is left to the next engine,
+    /// which the outbox tells.
+    fn let_clean_up(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) {
+        let ledger = &self.ledger;
+        self.attendants.retain(|(run, key, _), attendant| {
+            let ended = ledger.get(*run).is_none_or(|entry| entry.state.leg(key).is_none_or(|leg| leg.ended.is_some()));
+            ended && attendant.removes_folders
+        });
+        let deadline = tokio::time::Instant::now() + LEAVE;
+        while !self.attendants.is_empty() {
+            let next = self.handle.block_on(async { tokio::time::timeout_at(deadline, inbox.recv()).await });
+            match next {
+                Ok(Some(Message::Left { run, key, token, cleaned })) => {
+                    self.attendants.remove(&(run, key, token));
+                    self.cleaned.extend(cleaned);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
             }
         }
     }
