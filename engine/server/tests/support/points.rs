@@ -16,7 +16,7 @@ use super::special;
 /// Two cores, two releases at once.
 const LANES: usize = 2;
 /// Every so manyth point of the plain faults is in a short run.
-const STRIDE: usize = 17;
+const STRIDE: usize = 20;
 
 /// The release in which nothing went wrong.
 pub(crate) struct Oracle {
