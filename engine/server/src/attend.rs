@@ -176,7 +176,7 @@ impl Job {
             match self.link().await {
                 Ok(End::Finished) => return true,
                 Ok(End::Closed) => {}
-                Err(LinkError::Refused) => {
+                Err(LinkError::Refused) if self.is_taken() => {
                     self.launch_failed("its folder is in use by an agent of another start".to_owned(), false).await;
                     return false;
                 }
@@ -187,6 +187,12 @@ impl Job {
             }
         }
         self.gone(executor).await
+    }
+
+    /// Whether the folder's agent is of another start. One of this start never refuses: it is ending, and hung up before it
+    /// stopped listening.
+    fn is_taken(&self) -> bool {
+        self.folder.agent().ok().flatten().is_some_and(|agent| agent.token != self.errand.token.0)
     }
 
     /// The agent is dead or out of reach, and what it wrote is read.
