@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tagline_run::Fact;
+
 use super::built::Built;
 use super::compare::{self, EndState};
 use super::moments::{self, Moment};
@@ -183,7 +185,12 @@ pub(crate) fn same(scene: &Scene, oracle: &Oracle, without: &[&str]) -> Result<(
 
 /// With the journal and the end of what the engines said.
 pub(crate) fn with_log(scene: &Scene, why: &str) -> String {
-    let facts: Vec<String> = scene.events().iter().map(|event| compare::about(&event.fact)).collect();
+    let why_of = |fact: &Fact| match fact {
+        Fact::JobFinished { why, .. } | Fact::LaunchFailed { why, .. } if !why.is_empty() => format!(" ({why})"),
+        _ => String::new(),
+    };
+    let about = |fact: &Fact| compare::about(fact) + &why_of(fact);
+    let facts: Vec<String> = scene.events().iter().map(|event| about(&event.fact)).collect();
     let facts: Vec<String> = facts.iter().enumerate().map(|(at, fact)| format!("{} {fact}", at + 1)).collect();
     let log = std::fs::read_to_string(scene.log()).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
