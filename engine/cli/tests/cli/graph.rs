@@ -1,3 +1,5 @@
+//! `tagline graph`, run as a command.
+
 use crate::place::Place;
 
 const DIAMOND: &str = "\

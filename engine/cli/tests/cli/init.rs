@@ -1,3 +1,5 @@
+//! `tagline init`, run as a command.
+
 use crate::place::Place;
 
 #[test]

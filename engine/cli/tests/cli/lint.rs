@@ -1,3 +1,5 @@
+//! `tagline lint`, run as a command.
+
 use serde_json::json;
 
 use crate::place::Place;

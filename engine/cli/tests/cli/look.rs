@@ -1,3 +1,5 @@
+//! The commands that look at runs, run as commands.
+
 use serde_json::json;
 
 use crate::place::Place;

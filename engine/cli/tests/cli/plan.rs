@@ -1,3 +1,5 @@
+//! `tagline plan`, run as a command.
+
 use serde_json::json;
 
 use crate::place::Place;

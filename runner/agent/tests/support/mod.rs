@@ -82,7 +82,8 @@ impl Sandbox {
         if starter == Starter::Unprivileged {
             // The test binary may lie where another user may not go.
             program = folder.path().join("tagline-agent");
-            fs::copy(AGENT, &program).unwrap();
+            // By another process: a child of this one started meanwhile would hold the file open for writing.
+            assert!(Process::new("cp").arg(AGENT).arg(&program).status().unwrap().success());
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let mut config = config(folder.path());
