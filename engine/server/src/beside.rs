@@ -54,11 +54,11 @@ pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told
 }
 
 async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told, TellError> {
-    let (folder, what) = (folder.clone(), "a command".to_owned());
+    let folder = folder.clone();
     let work = move || {
         // Opened first: a store that is not there is not made here.
         Store::open_read_only(&folder)?;
-        let _lock = lock::take(&folder, &what)?;
+        let _lock = lock::take(&folder, lock::COMMAND)?;
         let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
         let mut told = ledger.tell(vec![(run, input, clock::now())], &mut Vec::new());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;

@@ -133,12 +133,13 @@ pub(crate) fn votes(built: &Built, oracle: &Oracle) -> Result<(), String> {
         return Err(with_log(&scene, "the engine was not killed at the vote"));
     }
     let mut engine = scene.engine("");
-    while let Some(word) = engine.word()? {
+    let logged = |why: String| with_log(&scene, &why);
+    while let Some(word) = engine.word().map_err(logged)? {
         if word == Word::Serving {
             lives.send_modify(|life| *life += 1);
         }
     }
-    engine.end()?;
+    engine.end().map_err(logged)?;
     let casts = crowd.join().map_err(|_| "a voter panicked".to_owned())?;
     let counted = casts.iter().filter(|cast| **cast == Cast::Counted).count();
     let recorded = scene.events().iter().filter(|event| event.fact.name() == "VoteRecorded").count();
