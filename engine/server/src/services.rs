@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use tagline_executor::JobFolder;
+pub(crate) use tagline_executor::chain;
 use tagline_executor::registry::Registry;
 use tagline_protocol::{Reply, Request};
 use tagline_run::{Fact, Input, Sender};
@@ -209,20 +210,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
         Ok(result) => result.map_err(|error| chain(&error)),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// An error with all its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The path of a job folder.

@@ -66,25 +66,7 @@ pub fn statement(
     comment: &str,
     now: Timestamp,
 ) -> Option<Statement> {
-    let found = state.gates.get(&gate)?;
-    let opened = found.opened.as_ref()?;
-    Some(Statement {
-        format: VOTE_FORMAT.to_owned(),
-        run: state.run,
-        repository: state.plan.repository.clone(),
-        environment: found.environment.clone(),
-        gate,
-        decision,
-        gate_digest: opened.digest.clone(),
-        artifacts: opened.plan.artifacts.clone(),
-        workflow_digest: opened.plan.workflow_digest.clone(),
-        policy_version: opened.plan.policy_version.clone(),
-        nonce: opened.nonce.clone(),
-        voter: voter.email.clone(),
-        comment: comment.to_owned(),
-        checklist: std::collections::BTreeMap::new(),
-        time: now,
-    })
+    state.statement(gate, decision, &voter.email, comment, now)
 }
 
 /// Signs a statement with an SSH key, or leaves it unsigned where there is none, saying so. `via` is how it came:

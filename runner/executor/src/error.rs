@@ -91,7 +91,7 @@ pub enum ExecutorError {
 }
 
 /// An error with its causes: a refused connection is the last of them.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

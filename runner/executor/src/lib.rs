@@ -24,7 +24,7 @@ mod sandbox;
 pub use config::{Config, ConfigError};
 pub use docker::{DEFAULT_IMAGE, Docker, Orphan};
 pub use environment::Environment;
-pub use error::ExecutorError;
+pub use error::{ExecutorError, chain};
 pub use executor::{Executor, Found, Launched};
 pub use exposure::{Exposure, ExposureError, propose};
 pub use fake::{Fake, Hold, Script};
