@@ -1,0 +1,74 @@
+//! Why an action cannot go on. Every error has cause, effect and what to do next.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::progress::Stop;
+
+/// A failure as people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Failure {
+    /// One line: `image cannot be pulled`.
+    pub what: String,
+    /// The cause in one line: which pod, which rule, which object.
+    pub why: String,
+    /// What it means for users now: `no traffic moved; 1.2.2 serves 100 %`.
+    pub effect: String,
+    /// What to do: a command or a place to edit.
+    pub next: String,
+    /// Lines that show it: log lines, events.
+    pub evidence: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [&self.what, &self.why, &self.effect];
+        let mut parts = parts.into_iter().filter(|part| !part.is_empty());
+        let Some(first) = parts.next() else { return f.write_str("failed") };
+        f.write_str(first)?;
+        for (number, part) in parts.enumerate() {
+            write!(f, "{}{part}", if number == 0 { ": " } else { "; " })?;
+        }
+        if !self.next.is_empty() {
+            write!(f, " (next: {})", self.next)?;
+        }
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// A failure of one line and its cause.
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), ..Self::default() }
+    }
+
+    /// With what it means for users.
+    pub fn effect(mut self, effect: impl Into<String>) -> Self {
+        self.effect = effect.into();
+        self
+    }
+
+    /// With what to do.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = next.into();
+        self
+    }
+}
+
+/// Why an action ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// It failed; what could be undone is undone, and `effect` says how things stand.
+    #[error("{0}")]
+    Failed(Box<Failure>),
+    /// It is to end.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
+}
+
+impl From<Failure> for DeliveryError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
