@@ -15,8 +15,8 @@
 //!   [`Progress`] and [`Site`].
 
 mod error;
-mod object;
-mod progress;
+pub mod object;
+pub mod progress;
 mod site;
 
 pub use error::{DeliveryError, Failure};
