@@ -1,11 +1,13 @@
-//! Beginning a run in the store: everything that refuses a release, then the run itself, in one transaction.
+//! Beginning a run in the store: everything that refuses a release, then the run itself with the secrets it was given,
+//! in one transaction.
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use tagline_run::{RunId, RunState, Start, create};
-use tagline_store::{RunFilter, Store, StoreError, Summary};
+use tagline_store::{First, RunFilter, Store, StoreError};
 use thiserror::Error;
 
+use crate::faults::Faults;
 use crate::ledger::summary;
 use crate::planner::Planned;
 use crate::release::{self, ReleaseError};
@@ -21,6 +23,8 @@ pub struct BeginOptions {
     pub secrets: IndexMap<String, String>,
     /// A version below the live one is wanted.
     pub allow_downgrade: bool,
+    /// What is to go wrong, for tests.
+    pub faults: Faults,
 }
 
 /// A run that exists.
@@ -68,7 +72,7 @@ pub fn begin(
     secrets::require(store, plan, &root, &options.secrets)?;
     let now = crate::clock::now();
     // Tried once outside the transaction, so that it cannot fail inside.
-    events(plan, &options.runner, RunId(1), now)?;
+    first(plan, options, RunId(1), now)?;
     let mut moved = None;
     let (run, fresh) = store.create_run(
         &root,
@@ -81,14 +85,12 @@ pub fn begin(
             None => None,
         },
         &filter,
-        |run| events(plan, &options.runner, run, now).expect("the same events were made a moment ago"),
+        |run| first(plan, options, run, now).expect("the same events were made a moment ago"),
     )?;
     if let Some(error) = moved {
         return Err(error.into());
     }
-    if fresh {
-        keep_secrets(store, run, &options.secrets, now)?;
-    }
+    Faults::kill(options.faults.kill_stored, || store.last_number().unwrap_or_default());
     Ok(Begun { run, fresh })
 }
 
@@ -99,20 +101,12 @@ fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Res
     Ok(release::existing(plan, &store.runs(filter)?)?)
 }
 
-fn events(
-    plan: &tagline_plan::Plan,
-    runner: &str,
-    run: RunId,
-    now: Timestamp,
-) -> Result<(Vec<tagline_run::Event>, Summary), BeginError> {
+fn first(plan: &tagline_plan::Plan, options: &BeginOptions, run: RunId, now: Timestamp) -> Result<First, BeginError> {
     let wrong = |error: tagline_run::Corrupt| BeginError::Plan(error.to_string());
-    let start = Start { run, plan: Box::new(plan.clone()), runner: runner.to_owned() };
+    let start = Start { run, plan: Box::new(plan.clone()), runner: options.runner.clone() };
     let events = create(start, now).map_err(wrong)?;
     let state = RunState::load(&events).map_err(wrong)?;
-    Ok((events, summary(&state)))
-}
-
-fn keep_secrets(store: &Store, run: RunId, given: &IndexMap<String, String>, now: Timestamp) -> Result<(), StoreError> {
-    let scope = secrets::run_scope(run);
-    given.iter().try_for_each(|(name, value)| store.set_secret(&scope, name, value, now.as_millisecond()))
+    let given = options.secrets.iter();
+    let secrets = given.map(|(name, value)| (secrets::run_scope(run), name.clone(), value.clone())).collect();
+    Ok(First { events, summary: summary(&state), secrets })
 }

@@ -13,6 +13,7 @@
 mod support;
 
 use support::built::Built;
+use support::beginning::{Beginning, VARIABLE as BEGIN};
 use support::child::{self, VARIABLE};
 use support::points::{self, say};
 
@@ -21,6 +22,14 @@ use support::points::{self, say};
 fn engine_process() {
     if let Ok(role) = std::env::var(VARIABLE) {
         child::engine(&serde_json::from_str(&role).unwrap());
+    }
+}
+
+/// Not a test by itself: the process that begins a run, when the variable says so.
+#[test]
+fn begin_process() {
+    if let Ok(beginning) = std::env::var(BEGIN) {
+        serde_json::from_str::<Beginning>(&beginning).unwrap().begin();
     }
 }
 

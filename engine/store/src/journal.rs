@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tagline_run::{Event, RunId};
 
 use crate::chain::{Hash, ROOT, Row};
-use crate::{StoreError, projection};
+use crate::{SecretScope, StoreError, projection};
 
 /// How a run stands, for lists: what only its folded state can say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,16 @@ pub struct Summary {
     pub conclusion: Option<String>,
     /// `github.run_attempt`.
     pub attempt: u32,
+}
+
+/// What a run begins with: it is stored together or not at all.
+pub struct First {
+    /// The first events.
+    pub events: Vec<Event>,
+    /// How the run stands after them.
+    pub summary: Summary,
+    /// Secrets to be sealed: whose, name in upper case, value.
+    pub secrets: Vec<(SecretScope, String, String)>,
 }
 
 /// Events for one run.

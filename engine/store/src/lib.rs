@@ -27,7 +27,7 @@ pub use blobs::Blobs;
 pub use chain::Verified;
 pub use error::StoreError;
 pub use folder::StoreFolder;
-pub use journal::{Append, OutboxEntry, Outgoing, Summary};
+pub use journal::{Append, First, OutboxEntry, Outgoing, Summary};
 pub use lock::EngineLock;
 pub use projection::{ArtifactRow, DeploymentRow, RunFilter, RunRow};
 pub use secrets::{ListedSecret, SecretScope};
@@ -69,8 +69,7 @@ impl Store {
     }
 
     /// Begins a run of a repository that is at `root` on this machine. Within the transaction `existing` may answer from
-    /// the runs there are that this trigger has its run already; else `make` gives the first events and how the run
-    /// stands after them.
+    /// the runs there are that this trigger has its run already; else `make` gives what the run begins with.
     ///
     /// # Returns
     /// The run, and whether it was made now.
@@ -79,14 +78,18 @@ impl Store {
         root: &str,
         existing: impl FnOnce(&[RunRow]) -> Option<RunId>,
         filter: &RunFilter,
-        make: impl FnOnce(RunId) -> (Vec<Event>, Summary),
+        make: impl FnOnce(RunId) -> First,
     ) -> Result<(RunId, bool), StoreError> {
         self.write(|transaction| {
             if let Some(run) = existing(&projection::runs(transaction, filter)?) {
                 return Ok((run, false));
             }
             let run = projection::reserve(transaction, root)?;
-            let (events, summary) = make(run);
+            let First { events, summary, secrets } = make(run);
+            let at = events.first().map_or(0, |event| event.at.as_millisecond());
+            for (scope, name, value) in &secrets {
+                secrets::set(transaction, &self.folder, scope, name, value, at)?;
+            }
             journal::append(transaction, &Append { run, seen: 0, events, summary, outgoing: Vec::new() })?;
             Ok((run, true))
         })

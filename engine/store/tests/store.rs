@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tagline_plan::Person;
 use tagline_run::{Event, Fact, RunId};
-use tagline_store::{Append, EngineLock, Outgoing, RunFilter, SecretScope, Store, StoreError, StoreFolder, Summary};
+use tagline_store::{
+    Append, EngineLock, First, Outgoing, RunFilter, SecretScope, Store, StoreError, StoreFolder, Summary,
+};
 
 fn place() -> (tempfile::TempDir, StoreFolder) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
@@ -32,9 +34,12 @@ fn append(run: RunId, seen: u64, reasons: &[&str]) -> Append {
     Append { run, seen, events, summary: summary("waiting"), outgoing: Vec::new() }
 }
 
+fn first() -> First {
+    First { events: vec![event("first")], summary: summary("queued"), secrets: Vec::new() }
+}
+
 fn begin(store: &Store) -> RunId {
-    let made =
-        store.create_run("/repo", |_| None, &RunFilter::default(), |_| (vec![event("first")], summary("queued")));
+    let made = store.create_run("/repo", |_| None, &RunFilter::default(), |_| first());
     made.expect("a run can be begun").0
 }
 
@@ -84,12 +89,7 @@ fn a_hundred_triggers_of_one_tag_make_one_run() {
         std::thread::spawn(move || {
             let store = Store::open(&folder).unwrap();
             let filter = RunFilter { root: Some("/repo".into()), ..RunFilter::default() };
-            let made = store.create_run(
-                "/repo",
-                |runs| runs.first().map(|row| RunId(row.id)),
-                &filter,
-                |_| (vec![event("first")], summary("queued")),
-            );
+            let made = store.create_run("/repo", |runs| runs.first().map(|row| RunId(row.id)), &filter, |_| first());
             made.unwrap()
         })
     };
@@ -97,6 +97,23 @@ fn a_hundred_triggers_of_one_tag_make_one_run() {
     let made: Vec<(RunId, bool)> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert_eq!(made.iter().filter(|(_, fresh)| *fresh).count(), 1);
     assert!(made.iter().all(|(run, _)| *run == made[0].0));
+}
+
+#[test]
+fn a_run_whose_secrets_cannot_be_sealed_is_not_begun() {
+    let (_scratch, folder) = place();
+    let store = Store::open(&folder).unwrap();
+    let scope = |run: RunId| SecretScope { root: format!("run:{run}"), environment: None };
+    let begin = || {
+        let secrets = |run| vec![(scope(run), "TOKEN".to_owned(), "a value".to_owned())];
+        store.create_run("/repo", |_| None, &RunFilter::default(), |run| First { secrets: secrets(run), ..first() })
+    };
+    fs::write(folder.key(), "too short to be a key").unwrap();
+    begin().unwrap_err();
+    assert!(store.runs(&RunFilter::default()).unwrap().is_empty());
+    fs::remove_file(folder.key()).unwrap();
+    let (run, _) = begin().unwrap();
+    assert_eq!(store.secret(&scope(run), "TOKEN").unwrap().as_deref(), Some("a value"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         runner: args.runner.word().to_owned(),
         secrets: args.secrets.as_deref().map(given).transpose()?.unwrap_or_default(),
         allow_downgrade: args.allow_downgrade,
+        ..BeginOptions::default()
     };
     warn(context, &planned);
     let manner = Manner { holder: "tagline run", json: args.json, ask: true };

@@ -34,6 +34,8 @@ pub(crate) struct Oracle {
 pub(crate) enum Point {
     /// Faults of the engine's lives, one after the other.
     Faults(Vec<String>),
+    /// The command that begins the run is killed as soon as the run is stored.
+    Begun,
     /// Every job's agent is killed once before its first step.
     AgentsBefore,
     /// The agent of one job is killed after its first step began.
@@ -51,6 +53,7 @@ impl Point {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Faults(faults) => faults.join(","),
+            Self::Begun => "begun".to_owned(),
             Self::AgentsBefore => "agents-before".to_owned(),
             Self::AgentDuring(job) => format!("agent-during={job}"),
             Self::Moment(moment, job) => format!("{}={job}", moment.word()),
@@ -61,7 +64,8 @@ impl Point {
 
     fn run(&self, built: &Built, oracle: &Oracle) -> Result<(), String> {
         match self {
-            Self::Faults(faults) => plain(built, oracle, faults),
+            Self::Faults(faults) => plain(Scene::new(built, false), oracle, faults),
+            Self::Begun => plain(Scene::begun_twice(built), oracle, &[]),
             Self::AgentsBefore => special::agents_before(built, oracle),
             Self::AgentDuring(job) => special::agent_during(built, oracle, job),
             Self::Moment(moment, job) => moments::killed_at(built, oracle, *moment, job),
@@ -95,6 +99,7 @@ pub(crate) fn all(oracle: &Oracle) -> Vec<Point> {
     }
     points.extend(several(oracle));
     points.push(Point::Faults(vec!["repeat".to_owned()]));
+    points.push(Point::Begun);
     points.push(Point::AgentsBefore);
     points.extend(oracle.jobs.iter().cloned().map(Point::AgentDuring));
     for moment in Moment::ALL {
@@ -127,7 +132,7 @@ pub(crate) fn some(oracle: &Oracle) -> Vec<Point> {
         points.iter().skip(stride / 2).step_by(stride).cloned().collect()
     };
     let single = |point: &&Point| match point {
-        Point::AgentsBefore | Point::Votes => true,
+        Point::Begun | Point::AgentsBefore | Point::Votes => true,
         Point::Faults(faults) => faults == &["repeat"],
         Point::AgentDuring(job) | Point::Away(job) => job == "deploy-production",
         Point::Moment(..) => false,
@@ -170,8 +175,7 @@ pub(crate) fn run(points: &[Point], built: &Built, oracle: &Oracle) -> Vec<Strin
 }
 
 /// The release with faults of the engine must end as the oracle did.
-fn plain(built: &Built, oracle: &Oracle, faults: &[String]) -> Result<(), String> {
-    let scene = Scene::new(built, false);
+fn plain(scene: Scene, oracle: &Oracle, faults: &[String]) -> Result<(), String> {
     scene.drive(faults).map_err(|why| with_log(&scene, &why))?;
     same(&scene, oracle, &[])
 }

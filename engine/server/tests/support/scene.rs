@@ -2,18 +2,16 @@
 
 use std::path::PathBuf;
 
-use indexmap::IndexMap;
 use tagline_plan::Person;
 use tagline_run::{Decision, Event, Input, RunId, RunState, Vote};
-use tagline_server::planner::{Ask, plan};
-use tagline_server::repository::Repository;
-use tagline_server::{BeginOptions, TellError, begin, beside, ledger, vote};
-use tagline_store::{SecretScope, Store, StoreFolder};
+use tagline_server::{TellError, beside, ledger, vote};
+use tagline_store::{Store, StoreFolder};
 
+use super::beginning::Beginning;
 use super::built::{self, Built};
 use super::child::Role;
 use super::files;
-use super::platform::{Platform, TOKEN};
+use super::platform::Platform;
 use super::process::{End, Engine, Word};
 
 /// People who may approve production.
@@ -38,6 +36,18 @@ impl Scene {
     /// A repository with its tag, a platform, and a run that has begun. The platform's token comes with the run, or
     /// stays in the store when `keep_token`.
     pub(crate) fn new(built: &Built, keep_token: bool) -> Self {
+        Self::begun(built, keep_token, Beginning::begin)
+    }
+
+    /// A scene whose run was begun by a process that was killed, and then once more as its user would.
+    pub(crate) fn begun_twice(built: &Built) -> Self {
+        Self::begun(built, false, |beginning| {
+            beginning.begin_and_die();
+            beginning.begin()
+        })
+    }
+
+    fn begun(built: &Built, keep_token: bool, begin: impl FnOnce(&Beginning) -> RunId) -> Self {
         let scratch = tempfile::Builder::new().prefix("crash-point-").tempdir().unwrap();
         let platform = Platform::start(&built.platform, &scratch.path().join("platform"));
         let repository = scratch.path().join("storefront");
@@ -52,19 +62,7 @@ impl Scene {
 
         let folder = StoreFolder::at(scratch.path().join("store"));
         folder.create().unwrap();
-        let store = Store::open(&folder).unwrap();
-        let repository = Repository::open(&repository).unwrap();
-        let token = (String::from("PLATFORM_TOKEN"), TOKEN.to_owned());
-        let mut options = BeginOptions { runner: "auto".into(), ..BeginOptions::default() };
-        if keep_token {
-            let scope = SecretScope { root: repository.root().to_string_lossy().into_owned(), environment: None };
-            store.set_secret(&scope, &token.0, &token.1, 0).unwrap();
-        } else {
-            options.secrets = IndexMap::from([token]);
-        }
-        let ask = Ask { tag: Some(built::TAG.into()), ..Ask::default() };
-        let planned = plan(&repository, &ask).unwrap_or_else(|error| panic!("{error:?}"));
-        let run = begin(&store, &repository, &planned[0], &options).unwrap().run;
+        let run = begin(&Beginning { store: folder.root().to_owned(), repository, keep_token, killed: false });
         Self { agent: built.agent.clone(), built: built.clone(), platform, folder, run, scratch }
     }
 
