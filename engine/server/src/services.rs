@@ -66,13 +66,14 @@ async fn source(
     // Once begun it is finished, also when this attendant is called off: the next one takes it from the cache, and no
     // `git` writes into a folder that is being removed.
     let made = tokio::spawn(async move { source::archive(&wanted, &cache).await }).await;
-    let (file, commit) = made.map_err(|error| error.to_string())?.map_err(|error| chain(&error))?;
+    let archive = made.map_err(|error| error.to_string())?.map_err(|error| chain(&error))?;
+    let commit = archive.commit.clone();
     let name = format!("source-{id}.tar");
     let target = folder.inbox().join(&name);
     blocking(move || {
         // A second name for the cached file costs nothing; another file system needs a copy.
         let _ = std::fs::remove_file(&target);
-        std::fs::hard_link(&file, &target).or_else(|_| std::fs::copy(&file, &target).map(|_| ()))
+        std::fs::hard_link(&archive.file, &target).or_else(|_| std::fs::copy(&archive.file, &target).map(|_| ()))
     })
     .await?;
     Ok(Reply::Source { file: name, commit, reference })

@@ -1,4 +1,7 @@
-//! The source tree for `actions/checkout`: a tar with the files and a real `.git`, made once for each commit and depth.
+//! The source tree for `actions/checkout`: a tar with the files and a real `.git`.
+//!
+//! One of a commit is made once for each depth and stays in the cache. One of a working tree is made for each checkout,
+//! also in a rerun, and goes when it was handed over: the tree may be another one a moment later.
 //!
 //! The `git` program clones (shallow clones, submodules-to-be and odd configurations are its business), with no hooks, no
 //! system configuration and no protocol but the local one; only the run's own repository can be asked for.
@@ -8,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use tempfile::TempDir;
 use thiserror::Error;
 use tokio::process::Command;
 
@@ -45,14 +49,24 @@ pub(crate) struct Wanted {
     pub(crate) working_tree: bool,
 }
 
-/// The archive, from the cache where it is there. Returns its file and the commit.
-pub(crate) async fn archive(wanted: &Wanted, cache: &Path) -> Result<(PathBuf, String), SourceError> {
+/// A source tree in one file.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// The file; one of a working tree goes with this value.
+    pub(crate) file: PathBuf,
+    /// The commit it is of.
+    pub(crate) commit: String,
+    _work: Option<TempDir>,
+}
+
+/// The archive, from the cache where it is there.
+pub(crate) async fn archive(wanted: &Wanted, cache: &Path) -> Result<Archive, SourceError> {
     let commit = resolve(wanted).await?;
     let folder = cache.join("source");
     fs::create_dir_all(&folder)?;
     let file = folder.join(format!("{}-{}-{}.tar", key(&wanted.root), commit, wanted.depth));
     if !wanted.working_tree && file.exists() {
-        return Ok((file, commit));
+        return Ok(Archive { file, commit, _work: None });
     }
     let work = tempfile::Builder::new().prefix(".source-").tempdir_in(&folder)?;
     let clone = work.path().join("tree");
@@ -60,12 +74,14 @@ pub(crate) async fn archive(wanted: &Wanted, cache: &Path) -> Result<(PathBuf, S
     if wanted.working_tree {
         overlay_working_tree(&wanted.root, &clone).await?;
     }
-    let target = if wanted.working_tree { folder.join(format!("{}.tar", unique(work.path()))) } else { file };
     let temporary = work.path().join("source.tar");
     let (from, to) = (clone.clone(), temporary.clone());
     tokio::task::spawn_blocking(move || pack(&from, &to)).await.map_err(io::Error::other)??;
-    fs::rename(&temporary, &target)?;
-    Ok((target, commit))
+    if wanted.working_tree {
+        return Ok(Archive { file: temporary, commit, _work: Some(work) });
+    }
+    fs::rename(&temporary, &file)?;
+    Ok(Archive { file, commit, _work: None })
 }
 
 async fn resolve(wanted: &Wanted) -> Result<String, SourceError> {
@@ -158,6 +174,34 @@ fn key(root: &Path) -> String {
     tagline_plan::digest::short(&digest).to_owned()
 }
 
-fn unique(folder: &Path) -> String {
-    folder.file_name().unwrap_or_default().to_string_lossy().trim_start_matches('.').to_owned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn git(folder: &Path, arguments: &[&str]) -> String {
+        let who = ["-c", "user.name=Ona", "-c", "user.email=ona@example.com"];
+        run("test", folder, &[&who, arguments].concat()).await.unwrap().trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_archive_of_a_commit_stays_and_that_of_a_working_tree_goes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (root, cache) = (scratch.path().join("repository"), scratch.path().join("cache"));
+        fs::create_dir(&root).unwrap();
+        git(&root, &["init", "--quiet"]).await;
+        fs::write(root.join("VERSION"), "1.2.3").unwrap();
+        git(&root, &["add", "."]).await;
+        git(&root, &["commit", "--quiet", "-m", "Begin"]).await;
+        let revision = git(&root, &["rev-parse", "HEAD"]).await;
+        let kept = || fs::read_dir(cache.join("source")).unwrap().count();
+
+        let wanted = Wanted { root, reference: revision.clone(), revision, depth: 1, working_tree: true };
+        let tree = archive(&wanted, &cache).await.unwrap();
+        assert!(tree.file.exists());
+        drop(tree);
+        assert_eq!(kept(), 0);
+
+        drop(archive(&Wanted { working_tree: false, ..wanted }, &cache).await.unwrap());
+        assert_eq!(kept(), 1);
+    }
 }
