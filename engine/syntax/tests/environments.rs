@@ -36,6 +36,7 @@ environments:
     variables: { DEBUG: false }
     required-variables: [ REGISTRY ]
     secrets: [ DATABASE_URL ]
+    cluster: { context: production, namespace: shop }
 ";
 
 #[test]
@@ -49,6 +50,8 @@ fn everything_a_file_may_say() {
     assert_eq!(production.tags.as_deref(), Some(">=1.0.0"));
     assert_eq!(production.expires_seconds, 129_600);
     assert_eq!(production.variables["DEBUG"], "false");
+    let cluster = production.cluster.as_ref().unwrap();
+    assert_eq!((cluster.context.as_str(), cluster.namespace.as_str()), ("production", "shop"));
     let reviewers = production.reviewers.as_ref().unwrap();
     assert_eq!(reviewers.any_of, ["ops", "release-managers", "eve@example.com"]);
     assert_eq!((reviewers.required, reviewers.from["ops"], reviewers.prevent_self_review), (2, 1, true));
@@ -63,7 +66,7 @@ fn the_file_survives_json() {
 
 #[test]
 fn a_rule_that_is_not_enforced_is_an_error_by_name() {
-    for key in ["cluster", "requires", "wait", "windows", "freezes", "checklist"] {
+    for key in ["requires", "wait", "windows", "freezes", "checklist"] {
         let text = format!("environments:\n  a:\n    {key}: x\n");
         assert_eq!(errors(&text), ["3:5 not-enforced-yet"], "{key}");
     }
@@ -91,6 +94,27 @@ fn order_of_environments() {
     assert_eq!(errors("environments:\n  a: { after: b }\n  b: { after: c }\n  c: { after: b }\n"), ["3:15 cycle"]);
     assert_eq!(errors("environments:\n  a: { after: a }\n"), ["2:15 cycle"]);
     assert_eq!(errors("environments:\n  staging:\n  a: { after: stagin }\n"), ["3:15 unknown-environment"]);
+}
+
+#[test]
+fn a_cluster_names_context_and_namespace() {
+    let text = "environments:\n  a:\n    cluster: { context: kind }\n  b:\n    cluster: { context: '', namespace: Shop_1, \
+                port: 1 }\n  c:\n    cluster: kind\n  d:\n    cluster: { context: x, namespace: -a }\n";
+    let expected = [
+        "3:14 missing-key",
+        "5:25 empty-value",
+        "5:40 bad-namespace",
+        "5:48 unknown-key",
+        "7:14 wrong-type",
+        "9:39 bad-namespace",
+    ];
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
+fn a_file_without_clusters_says_nothing_of_them() {
+    let json = serde_json::to_string(&good("environments:\n  a: { url: x }\n")).unwrap();
+    assert!(!json.contains("cluster"), "{json}");
 }
 
 #[test]

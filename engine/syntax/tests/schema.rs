@@ -25,10 +25,11 @@ fn findings(text: &str) -> Vec<(String, String)> {
 }
 
 /// Where a key may stand, as a text around it.
-const PLACES: [(&str, &str); 3] = [
+const PLACES: [(&str, &str); 4] = [
     ("/properties", "KEY: VALUE\n"),
     ("/$defs/environment/properties", "environments: {production: {KEY: VALUE}}\n"),
     ("/$defs/reviewers/properties", "environments: {production: {reviewers: {any-of: [a@b.example], KEY: VALUE}}}\n"),
+    ("/$defs/cluster/properties", "environments: {production: {cluster: {KEY: VALUE}}}\n"),
 ];
 
 #[test]
@@ -48,7 +49,7 @@ fn every_key_of_the_schema_is_known_to_the_reader() {
 #[test]
 fn a_key_that_is_not_in_the_schema_is_refused() {
     for (pointer, around) in PLACES {
-        for key in ["strange", "wait", "windows", "cluster"] {
+        for key in ["strange", "wait", "windows", "requires"] {
             assert!(!keys(&schema(), pointer).contains(&key.to_owned()));
             let found = findings(&around.replace("KEY", key).replace("VALUE", "x"));
             let refused = found.iter().any(|(code, _)| code == "unknown-key" || code == "not-enforced-yet");

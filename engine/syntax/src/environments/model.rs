@@ -35,6 +35,19 @@ pub struct Environment {
     pub required_variables: Vec<String>,
     /// `secrets`: must be set before anything starts.
     pub secrets: Vec<String>,
+    /// `cluster`: where delivery steps work. Left out of the text where there is none, so that plans made before it was
+    /// known keep their digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+
+/// `cluster` of an environment: a namespace of a Kubernetes cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// `context`: of the kubeconfig files; named always, the user's current one is never used unasked.
+    pub context: String,
+    /// `namespace`: a DNS label.
+    pub namespace: String,
 }
 
 /// `reviewers` of an environment.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
+use super::cluster::cluster;
 use super::reviewers::{is_person, list, reviewers};
 use super::{Environment, EnvironmentsFile, duration};
 use crate::diagnostic::{Diagnostic, SourceFile, Span, tidy};
@@ -18,7 +19,7 @@ use crate::tree::{self, Node};
 const DEFAULT_EXPIRES: u64 = 72 * 60 * 60;
 
 /// Keys that are planned and do nothing yet.
-const NOT_ENFORCED: &[&str] = &["cluster", "requires", "wait", "windows", "freezes", "checklist"];
+const NOT_ENFORCED: &[&str] = &["requires", "wait", "windows", "freezes", "checklist"];
 
 /// What reading an environments file gives.
 #[derive(Debug)]
@@ -110,6 +111,7 @@ fn environment(
     environment.required_variables =
         fields.take("required-variables").map(|node| names(reader, node)).unwrap_or_default();
     environment.secrets = fields.take("secrets").map(|node| names(reader, node)).unwrap_or_default();
+    environment.cluster = fields.take("cluster").and_then(|node| cluster(reader, node));
     finish(reader, fields);
     environment
 }
