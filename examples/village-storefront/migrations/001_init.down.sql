@@ -1,0 +1,2 @@
+drop table feature_flags;
+drop table products;
