@@ -1,0 +1,121 @@
+//! `demo serve`: from the bound sockets to the orderly end.
+
+mod admin;
+mod app;
+mod health;
+mod ills;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+pub(crate) use app::App;
+
+use crate::failure::Failure;
+use crate::http::message::Request;
+use crate::http::server::{Handler, Server};
+use crate::release::Release;
+use crate::units;
+
+/// Where it listens, and how it ends.
+pub(crate) struct Options {
+    host: String,
+    port: u16,
+    admin_port: u16,
+    drain: Duration,
+}
+
+impl Options {
+    /// The defaults; `DRAIN` in the environment stands in for `--drain`.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let drain = std::env::var("DRAIN").unwrap_or_else(|_| "2s".to_owned());
+        let drain = units::duration(&drain).map_err(|error| Failure::usage(format!("DRAIN: {error}")))?;
+        Ok(Self { host: "0.0.0.0".to_owned(), port: 8080, admin_port: 8081, drain })
+    }
+
+    /// Takes one argument; false where it is not one of these.
+    pub(crate) fn take(&mut self, name: &str, words: &mut Parser) -> Result<bool, Failure> {
+        match name {
+            "host" => self.host = words.value()?.string()?,
+            "port" => self.port = words.value()?.parse()?,
+            "admin-port" => self.admin_port = words.value()?.parse()?,
+            "drain" => self.drain = units::duration(&words.value()?.string()?).map_err(Failure::usage)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn bind(&self, port: u16, version: &str) -> Result<Server, Failure> {
+        let address = format!("{}:{port}", self.host);
+        let parsed: SocketAddr = address.parse().map_err(|_| Failure::usage(format!("{address} is not an address")))?;
+        Server::bind(parsed, format!("x-version: {version}"))
+            .map_err(|error| Failure::new(format!("cannot listen on {address}: {error}")))
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; see [`run`].
+pub(crate) fn command(mut words: Parser) -> Result<(), Failure> {
+    let mut options = Options::new()?;
+    while let Some(word) = words.next()? {
+        match word {
+            Arg::Long(name) => {
+                let name = name.to_owned();
+                if !options.take(&name, &mut words)? {
+                    return Err(Failure::usage(format!("unknown argument --{name}")));
+                }
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    run(&options, &Arc::new(App::new(Release::load()?)))
+}
+
+/// Serves `app` until a signal: unready at once, then for the time of the drain everything is answered as the last of
+/// its connection, then what is still running ends. The first line on standard output is `{"url", "admin", "version"}`:
+/// with port 0 it is how the caller learns the port.
+pub(crate) fn run(options: &Options, app: &Arc<App>) -> Result<(), Failure> {
+    let version = app.release.version.clone();
+    let public = options.bind(options.port, &version)?;
+    let admin = options.bind(options.admin_port, &version)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::new)?;
+    app.connections(public.stopper());
+
+    let (on_signal, stopper, drain) = (Arc::clone(app), public.stopper(), options.drain);
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if on_signal.faults.now().ignore_term {
+                app::log("WARN", "asked to end; ignored (fault ignore_term)");
+                continue;
+            }
+            app::log("INFO", "asked to end; unready, answering what comes");
+            on_signal.end();
+            stopper.drain();
+            thread::sleep(drain);
+            stopper.close();
+            return;
+        }
+    });
+    let url = |server: &Server| format!("http://{}", server.address());
+    println!("{}", json!({"url": url(&public), "admin": url(&admin), "version": version}));
+    let on_admin: Arc<Handler> = {
+        let app = Arc::clone(app);
+        Arc::new(move |request: &Request| admin::answer(&app, request))
+    };
+    // It ends with the process: an answer about a process that ends matters to nobody.
+    thread::spawn(move || admin.run(&on_admin));
+    ills::start(app);
+    let on_public: Arc<Handler> = {
+        let app = Arc::clone(app);
+        Arc::new(move |request: &Request| app.answer(request))
+    };
+    public.run(&on_public);
+    app::log("INFO", "ended");
+    Ok(())
+}
