@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
 mod bench;
+mod cluster;
 mod conformance;
 mod paths;
 mod setup;
@@ -22,6 +23,8 @@ usage: cargo xtask COMMAND
   conformance [--kind KIND] [--failed] [--write]
                                scores the cases of ../shared/conformance; --failed lists what failed and why,
                                --write puts the score into README.md
+  cluster build|up [--use-kubeconfig]|status|env|down
+                               a real Kubernetes on this machine; env prints what a shell evaluates
   bench [--write] [ROW]...     measures Tagline beside its peers, release build; rows by part of their name;
                                --write puts the table into docs/performance.md
 ";
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::command(),
         ["clean"] => setup::clean(),
         ["test", rest @ ..] => test::command(rest),
+        ["cluster", rest @ ..] => cluster::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
         // Not for people: see `bench::memory`.
         ["max-rss-of", rest @ ..] => bench::measured_child(rest),

@@ -72,12 +72,22 @@ pub(crate) fn daemon(command: &mut Command, log: &Path) -> Result<u32> {
     Ok(child.id())
 }
 
+/// What the kernel says of a process, unless it has ended.
+fn stat(pid: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let zombie = text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+    (!zombie).then_some(text)
+}
+
+/// Whether the process runs, whatever program it is.
+pub(crate) fn alive(pid: u32) -> bool {
+    stat(pid).is_some()
+}
+
 /// Whether the process runs and is the program named (ids are used again by the kernel).
 pub(crate) fn runs(pid: u32, program: &str) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let name: String = program.chars().take(15).collect();
-    let zombie = text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
-    text.contains(&format!("({name})")) && !zombie
+    stat(pid).is_some_and(|text| text.contains(&format!("({name})")))
 }
 
 /// Asks `ready` again and again until it says yes or the time is over.

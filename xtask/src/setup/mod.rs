@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::paths;
 pub(crate) use docker::docker;
+pub(crate) use packages::{add as install_packages, missing as missing_packages};
 
 /// A part of the set-up that is not there.
 pub(crate) struct Missing {
@@ -112,6 +113,11 @@ pub(crate) fn run() -> Result<State> {
     Ok(state)
 }
 
+/// `HOST:PORT` of the registry alone, started if need be.
+pub(crate) fn registry() -> Result<String> {
+    registry::start()
+}
+
 /// `cargo xtask setup`.
 pub(crate) fn command() -> Result<bool> {
     let state = run()?;
@@ -121,8 +127,9 @@ pub(crate) fn command() -> Result<bool> {
     Ok(state.missing.is_empty() || !paths::ci())
 }
 
-/// `cargo xtask clean`: stops what `setup` started, by process id, and frees its folders.
+/// `cargo xtask clean`: stops the cluster and what `setup` started, by process id, and frees its folders.
 pub(crate) fn clean() -> Result<bool> {
+    let cluster = crate::cluster::clean();
     let images = image::remove();
     let registry = registry::stop();
     let docker = docker::stop();
@@ -130,6 +137,6 @@ pub(crate) fn clean() -> Result<bool> {
     if state.exists() {
         std::fs::remove_file(&state)?;
     }
-    images.and(registry).and(docker)?;
+    cluster.and(images).and(registry).and(docker)?;
     Ok(true)
 }

@@ -20,9 +20,13 @@ const PACKAGES: [(&str, &str); 10] = [
     ("faketime", "faketime"),
 ];
 
-/// Installs what is missing.
+/// Installs what is missing of the set-up's own.
 pub(super) fn install() -> Result<()> {
-    let missing: Vec<&str> = missing();
+    add(&missing(&PACKAGES))
+}
+
+/// Installs the packages, if there are any.
+pub(crate) fn add(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -35,13 +39,13 @@ pub(super) fn install() -> Result<()> {
     }
     println!("installing {list}");
     shell::output(apt().arg("update"))?;
-    shell::output(apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))?;
+    shell::output(apt().args(["install", "-y", "--no-install-recommends"]).args(missing))?;
     Ok(())
 }
 
-fn missing() -> Vec<&'static str> {
-    let lacks = |program: &str| shell::which(program).is_none();
-    PACKAGES.iter().filter(|(_, program)| lacks(program)).map(|(package, _)| *package).collect()
+/// The packages of a list whose program is not there.
+pub(crate) fn missing(list: &[(&'static str, &str)]) -> Vec<&'static str> {
+    list.iter().filter(|(_, program)| shell::which(program).is_none()).map(|(package, _)| *package).collect()
 }
 
 fn apt() -> Command {

@@ -1,0 +1,247 @@
+//! A real Kubernetes on this machine for the tests: brought up by one command and taken down without a trace.
+//!
+//! Invariants: every process of the cluster is in one cgroup, every file in one folder of the cache, every mount in a
+//! namespace of its own, every rule in a chain with a name of ours; so `down` needs no memory of what `up` did.
+//! `state.json` tells tests where everything is. Everything listens on loopback or on the pods' bridge.
+
+mod cgroup;
+mod control;
+mod firewall;
+mod home;
+mod leftovers;
+mod network;
+mod node;
+mod packages;
+mod pause;
+mod pki;
+mod postgres;
+mod process;
+mod programs;
+mod prometheus;
+mod services;
+mod state;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{setup, shell};
+use home::Home;
+use state::{Ports, State};
+
+/// `cargo xtask cluster …`.
+pub(crate) fn command(args: &[&str]) -> Result<bool> {
+    let home = Home::new()?;
+    match args {
+        ["build"] => build(&home),
+        ["up"] => up(&home, None),
+        ["up", "--use-kubeconfig"] => up(&home, Some(given_kubeconfig()?)),
+        ["down"] => down(&home),
+        ["status"] => status(&home),
+        ["env"] => env(&home),
+        _ => bail!("usage: cargo xtask cluster build|up [--use-kubeconfig]|status|env|down"),
+    }
+}
+
+/// Takes the cluster down and frees its programs: the cluster's part of `cargo xtask clean`.
+pub(crate) fn clean() -> Result<()> {
+    let home = Home::new()?;
+    if shell::is_root() {
+        down(&home)?;
+    }
+    programs::forget(&home)?;
+    fs::remove_dir_all(home.path()).with_context(|| format!("cannot free {}", home.path().display()))
+}
+
+fn build(home: &Home) -> Result<bool> {
+    let _lock = lock(home)?;
+    programs::build(home)?;
+    println!("✓ programs {}", home.bin().display());
+    Ok(true)
+}
+
+/// One command at a time changes the cluster.
+fn lock(home: &Home) -> Result<File> {
+    let path = home.lock();
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+/// The kubeconfig of `--use-kubeconfig`.
+fn given_kubeconfig() -> Result<PathBuf> {
+    let named = ["TAGLINE_TEST_KUBECONFIG", "KUBECONFIG"].into_iter().find_map(std::env::var_os);
+    let file = PathBuf::from(named.context("--use-kubeconfig: neither TAGLINE_TEST_KUBECONFIG nor KUBECONFIG is set")?);
+    file.canonicalize().with_context(|| format!("--use-kubeconfig: no file {}", file.display()))
+}
+
+fn up(home: &Home, given: Option<PathBuf>) -> Result<bool> {
+    let start = Instant::now();
+    let _lock = lock(home)?;
+    let mut state = if let Some(state) = State::load(home)? {
+        ensure!(
+            state.foreign == given.is_some(),
+            "the cluster is up in the other way; `cargo xtask cluster down` first"
+        );
+        if process::ended(&state).is_empty() && complete(&state) && control::answers(home, &state) {
+            println!("✓ the cluster is up already; {}", hint());
+            return Ok(true);
+        }
+        state
+    } else {
+        ensure!(shell::is_root(), "only root can start a cluster; with --use-kubeconfig another one is used");
+        let left = leftovers::find(home);
+        ensure!(left.is_empty(), "a cluster is here of which nothing is known: {}", left.join(", "));
+        fresh(home, given)?
+    };
+    packages::install()?;
+    programs::build(home)?;
+    // The registry may have come up anew, on another port.
+    state.registry = setup::registry()?;
+    state.save(home)?;
+    let begun = Instant::now();
+    start_all(home, &mut state)?;
+    println!(
+        "✓ the cluster is up: {:.1} s, {:.1} s with the checks before; {}",
+        begun.elapsed().as_secs_f64(),
+        start.elapsed().as_secs_f64(),
+        hint()
+    );
+    Ok(true)
+}
+
+fn hint() -> &'static str {
+    "its environment: eval \"$(cargo xtask cluster env)\""
+}
+
+/// A state in which nothing is started yet.
+fn fresh(home: &Home, given: Option<PathBuf>) -> Result<State> {
+    let ports = Ports::free()?;
+    let own = given.is_none();
+    Ok(State {
+        foreign: !own,
+        restricted: own.then(|| pki::kubeconfig(home, "restricted")),
+        audit_log: own.then(|| control::audit_log(home)),
+        kubeconfig: given.unwrap_or_else(|| pki::kubeconfig(home, "admin")),
+        registry: String::new(),
+        prometheus: format!("http://127.0.0.1:{}", ports.prometheus),
+        postgres: postgres::url("127.0.0.1", ports.postgres),
+        postgres_in_pods: postgres::url(&services::postgres_host(), 5432),
+        ports,
+        sysctls: network::sysctls(),
+        processes: BTreeMap::new(),
+    })
+}
+
+/// Whether every component was started once.
+fn complete(state: &State) -> bool {
+    let last = "prometheus";
+    state.processes.contains_key(last) && (state.foreign || state.processes.contains_key("kube-proxy"))
+}
+
+/// Starts what does not run.
+fn start_all(home: &Home, state: &mut State) -> Result<()> {
+    network::up()?;
+    if !process::running(state, "mounts") {
+        // What ran in the old namespace has nothing to stand on.
+        stop_node(state)?;
+    }
+    step("mounts", node::holder(home, state))?;
+    if state.foreign {
+        ensure!(control::answers(home, state), "no cluster answers with {}", state.kubeconfig.display());
+    } else {
+        start_cluster(home, state)?;
+    }
+    step("postgres", postgres::start(home, state))?;
+    let user = if state.foreign { state.kubeconfig.clone() } else { pki::kubeconfig(home, "prometheus") };
+    step("prometheus", prometheus::start(home, state, &user))
+}
+
+fn start_cluster(home: &Home, state: &mut State) -> Result<()> {
+    pki::make(home)?;
+    step("etcd", control::etcd(home, state))?;
+    step("kube-apiserver", control::api_server(home, state))?;
+    step("containerd", node::containerd(home, state))?;
+    control::wait_for_api(home, state)?;
+    step("kube-controller-manager", control::controllers(home, state))?;
+    step("kube-scheduler", control::scheduler(home, state))?;
+    step("kubelet", node::kubelet(home, state))?;
+    step("kube-proxy", node::proxy(home, state))?;
+    step("coredns", services::dns(home, state))?;
+    services::apply(home, state)?;
+    node::wait_until_ready(home, state)
+}
+
+/// Says whether a component was started.
+fn step(name: &str, started: Result<bool>) -> Result<()> {
+    if started.with_context(|| format!("cannot start {name}"))? {
+        println!("✓ {name}");
+    }
+    Ok(())
+}
+
+/// Ends everything of the node: its containers too, as they live in the same cgroup.
+fn stop_node(state: &State) -> Result<()> {
+    if state.processes.is_empty() {
+        return Ok(());
+    }
+    println!("the node's mounts are gone; starting everything anew");
+    cgroup::remove()
+}
+
+fn down(home: &Home) -> Result<bool> {
+    ensure!(shell::is_root(), "only root can take the cluster down");
+    let _lock = lock(home)?;
+    // A damaged state is no reason to leave anything.
+    let before = State::load(home).ok().flatten().map(|state| state.sysctls).unwrap_or_default();
+    cgroup::remove()?;
+    network::down(&before)?;
+    for folder in [home.run(""), home.logs()] {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+    }
+    if home.state().exists() {
+        fs::remove_file(home.state())?;
+    }
+    fs::remove_file(home.lock())?;
+    let left = leftovers::find(home);
+    ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+    println!("✓ the cluster is down; nothing of it is left but its programs");
+    Ok(true)
+}
+
+/// What runs; without a cluster, what is left of one. False where something is not as it should be.
+fn status(home: &Home) -> Result<bool> {
+    let Some(state) = State::load(home)? else {
+        let left = leftovers::find(home);
+        if left.is_empty() {
+            println!("no cluster is up and nothing of one is left");
+        }
+        for thing in &left {
+            println!("left: {thing}");
+        }
+        return Ok(left.is_empty());
+    };
+    for (name, process) in &state.processes {
+        let word = if process::running(&state, name) { "✓" } else { "✗ ended:" };
+        println!("{word} {name} (process {})", process.pid);
+    }
+    let answers = control::answers(home, &state);
+    println!("{} API server {}", if answers { "✓" } else { "✗ no answer:" }, state.kubeconfig.display());
+    Ok(answers && process::ended(&state).is_empty() && complete(&state))
+}
+
+/// Lines for a shell.
+fn env(home: &Home) -> Result<bool> {
+    let state = State::load(home)?.context("no cluster is up; start one with `cargo xtask cluster up`")?;
+    for (key, value) in state.environment() {
+        println!("export {key}='{value}'");
+    }
+    println!("export KUBECACHEDIR='{}'", home.run("kubectl-cache").display());
+    println!("export PATH='{}':\"$PATH\"", home.bin().display());
+    Ok(true)
+}

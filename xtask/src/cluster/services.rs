@@ -1,0 +1,79 @@
+//! What pods find by name: the cluster's DNS and PostgreSQL, both processes of the node behind Services without selector.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::home::Home;
+use super::process::Component;
+use super::state::State;
+use super::{control, network, pki};
+
+/// The namespace of PostgreSQL's Service.
+pub(super) const NAMESPACE: &str = "tagline-services";
+
+/// PostgreSQL's name inside the cluster.
+pub(super) fn postgres_host() -> String {
+    format!("postgres.{NAMESPACE}.svc.cluster.local")
+}
+
+/// Starts the cluster's DNS. Names of other domains are refused: nothing is asked outside.
+pub(super) fn dns(home: &Home, state: &mut State) -> Result<bool> {
+    let config = format!(
+        "cluster.local:53 in-addr.arpa:53 {{\n  bind {}\n  errors\n  kubernetes cluster.local in-addr.arpa {{\n    \
+         kubeconfig {}\n    pods insecure\n    ttl 1\n  }}\n}}\n",
+        network::NODE,
+        pki::kubeconfig(home, "dns").display()
+    );
+    let file = home.write("Corefile", &config)?;
+    Component::new("coredns", home.program("coredns")).arg("-conf").arg(file.display().to_string()).start(home, state)
+}
+
+/// Makes the Services, unless they are as they should be.
+pub(super) fn apply(home: &Home, state: &State) -> Result<()> {
+    let postgres = [("postgres", "TCP", 5432, state.ports.postgres)];
+    let names = [("dns", "UDP", 53, 53), ("dns-tcp", "TCP", 53, 53)];
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+    let mut items = vec![namespace];
+    items.extend(service(NAMESPACE, "postgres", network::POSTGRES_SERVICE, &postgres));
+    items.extend(service("kube-system", "kube-dns", network::DNS_SERVICE, &names));
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+    let mut kubectl = control::kubectl(home, state);
+    kubectl.args(["apply", "--server-side", "--field-manager=tagline-test-cluster", "-f", "-"]);
+    let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().expect("piped above").write_all(list.to_string().as_bytes())?;
+    let out = child.wait_with_output().context("kubectl apply")?;
+    ensure!(out.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&out.stderr).trim());
+    Ok(())
+}
+
+/// A Service and the slice that leads to the node; each port: name, protocol, port, port of the node.
+fn service(namespace: &str, name: &str, address: &str, ports: &[(&str, &str, u16, u16)]) -> [Value; 2] {
+    let offered: Vec<Value> = ports
+        .iter()
+        .map(|(name, protocol, port, target)| json!({ "name": name, "protocol": protocol, "port": port, "targetPort": target }))
+        .collect();
+    let reached: Vec<Value> = ports
+        .iter()
+        .map(|(name, protocol, _, target)| json!({ "name": name, "protocol": protocol, "port": target }))
+        .collect();
+    [
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": namespace, "name": name },
+            "spec": { "clusterIP": address, "ports": offered },
+        }),
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": { "namespace": namespace, "name": format!("{name}-node"), "labels": {
+                "kubernetes.io/service-name": name,
+                "endpointslice.kubernetes.io/managed-by": "tagline-test-cluster",
+            }},
+            "addressType": "IPv4",
+            "endpoints": [{ "addresses": [network::NODE], "conditions": { "ready": true } }],
+            "ports": reached,
+        }),
+    ]
+}
