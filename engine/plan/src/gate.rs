@@ -32,6 +32,27 @@ pub struct GatePlan {
     pub outputs: BTreeMap<String, IndexMap<String, String>>,
     /// Artifacts of the run when the gate opened: digest by name.
     pub artifacts: BTreeMap<String, String>,
+    /// What the stage's delivery steps will do, as far as it can be worked out before them. Left out of the text where
+    /// there are none, so that gates opened before there were any keep their digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<PlannedDelivery>,
+}
+
+/// The plan of one delivery step: the step carries out exactly this, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDelivery {
+    /// The job's id.
+    pub job: String,
+    /// The leg's number.
+    pub leg: u32,
+    /// The step, from 0.
+    pub step: u32,
+    /// The action, as written: `tagline/deploy@v1`.
+    pub uses: String,
+    /// `sha256:` of the plan in the content store.
+    pub digest: String,
+    /// The plan in lines for people: objects, images, how traffic moves, migrations, the way back.
+    pub summary: Vec<String>,
 }
 
 /// One job leg of a stage.
@@ -106,6 +127,7 @@ pub fn gate_plan(
         jobs: stage.iter().map(|(id, leg)| gate_job(plan, id, leg)).collect(),
         outputs,
         artifacts: artifacts.clone(),
+        deliveries: Vec::new(),
     }
 }
 

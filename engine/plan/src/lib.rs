@@ -22,6 +22,6 @@ pub use build::{PlanError, Request, build};
 pub use condition::{Clause, Verdict, job_condition};
 pub use evaluate::{EvaluationError, JobScope};
 pub use facts::{Facts, FinishedJob, NeedResult};
-pub use gate::{GateJob, GatePlan, GateStep, gate_plan};
+pub use gate::{GateJob, GatePlan, GateStep, PlannedDelivery, gate_plan};
 pub use legs::{LegError, Settings, is_static, legs, matrix_from_outside, scope_of, settings};
 pub use model::{FORMAT, Group, Leg, Person, Plan, PlannedJob, Policy, Trigger, WorkflowFile};

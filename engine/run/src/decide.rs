@@ -101,6 +101,8 @@ impl Decider {
             Input::Rerun { by, what } => self.rerun(by, &what),
             // A spool read again after the end holds nothing new.
             Input::Reported { from, reports } => self.reported(&from, reports),
+            Input::Milestone { from, step, milestone } => self.milestone(&from, step, milestone),
+            Input::Retired { key, attempt, step, milestone } => self.retired(key, attempt, step, milestone),
             _ if over => Err(Refusal::Ended),
             Input::JobStarting { key, token, executor } => self.job_starting(key, token, executor),
             Input::LaunchFailed { from, why, retryable } => {
@@ -113,7 +115,9 @@ impl Decider {
                 self.artifact_stored(&from, name, digest, size, kind, overwrite)
             }
             Input::AgentGone { from, steps_started } => self.agent_gone(&from, steps_started),
-            Input::GatePrepared { gate, nonce, passed } => self.gate_prepared(gate, nonce, &passed),
+            Input::GatePrepared { gate, nonce, passed, deliveries } => {
+                self.gate_prepared(gate, nonce, &passed, deliveries)
+            }
             Input::GateUnprepared { gate, why } => self.gate_unprepared(gate, why),
             Input::LockGranted { lock, holder } => self.lock_granted(lock, holder),
             Input::Superseded { lock, holder, by } => self.superseded(&lock, &holder, by),

@@ -12,6 +12,7 @@ use tagline_plan::{GatePlan, Leg, NeedResult, Person, Plan};
 use tagline_syntax::environments::Reviewers;
 
 use crate::ids::{Attempt, GateId, Holder, JobKey, Lock, RunId, TimerId, Token};
+use crate::milestone::Milestone;
 use crate::statement::Vote;
 
 /// The format of events. It is stored with each row; a higher one is refused on load.
@@ -293,6 +294,17 @@ pub enum Fact {
         /// Why it failed or was skipped, else empty.
         why: String,
     },
+    /// A step has reached something in the world. It may come after the end of the job or run it belongs to.
+    Milestone {
+        /// The leg.
+        key: JobKey,
+        /// Its attempt.
+        attempt: Attempt,
+        /// The step.
+        step: u32,
+        /// What.
+        milestone: Milestone,
+    },
     /// An artifact is in the content store.
     ArtifactStored {
         /// The leg that made it.
@@ -399,7 +411,7 @@ pub enum Fact {
         /// The timer.
         timer: TimerId,
     },
-    /// Nothing is left to do. Only a rerun follows.
+    /// Nothing is left to do. Only a rerun follows, and late milestones.
     RunFinished {
         /// How.
         conclusion: Conclusion,
@@ -429,6 +441,7 @@ macro_rules! fact_names {
 
 fact_names! {
     RunCreated LockAsked LockGranted LockReleased JobReady JobSkipped GateRequested GateOpened VoteRecorded GateApproved
-    GateRejected GateExpired GateRefused GateVoided JobStarted LaunchFailed StepStarted StepFinished ArtifactStored
-    JobCancelRequested JobFinished JobLost Deployed CancelRequested RerunRequested TimerHeld TimerReleased RunFinished
+    GateRejected GateExpired GateRefused GateVoided JobStarted LaunchFailed StepStarted StepFinished Milestone
+    ArtifactStored JobCancelRequested JobFinished JobLost Deployed CancelRequested RerunRequested TimerHeld TimerReleased
+    RunFinished
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::event::{Cause, Conclusion, Event, Fact};
 use crate::ids::{Attempt, GateId, JobKey, TimerId};
+use crate::milestone::Reached;
 use crate::state::{
     Artifact, Cancel, Claim, Deployment, Ended, Finished, Gate, GateStatus, JobCancel, JobState, LegState, Opened,
     Ready, RunState, Started, Step, StepEnd,
@@ -54,6 +55,7 @@ impl RunState {
             latest: event.at,
             gates: BTreeMap::new(),
             locks: BTreeMap::new(),
+            reached: Vec::new(),
             artifacts: BTreeMap::new(),
             deployments: BTreeMap::new(),
             cancel: None,
@@ -84,7 +86,7 @@ impl RunState {
 
     fn take_in(&mut self, event: &Event) -> Result<(), String> {
         let at = event.at;
-        if self.finished.is_some() && !matches!(event.fact, Fact::RerunRequested { .. }) {
+        if self.finished.is_some() && !matches!(event.fact, Fact::RerunRequested { .. } | Fact::Milestone { .. }) {
             return Err("the run has ended".to_owned());
         }
         match &event.fact {
@@ -120,6 +122,10 @@ impl RunState {
             | Fact::JobCancelRequested { .. }
             | Fact::JobFinished { .. }
             | Fact::JobLost { .. } => self.take_in_job(event)?,
+            Fact::Milestone { key, attempt, step, milestone } => {
+                let (key, milestone) = (key.clone(), milestone.clone());
+                self.take_in_milestone(Reached { key, attempt: *attempt, step: *step, at, milestone })?;
+            }
             Fact::ArtifactStored { key, attempt, id, name, digest, size, kind } => {
                 let artifact = Artifact {
                     id: *id,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use tagline_plan::digest::names;
-use tagline_plan::{GatePlan, gate_plan};
+use tagline_plan::{GatePlan, PlannedDelivery, gate_plan};
 
 use crate::decide::Decider;
 use crate::event::{ApprovedBy, Fact};
@@ -85,6 +85,7 @@ impl Decider {
         id: GateId,
         nonce: String,
         passed: &BTreeSet<String>,
+        deliveries: Vec<PlannedDelivery>,
     ) -> Result<(), Refusal> {
         let gate = self.requested(id)?.clone();
         let used = |other: &Gate| other.opened.as_ref().is_some_and(|o| o.nonce == nonce);
@@ -101,7 +102,7 @@ impl Decider {
         let lasts = rules.map_or(0, |rules| rules.expires_seconds);
         let lasts = SignedDuration::from_secs(i64::try_from(lasts).unwrap_or(i64::MAX));
         let until = self.now.saturating_add(lasts).unwrap_or(jiff::Timestamp::MAX);
-        let plan = Box::new(self.state.gate_plan(&gate));
+        let plan = Box::new(GatePlan { deliveries, ..self.state.gate_plan(&gate) });
         let by_rule = requires.is_none();
         self.emit(Fact::GateOpened {
             gate: id,

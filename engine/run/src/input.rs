@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use tagline_plan::{Person, Plan};
+use tagline_plan::{Person, Plan, PlannedDelivery};
 
 use crate::event::{Conclusion, Event, Fact};
 use crate::ids::{Attempt, GateId, Holder, JobKey, Lock, RunId, TimerId, Token};
+use crate::milestone::Milestone;
 use crate::statement::Vote;
 
 /// What begins a run: see [`crate::create`].
@@ -77,6 +78,26 @@ pub enum Input {
         /// Takes the place of one of that name.
         overwrite: bool,
     },
+    /// A step of it has reached something in the world.
+    Milestone {
+        /// Of which start.
+        from: Sender,
+        /// The step, from 0.
+        step: u32,
+        /// What.
+        milestone: Milestone,
+    },
+    /// What a step had left for later is done, or never will be. The run may have ended long since.
+    Retired {
+        /// The leg.
+        key: JobKey,
+        /// Its attempt.
+        attempt: Attempt,
+        /// The step, from 0.
+        step: u32,
+        /// What came of it.
+        milestone: Milestone,
+    },
     /// The agent is dead and its spool, read to the end, holds no result.
     AgentGone {
         /// Of which start.
@@ -93,6 +114,9 @@ pub enum Input {
         /// Digests (of artifacts, and release digests) that runs before this one brought through the environment that
         /// `after` names; empty where there is none.
         passed: BTreeSet<String>,
+        /// What the delivery steps of its stage will do, as far as it can be worked out now.
+        #[serde(default)]
+        deliveries: Vec<PlannedDelivery>,
     },
     /// It cannot be prepared.
     GateUnprepared {

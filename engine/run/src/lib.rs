@@ -17,6 +17,7 @@ mod gates;
 mod ids;
 mod input;
 pub mod locks;
+mod milestone;
 mod outstanding;
 mod query;
 mod refusal;
@@ -33,6 +34,7 @@ pub use event::{ApprovedBy, Cause, Conclusion, Ending, Event, FORMAT, Fact, Read
 pub use evolve::{Corrupt, evolve};
 pub use ids::{Attempt, BadId, GateId, Holder, JobKey, Lock, RunId, TimerId, Token};
 pub use input::{Input, Report, Rerun, Sender, Start};
+pub use milestone::{Milestone, Reached};
 pub use outstanding::outstanding;
 pub use query::Place;
 pub use refusal::Refusal;

@@ -13,6 +13,7 @@ use tagline_syntax::environments::Reviewers;
 
 use crate::event::{ApprovedBy, Cause, Conclusion, Ending, ReadyLeg};
 use crate::ids::{Attempt, GateId, Holder, JobKey, Lock, RunId, TimerId, Token};
+use crate::milestone::Reached;
 use crate::statement::{Decision, Vote};
 
 /// A run.
@@ -40,6 +41,8 @@ pub struct RunState {
     pub gates: BTreeMap<GateId, Gate>,
     /// The locks it has or waits for.
     pub locks: BTreeMap<(Lock, Holder), Claim>,
+    /// What steps have reached in the world, of all attempts, in order: see [`RunState::milestones`].
+    pub reached: Vec<Arc<Reached>>,
     /// The artifacts by name.
     pub artifacts: BTreeMap<String, Artifact>,
     /// What this run made live, by environment.

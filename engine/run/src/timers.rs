@@ -22,6 +22,9 @@ const CANCEL_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 const JOB_GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// A killed job that has not ended after so long is lost.
 const KILL_GRACE: SignedDuration = SignedDuration::from_mins(5);
+/// What a job whose step is at work in the world gets in addition, so that it can go back first. Who carries the step out
+/// has a limit of its own, which is shorter.
+const DELIVERY_GRACE: SignedDuration = SignedDuration::from_hours(2);
 /// A timer later than this is held.
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 /// How long it is held.
@@ -47,7 +50,11 @@ impl RunState {
                 let gate = self.gates.get(gate).filter(|gate| gate.status == GateStatus::Open)?;
                 gate.opened.as_ref()?.expires
             }
-            TimerId::Job(key) => job_due(self.leg(key)?),
+            TimerId::Job(key) => {
+                let leg = self.leg(key)?;
+                let grace = if self.is_delivering(key, leg) { DELIVERY_GRACE } else { SignedDuration::ZERO };
+                job_due(leg).map(|due| after(due, grace))
+            }
             TimerId::Launch(key) => {
                 let leg = self.leg(key)?;
                 leg.not_before.filter(|_| leg.started.is_none() && leg.ended.is_none())

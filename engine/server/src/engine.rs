@@ -525,7 +525,7 @@ impl Dispatcher {
                 Effect::PrepareGate { gate, environment: _, after } => {
                     let passed = self.passed(run, &root, after.as_deref());
                     let input = match (passed, crate::random::hex()) {
-                        (Ok(passed), Ok(nonce)) => Input::GatePrepared { gate, nonce, passed },
+                        (Ok(passed), Ok(nonce)) => Input::GatePrepared { gate, nonce, passed, deliveries: Vec::new() },
                         (Err(error), _) => Input::GateUnprepared { gate, why: error.to_string() },
                         (_, Err(error)) => Input::GateUnprepared { gate, why: error.to_string() },
                     };

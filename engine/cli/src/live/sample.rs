@@ -117,7 +117,7 @@ impl Sample {
         for effect in outstanding(&self.state) {
             if let Effect::PrepareGate { gate, .. } = effect {
                 let nonce = format!("nonce-{gate}");
-                self.tell(Input::GatePrepared { gate, nonce, passed: BTreeSet::new() }, time);
+                self.tell(Input::GatePrepared { gate, nonce, passed: BTreeSet::new(), deliveries: Vec::new() }, time);
             }
         }
     }

@@ -14,7 +14,7 @@ pub use approval::{
     ApprovalView, ArtifactView, Eligibility, Live, ReviewerView, VoteView, approval, eligibility, outcome,
 };
 pub use explain::{Explanation, explain, explain_all};
-pub use run::{ApprovalLine, GateLine, JobView, RunView, Status, StepView, job, jobs, run, status};
+pub use run::{ApprovalLine, GateLine, JobView, MilestoneView, RunView, Status, StepView, job, jobs, run, status};
 
 /// `1 approval`, `2 approvals`.
 pub(crate) fn count(n: u32, what: &str) -> String {

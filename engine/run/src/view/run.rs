@@ -197,6 +197,24 @@ pub struct JobView {
     pub outputs: IndexMap<String, String>,
     /// Its steps so far.
     pub steps: Vec<StepView>,
+    /// What its steps have reached in the world, in all attempts, in order.
+    pub milestones: Vec<MilestoneView>,
+}
+
+/// A milestone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MilestoneView {
+    /// The attempt of the job.
+    pub attempt: Attempt,
+    /// The step, from 0.
+    pub step: u32,
+    /// A word.
+    pub name: String,
+    /// One sentence.
+    pub text: String,
+    /// When.
+    #[serde(serialize_with = "stamp::at")]
+    pub at: Timestamp,
 }
 
 /// A step.
@@ -377,6 +395,7 @@ fn leg_view(state: &RunState, key: JobKey, leg: &LegState, place: Place) -> JobV
         url: ended.map(|ended| ended.url.clone()).unwrap_or_default(),
         outputs: ended.map(|ended| ended.outputs.clone()).unwrap_or_default(),
         steps: leg.steps.iter().map(step).collect(),
+        milestones: milestones(state, &key),
         id: key,
     }
 }
@@ -400,8 +419,21 @@ fn without_legs(state: &RunState, key: JobKey, job: &JobState) -> JobView {
         url: String::new(),
         outputs: IndexMap::new(),
         steps: Vec::new(),
+        milestones: milestones(state, &key),
         id: key,
     }
+}
+
+fn milestones(state: &RunState, key: &JobKey) -> Vec<MilestoneView> {
+    let of_leg = state.reached.iter().filter(|reached| reached.key == *key);
+    let view = |reached: &std::sync::Arc<crate::Reached>| MilestoneView {
+        attempt: reached.attempt,
+        step: reached.step,
+        name: reached.milestone.name.clone(),
+        text: reached.milestone.text.clone(),
+        at: reached.at,
+    };
+    of_leg.map(view).collect()
 }
 
 fn needs(state: &RunState, id: &str) -> Vec<String> {

@@ -212,7 +212,12 @@ fn a_rerun_asks_again_and_an_old_vote_is_refused() {
 #[test]
 fn a_nonce_serves_once() {
     let mut world = World::new(RELEASE);
-    let prepared = |gate, nonce: &str| Input::GatePrepared { gate, nonce: nonce.into(), passed: BTreeSet::new() };
+    let prepared = |gate, nonce: &str| Input::GatePrepared {
+        gate,
+        nonce: nonce.into(),
+        passed: BTreeSet::new(),
+        deliveries: Vec::new(),
+    };
     world.settle();
     world.finish_alone("build");
     assert_eq!(refused(world.try_tell(prepared(GateId(1), ""))), "nonce-reused");
@@ -314,7 +319,7 @@ fn prepared_with(passed: &[String]) -> World {
         effects.iter().any(|e| matches!(e, tagline_run::Effect::PrepareGate { after: Some(a), .. } if a == "staging"))
     );
     let passed = passed.iter().cloned().collect();
-    world.tell(Input::GatePrepared { gate: GateId(1), nonce: "n".into(), passed });
+    world.tell(Input::GatePrepared { gate: GateId(1), nonce: "n".into(), passed, deliveries: Vec::new() });
     world
 }
 

@@ -5,5 +5,6 @@ mod clock;
 mod gates;
 mod jobs;
 mod locks;
+mod milestones;
 mod properties;
 mod support;

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use tagline_run::{
-    Attempt, Conclusion, Decision, Effect, Fact, GateId, GateStatus, Holder, Input, JobKey, Lock, Report, Rerun, RunId,
-    Sender, TimerId, Token, locks, outstanding,
+    Attempt, Conclusion, Decision, Effect, Fact, GateId, GateStatus, Holder, Input, JobKey, Lock, Milestone, Report,
+    Rerun, RunId, Sender, TimerId, Token, locks, outstanding,
 };
 
 use crate::support::{World, digest, key, person};
@@ -156,7 +156,7 @@ impl Driver {
             Effect::PrepareGate { gate, .. } => {
                 let passed = if n.is_multiple_of(2) { self.everything() } else { BTreeSet::new() };
                 let nonce = self.world.fresh();
-                self.tell(Input::GatePrepared { gate: *gate, nonce, passed });
+                self.tell(Input::GatePrepared { gate: *gate, nonce, passed, deliveries: Vec::new() });
             }
             Effect::Attend { key, attempt, token, .. } | Effect::CancelJob { key, attempt, token, .. } => {
                 self.report(Sender { key: key.clone(), attempt: *attempt, token: token.clone() }, n);
@@ -196,7 +196,17 @@ impl Driver {
         .collect();
         let finished =
             Report::Finished { conclusion, outputs, url: String::new(), why: why.clone(), timed_out: n % 17 == 16 };
-        let input = match n % 8 {
+        let milestone = Milestone {
+            name: ["begun", "switched", "deleted"][n as usize / 16 % 3].into(),
+            text: why.clone(),
+            data: serde_json::json!({ "n": n % 3 }),
+        };
+        let input = match n % 10 {
+            8 => Input::Milestone { from, step: n % 2, milestone },
+            9 => {
+                let Sender { key, attempt, .. } = from;
+                Input::Retired { key, attempt, step: n % 2, milestone }
+            }
             0 => Input::Reported { from, reports: vec![step] },
             1 => Input::Reported { from, reports: vec![ended] },
             2 => Input::AgentGone { from, steps_started: n.is_multiple_of(16) },
@@ -243,7 +253,7 @@ impl Driver {
         self.tell(match n / 16 % 8 {
             0 => Input::JobStarting { key: job, token: Token("t".into()), executor: "fake".into() },
             1 => Input::AgentGone { from, steps_started: true },
-            2 => Input::GatePrepared { gate, nonce: "n".into(), passed: BTreeSet::new() },
+            2 => Input::GatePrepared { gate, nonce: "n".into(), passed: BTreeSet::new(), deliveries: Vec::new() },
             3 => Input::TimerFired(timer),
             4 => Input::TimerChecked(timer),
             5 => Input::LockGranted { lock: Lock::group("x"), holder: Holder::Job(job) },

@@ -107,7 +107,8 @@ impl World {
         let decided = decide(&self.state, input.clone(), self.now);
         assert_eq!(decided, decide(&self.state, input.clone(), self.now), "decide is not deterministic");
         let events = decided?;
-        if self.state.finished.is_some() && !matches!(input, Input::Rerun { .. }) {
+        let late = matches!(input, Input::Rerun { .. } | Input::Milestone { .. } | Input::Retired { .. });
+        if self.state.finished.is_some() && !late {
             assert!(events.is_empty(), "something happened after the end: {events:#?}");
         }
         for event in &events {
@@ -283,9 +284,12 @@ impl World {
             Effect::StartJob { key, .. } => {
                 Some(Input::JobStarting { key: key.clone(), token: Token(self.fresh()), executor: "fake".into() })
             }
-            Effect::PrepareGate { gate, .. } => {
-                Some(Input::GatePrepared { gate: *gate, nonce: self.fresh(), passed: BTreeSet::new() })
-            }
+            Effect::PrepareGate { gate, .. } => Some(Input::GatePrepared {
+                gate: *gate,
+                nonce: self.fresh(),
+                passed: BTreeSet::new(),
+                deliveries: Vec::new(),
+            }),
             _ => None,
         }
     }
