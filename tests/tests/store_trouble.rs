@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::fs::inotify;
 use tagline_tests::{Repo, Scratch, TAG, Tagline, gate, until};
 
 const RULES: &str = "environments: {production: {reviewers: {any-of: [ona@example.com]}}}\n";
@@ -204,6 +206,24 @@ fn a_file_that_is_no_store_is_not_touched() {
         out.code(5).stderr_has("error[").stderr_has("next").lacks("panicked");
     }
     assert!(fs::read(tagline.store().join("tagline.db")).unwrap() == before, "it was written");
+}
+
+#[test]
+fn lists_are_made_again_once_a_passing_command_has_left_the_store() {
+    let scratch = Scratch::new();
+    let (_repo, tagline) = project(&scratch, "echo built");
+    tagline.run(["run", "--tag", TAG]).code(3);
+    let path = tagline.store().join("tagline.lock");
+    let mut lock = File::options().read(true).write(true).open(&path).expect("the lock's file");
+    lock.lock().expect("nobody has it");
+    write!(lock, "process {} (a command)", std::process::id()).expect("the holder's name");
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
+    inotify::add_watch(&watch, &path, inotify::WatchFlags::ACCESS).expect("the file is there");
+    let rebuild = tagline.spawn(["store", "rebuild"]);
+    // It has tried in vain and reads who has it.
+    inotify::Reader::new(&watch, &mut [MaybeUninit::uninit(); 512]).next().expect("an event");
+    drop(lock);
+    assert_eq!(rebuild.wait(), 0);
 }
 
 #[test]

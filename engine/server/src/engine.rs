@@ -91,8 +91,6 @@ pub(crate) enum Message {
     Again { runs: Vec<RunId> },
     /// What an earlier engine had left was seen to; the outbox row that is done then.
     Cleaned { key: Option<String> },
-    /// Say when nothing is left to remove.
-    Tidied { reply: oneshot::Sender<()> },
     /// End the dispatcher.
     Stop,
 }
@@ -131,7 +129,6 @@ impl Engine {
             cleaned: Vec::new(),
             cleaning: 0,
             paused: BTreeSet::new(),
-            tidy_waiters: Vec::new(),
             _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
@@ -175,19 +172,8 @@ impl Engine {
         answer.await.unwrap_or_else(|_| Err(gone(&self.store)))
     }
 
-    /// Waits until nothing is left to remove behind jobs that have ended; those that run are not waited for. Whoever ends
-    /// with its run waits for this first, else the next engine of the store has to tidy up.
-    pub fn tidied(&self) -> impl Future<Output = ()> + Send + 'static {
-        let messages = self.messages.clone();
-        async move {
-            let (reply, answer) = oneshot::channel();
-            let _ = messages.send(Message::Tidied { reply });
-            // The engine has ended: it does nothing any more.
-            let _ = answer.await;
-        }
-    }
-
-    /// Ends the engine and gives the store back. Jobs that run go on, keep their results, and are found again.
+    /// Ends the engine and gives the store back, after what ended jobs and earlier engines have left is removed, for some
+    /// seconds at most. Jobs that run go on, keep their results, and are found again.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
         let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -237,8 +223,6 @@ struct Dispatcher {
     cleaning: usize,
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
-    /// Who waits until nothing is left to remove.
-    tidy_waiters: Vec<oneshot::Sender<()>>,
     _lock: EngineLock,
 }
 
@@ -310,8 +294,8 @@ impl Dispatcher {
         }
     }
 
-    /// Lets the attendants of jobs that have ended remove their folders. What takes too long is left to the next engine,
-    /// which the outbox tells.
+    /// Lets the attendants of jobs that have ended remove their folders, and what earlier engines left go. What takes too
+    /// long is left to the next engine, which the outbox tells.
     fn let_clean_up(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) {
         let ledger = &self.ledger;
         self.attendants.retain(|(run, key, _), attendant| {
@@ -319,13 +303,14 @@ impl Dispatcher {
             ended && attendant.removes_folders
         });
         let deadline = tokio::time::Instant::now() + LEAVE;
-        while !self.attendants.is_empty() {
+        while self.cleaning > 0 || !self.attendants.is_empty() {
             let next = self.handle.block_on(async { tokio::time::timeout_at(deadline, inbox.recv()).await });
             match next {
                 Ok(Some(Message::Left { run, key, token, cleaned })) => {
                     self.attendants.remove(&(run, key, token));
                     self.cleaned.extend(cleaned);
                 }
+                Ok(Some(Message::Cleaned { key })) => self.cleaned_one(key),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
             }
@@ -386,11 +371,7 @@ impl Dispatcher {
                     touched.extend(loaded);
                     self.try_again(unread);
                 }
-                Message::Cleaned { key } => {
-                    self.cleaning -= 1;
-                    self.cleaned.extend(key);
-                }
-                Message::Tidied { reply } => self.tidy_waiters.push(reply),
+                Message::Cleaned { key } => self.cleaned_one(key),
                 Message::Stop => go_on = false,
             }
         }
@@ -405,27 +386,15 @@ impl Dispatcher {
         }
         if go_on {
             self.settle(touched);
-            self.say_tidied();
         }
         Faults::kill(self.config.faults.kill_done, || self.entries());
         go_on
     }
 
-    /// Tells those who wait for it that nothing is left to remove.
-    fn say_tidied(&mut self) {
-        let runs = |run: RunId, key: &JobKey| Some(self.ledger.get(run)?.state.leg(key)?.ended.is_none());
-        let cleans = self.attendants.keys().any(|(run, key, _)| runs(*run, key) != Some(true));
-        let busy = self.cleaning > 0 || cleans || !self.paused.is_empty();
-        if busy || self.tidy_waiters.is_empty() {
-            return;
-        }
-        if let Err(error) = self.ledger.store().done(&self.cleaned) {
-            tracing::warn!(%error, "the next engine will tidy up once more");
-        }
-        self.cleaned.clear();
-        for reply in self.tidy_waiters.drain(..) {
-            let _ = reply.send(());
-        }
+    /// Something an earlier engine left was seen to.
+    fn cleaned_one(&mut self, key: Option<String>) {
+        self.cleaning -= 1;
+        self.cleaned.extend(key);
     }
 
     /// How many entries the journal has.

@@ -4,7 +4,8 @@
 //! - [`begin`]: a plan becomes a run in the store.
 //! - [`Engine`]: drives the runs of a store.
 //! - [`serve()`] and [`beside`]: the engine's socket, and commands beside it.
-//! - [`vote`]: what a person signs.
+//! - [`lock`]: who drives a store.
+//! - [`vote`]: how it is signed.
 
 mod attend;
 mod begin;
@@ -15,7 +16,7 @@ mod executors;
 mod faults;
 mod job;
 pub mod ledger;
-mod lock;
+pub mod lock;
 pub mod planner;
 mod planner_error;
 mod random;

@@ -9,7 +9,7 @@ use tagline_executor::Process;
 use tagline_store::{EngineLock, StoreError, StoreFolder};
 
 /// What a command that has the lock for one transaction calls itself.
-pub(crate) const COMMAND: &str = "a command";
+pub const COMMAND: &str = "a command";
 
 /// Together below the second in which a second engine is refused.
 const TRIES: u32 = 40;
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// [`StoreError::Busy`] when another engine drives the store: at once where it lives.
-pub(crate) fn take(folder: &StoreFolder, what: &str) -> Result<EngineLock, StoreError> {
+pub fn take(folder: &StoreFolder, what: &str) -> Result<EngineLock, StoreError> {
     for _ in 0..TRIES {
         match EngineLock::take(folder, what) {
             Err(StoreError::Busy { holder, .. }) if in_a_moment(&holder) => std::thread::sleep(PAUSE),

@@ -2,7 +2,8 @@
 
 use tagline_run::RunState;
 use tagline_server::ledger::summary;
-use tagline_store::{EngineLock, Verified};
+use tagline_server::lock;
+use tagline_store::Verified;
 
 use crate::args::{BackupArgs, StoreCommand};
 use crate::context::Context;
@@ -32,7 +33,7 @@ fn backup(context: &Context, args: &BackupArgs) -> Outcome {
 /// The engine keeps what it has read in memory, so it must not run meanwhile.
 fn rebuild(context: &Context) -> Outcome {
     context.read_store()?;
-    let _lock = EngineLock::take(&context.store, "tagline store rebuild")?;
+    let _lock = lock::take(&context.store, "tagline store rebuild")?;
     let store = context.open_store()?;
     store.rebuild(&|events| RunState::load(events).map(|state| summary(&state)).map_err(|error| error.to_string()))?;
     print(context, &store.verify()?, "read, lists made again");

@@ -16,9 +16,6 @@ use crate::failure::Failure;
 
 /// The configuration's name.
 pub(crate) const FILE: &str = "runner.toml";
-/// A lock that a passing command holds is free again within this.
-const PATIENCE: Duration = Duration::from_millis(600);
-const AGAIN: Duration = Duration::from_millis(40);
 /// A daemon that does not answer within this is not there.
 const DOCKER: Duration = Duration::from_secs(3);
 
@@ -64,16 +61,7 @@ pub(crate) async fn start(context: &Context, holder: &str) -> Result<Result<Engi
         executors: Executors::new(known(context, config.image).await, exposure),
         faults: faults(),
     };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match Engine::start(engine.clone()) {
-            // An approval beside us holds the lock for a moment only; an engine keeps it.
-            Err(StoreError::Busy { .. }) if tokio::time::Instant::now() < deadline => {
-                tokio::time::sleep(AGAIN).await;
-            }
-            started => return Ok(started),
-        }
-    }
+    Ok(Engine::start(engine))
 }
 
 /// What is to go wrong: only a debug build can be told, by `TAGLINE_FAULT`, and only tests tell it.

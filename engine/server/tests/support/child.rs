@@ -47,7 +47,6 @@ async fn drive(role: &Role) {
     .unwrap();
     let mut updates = engine.watch();
     let mut state = engine.take_up(RunId(role.run)).await.unwrap();
-    let tidied = engine.tidied();
     let ended = async move {
         say("serving");
         let mut said = None;
@@ -59,7 +58,6 @@ async fn drive(role: &Role) {
             }
             state = updates.recv().await.unwrap().state;
         }
-        tidied.await;
         say("finished");
     };
     serve(engine, ended).await.unwrap();

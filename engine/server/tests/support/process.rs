@@ -21,7 +21,7 @@ pub(crate) enum Word {
     Serving,
     /// A gate waits for votes.
     Gate,
-    /// The run has ended and all is tidy.
+    /// The run has ended; the engine tidies up and ends.
     Finished,
 }
 
