@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use tagline_plan::digest::names;
 use tagline_plan::{GatePlan, PlannedDelivery, gate_plan};
 
 use crate::decide::Decider;
@@ -19,28 +18,6 @@ use crate::statement::{Decision, Statement, VOTE_FORMAT, Vote};
 use crate::view;
 
 impl RunState {
-    /// The gate that a vote on an environment is about: the newest there is. `plan` is the gate digest the voter has read,
-    /// or 12 or more of its hex digits from the start.
-    ///
-    /// # Errors
-    /// Why there is nothing to vote on: no such gate, not open yet, decided already, or the plan is another by now.
-    pub fn gate_to_vote(&self, environment: &str, plan: &str) -> Result<GateId, Refusal> {
-        let named = |gate: &Gate| gate.environment.eq_ignore_ascii_case(environment);
-        let Some((id, gate)) = self.gates.iter().rev().find(|(_, gate)| named(gate)) else {
-            let known: BTreeSet<&String> = self.gates.values().map(|gate| &gate.environment).collect();
-            let known = known.into_iter().cloned().collect();
-            return Err(Refusal::NoGate { run: self.run.0, environment: environment.to_owned(), known });
-        };
-        match (&gate.status, &gate.opened) {
-            (GateStatus::Requested, _) | (GateStatus::Open, None) => Err(Refusal::NotOpen(*id)),
-            (GateStatus::Open, Some(opened)) if names(plan, &opened.digest) => Ok(*id),
-            (GateStatus::Open, Some(opened)) => {
-                Err(Refusal::StalePlan { given: plan.to_owned(), current: opened.digest.clone() })
-            }
-            _ => Err(decided(self, *id, gate)),
-        }
-    }
-
     /// The plan a gate would bind now: its legs, what the jobs before them put out, the artifacts made so far.
     pub fn gate_plan(&self, gate: &Gate) -> GatePlan {
         let stage = rules::stage(self, &gate.jobs);

@@ -61,16 +61,6 @@ pub enum Refusal {
     /// No such gate, or it waits for no answer.
     #[error("{0} is not waiting for this")]
     NoSuchGate(GateId),
-    /// No gate of that environment.
-    #[error("run {run} has not asked for an approval of `{environment}`{}", asked(.known))]
-    NoGate {
-        /// The run.
-        run: u64,
-        /// What was asked for.
-        environment: String,
-        /// The environments with a gate.
-        known: Vec<String>,
-    },
     /// A nonce that is empty or was used before.
     #[error("the gate's nonce is empty or was used before")]
     NonceReused,
@@ -146,7 +136,6 @@ impl Refusal {
             Self::ArtifactExists { .. } => "artifact-exists",
             Self::ArtifactApproved { .. } => "artifact-approved",
             Self::NoSuchGate(_) => "no-such-gate",
-            Self::NoGate { .. } => "no-gate",
             Self::NonceReused => "nonce-reused",
             Self::NotOpen(_) => "not-open",
             Self::AlreadyDecided { .. } => "already-decided",
@@ -161,8 +150,4 @@ impl Refusal {
             Self::AlreadyCancelled => "already-cancelled",
         }
     }
-}
-
-fn asked(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!("; it has for {}", known.join(", ")) }
 }

@@ -1,9 +1,8 @@
-//! Votes: the statement a person signs, its signature, and the check of it before it is recorded.
+//! Votes: which gate one is about, its signature, and the check of it before it is recorded.
 
-use jiff::Timestamp;
 use tagline_evidence::ssh;
 use tagline_plan::Person;
-use tagline_run::{Decision, GateId, GateStatus, RunState, Signature, Statement, VOTE_FORMAT, Vote};
+use tagline_run::{GateId, GateStatus, RunState, Signature, Statement, VOTE_FORMAT, Vote};
 use thiserror::Error;
 
 use crate::services;
@@ -55,18 +54,6 @@ pub fn open_gate(state: &RunState, environment: Option<&str>) -> Result<GateId, 
             environments: several.iter().map(|(_, name)| (*name).to_owned()).collect(),
         }),
     }
-}
-
-/// Everything a vote on a gate binds.
-pub fn statement(
-    state: &RunState,
-    gate: GateId,
-    decision: Decision,
-    voter: &Person,
-    comment: &str,
-    now: Timestamp,
-) -> Option<Statement> {
-    state.statement(gate, decision, &voter.email, comment, now)
 }
 
 /// Signs a statement with an SSH key, or leaves it unsigned where there is none, saying so. `via` is how it came:

@@ -147,8 +147,7 @@ fn at_gate(state: &RunState) -> bool {
 fn approve(state: &RunState) -> Input {
     let gate = vote::open_gate(state, None).unwrap();
     let ona = Person { name: "Ona".into(), email: "ona@example.com".into() };
-    let now = state.latest;
-    let statement = vote::statement(state, gate, Decision::Approve, &ona, "fine", now).unwrap();
+    let statement = state.statement(gate, Decision::Approve, &ona.email, "fine", state.latest).unwrap();
     Input::Vote(Box::new(vote::sign(statement, ona, None, "cli").unwrap()))
 }
 

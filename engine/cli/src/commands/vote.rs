@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::json;
 use tagline_plan::Person;
+use tagline_plan::digest::names;
 use tagline_run::{Decision, GateId, GateStatus, RunId, RunState, Signature};
 use tagline_server::{beside, vote as votes};
 
@@ -96,13 +97,11 @@ fn check(context: &Context, state: &RunState, gate: GateId, plan: &str, decision
             .next(context.command(format!("show {} --plan", state.run))));
     }
     let (_, digest) = named(state, gate);
-    if digest.trim_start_matches("sha256:").starts_with(given) {
+    if names(given, &digest) {
         return Ok(());
     }
     let given = short_digest(given);
-    let known = |other: &tagline_run::Gate| {
-        other.opened.as_ref().is_some_and(|opened| opened.digest.trim_start_matches("sha256:").starts_with(given))
-    };
+    let known = |other: &tagline_run::Gate| other.opened.as_ref().is_some_and(|opened| names(given, &opened.digest));
     let review = context.command(format!("show {} --plan", state.run));
     Err(if state.gates.values().any(known) {
         Failure::failed("stale-plan", format!("the plan changed after you read it; nothing was {did}"))

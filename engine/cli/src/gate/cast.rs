@@ -58,7 +58,7 @@ pub(crate) async fn cast(
     ballot: Ballot,
 ) -> Result<Cast, Failure> {
     let Ballot { decision, comment, key, via } = ballot;
-    let statement = vote::statement(state, gate, decision, person, &comment, Timestamp::now()).ok_or_else(|| {
+    let statement = state.statement(gate, decision, &person.email, &comment, Timestamp::now()).ok_or_else(|| {
         Failure::failed("no-gate", "nothing waits for an approval there").next(context.command("runs"))
     })?;
     let vote = vote::sign(statement, person.clone(), key.as_ref(), via)?;

@@ -467,27 +467,6 @@ fn a_waiting_job_says_what_to_do() {
 }
 
 #[test]
-fn a_vote_finds_its_gate_by_environment_and_digest() {
-    let mut world = at_gate();
-    let id = world.gate("production");
-    let plan = world.state.gates[&id].opened.as_ref().unwrap().digest.clone();
-    let short = tagline_plan::digest::short(&plan);
-    assert_eq!(world.state.gate_to_vote("Production", short), Ok(id));
-    assert_eq!(world.state.gate_to_vote("production", &plan), Ok(id));
-    let find = |world: &World, environment: &str, plan: &str| world.state.gate_to_vote(environment, plan).unwrap_err();
-    let stale = find(&world, "production", "000000000000");
-    assert_eq!(stale, Refusal::StalePlan { given: "000000000000".into(), current: plan.clone() });
-    assert_eq!(find(&world, "production", &short[..11]).code(), "stale-plan", "too short names nothing");
-    let unknown = find(&world, "prod", short).to_string();
-    assert_eq!(unknown, "run 418 has not asked for an approval of `prod`; it has for production, staging");
-    let decided = find(&world, "staging", short).to_string();
-    assert_eq!(decided, "already decided: staging was approved: nobody is asked");
-    world.vote("production", Decision::Reject, "ana").unwrap();
-    let decided = find(&world, "production", short).to_string();
-    assert_eq!(decided, "already decided: production was rejected by ana@example.com");
-}
-
-#[test]
 fn an_approval_is_shown_with_what_was_signed_and_times_in_milliseconds() {
     let mut world = at_gate();
     let mut vote = world.ballot(world.gate("production"), Decision::Approve, "ana");

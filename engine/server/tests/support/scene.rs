@@ -158,7 +158,7 @@ impl Scene {
 pub(crate) fn ballot(state: &RunState, decision: Decision, number: usize) -> Option<Vote> {
     let gate = vote::open_gate(state, None).ok()?;
     let person = reviewer(number);
-    let statement = vote::statement(state, gate, decision, &person, "fine", state.latest)?;
+    let statement = state.statement(gate, decision, &person.email, "fine", state.latest)?;
     Some(vote::sign(statement, person, None, "cli").unwrap())
 }
 
