@@ -44,16 +44,6 @@ pub enum Found {
 }
 
 impl Executor {
-    /// Makes ready what the launch will need, while another job runs: with Docker the container. An error is not the
-    /// job's: the launch tries again and says it better.
-    pub async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
-        match self {
-            Self::Docker(docker) => docker.prepare(launch).await,
-            Self::Sandbox(sandbox) => sandbox.prepare(launch).await,
-            Self::Fake(_) => Ok(()),
-        }
-    }
-
     /// Brings the job's agent up: it listens when this returns. The same key, attempt and token again finds it; where
     /// it has died meanwhile another one starts in the same folder.
     pub async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {

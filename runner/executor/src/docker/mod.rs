@@ -7,9 +7,8 @@
 mod create;
 mod daemon;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tagline_protocol::JobPaths;
@@ -47,14 +46,6 @@ pub struct Docker {
     environment: Environment,
     image: String,
     credentials: Credentials,
-    prepared: Arc<Mutex<HashMap<String, Prepared>>>,
-}
-
-/// A container made ahead.
-#[derive(Debug)]
-struct Prepared {
-    id: String,
-    spec: String,
 }
 
 /// A container of a job that an engine may have forgotten.
@@ -90,7 +81,6 @@ impl Docker {
             environment,
             image: image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             credentials: Credentials::of_user(),
-            prepared: Arc::default(),
         }
     }
 
@@ -111,20 +101,6 @@ impl Docker {
             home: "/github/home".to_owned(),
             tool_cache: "/__t".to_owned(),
         }
-    }
-
-    /// Makes the job's container ahead of its launch, while another job runs. The launch must be the same, token and
-    /// all, else the container is made anew.
-    pub(crate) async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
-        launch.folder.create()?;
-        let plan = self.plan(launch).await?;
-        let id = self.make(&plan).await?.id;
-        self.prepared().insert(plan.name, Prepared { id, spec: plan.spec });
-        Ok(())
-    }
-
-    fn prepared(&self) -> MutexGuard<'_, HashMap<String, Prepared>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn plan(&self, launch: &Launch) -> Result<Plan, ExecutorError> {
@@ -152,11 +128,7 @@ impl Docker {
             launch.folder.give_to(user)?;
         }
         let plan = self.plan(launch).await?;
-        let ahead = self.prepared().remove(&plan.name).filter(|made| made.spec == plan.spec);
-        let container = match ahead {
-            Some(made) => Container { id: made.id, running: false, fresh: true, spec: Some(plan.spec) },
-            None => self.make(&plan).await?,
-        };
+        let container = self.make(&plan).await?;
         if container.running {
             record(launch, &container.id)?;
             self.listening(launch, &container.id).await?;
@@ -285,7 +257,6 @@ impl Docker {
 
     pub(crate) async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
         for id in self.containers(folder).await? {
-            self.prepared().retain(|_, made| made.id != id);
             self.daemon().await?.remove(&id).await?;
         }
         Ok(folder.clean()?)

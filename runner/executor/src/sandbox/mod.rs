@@ -66,14 +66,6 @@ impl Sandbox {
         }
     }
 
-    /// Fetches the job's image.
-    pub(crate) async fn prepare(&self, launch: &Launch) -> Result<(), ExecutorError> {
-        if let Some(image) = &launch.image {
-            self.images.rootfs(image).await?;
-        }
-        Ok(())
-    }
-
     pub(crate) async fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
         launch.folder.create()?;
         if let Some(found) = recorded(launch)? {

@@ -79,28 +79,11 @@ async fn a_step_reaches_neither_the_daemon_nor_the_token() {
 }
 
 #[tokio::test]
-async fn a_container_made_ahead_is_the_one_that_runs() {
-    let Some(setting) = setting().await else { return };
-    setting.executor.prepare(&setting.launch).await.unwrap();
-    let [ahead] = setting.orphans().await.try_into().unwrap();
-    assert!(!ahead.running);
-    assert_eq!(setting.find().await, Found::Never);
-    let told = run(&setting.executor, &setting.launch, spec(&setting.executor, &["echo ran"])).await;
-    assert_eq!(told.lines(), ["ran"]);
-    let [after] = setting.orphans().await.try_into().unwrap();
-    assert_eq!(after.container, ahead.container);
-    assert_eq!(after.key, setting.launch.key);
-    setting.clean().await;
-    // One that was made ahead for nothing goes as well, also when another engine made it.
-    setting.executor.prepare(&setting.launch).await.unwrap();
-    setting.clean().await;
-}
-
-#[tokio::test]
-async fn a_container_made_for_another_token_is_replaced() {
+async fn a_container_of_another_token_that_nobody_wrote_down_is_replaced() {
     let Some(setting) = setting().await else { return };
     let other = Launch { token: "other".into(), ..setting.launch.clone() };
-    setting.executor.prepare(&other).await.unwrap();
+    setting.executor.launch(&other).await.unwrap();
+    fs::remove_file(setting.launch.folder.path().join("agent.json")).unwrap();
     let told = run(&setting.executor, &setting.launch, spec(&setting.executor, &["echo mine"])).await;
     assert_eq!(told.lines(), ["mine"]);
     setting.clean().await;
@@ -191,7 +174,7 @@ async fn an_agent_that_does_not_come_up_is_told_with_its_last_words() {
 #[tokio::test]
 async fn containers_of_other_stores_are_left_alone() {
     let Some(setting) = setting().await else { return };
-    setting.executor.prepare(&setting.launch).await.unwrap();
+    setting.executor.launch(&setting.launch).await.unwrap();
     let elsewhere = setting.executor.orphans(std::path::Path::new("/another/store")).await.unwrap();
     assert_eq!(elsewhere, []);
     setting.executor.clean(&JobFolder::new(setting.place.path().join("runs/1/test/1"))).await.unwrap();
