@@ -128,6 +128,16 @@ impl Tagline {
     pub fn terminal<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Terminal {
         Terminal::start(&self.command(args), self.uid)
     }
+
+    /// The same, with a hang-up of the terminal ignored.
+    #[track_caller]
+    pub fn stubborn_terminal<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Terminal {
+        let plain = self.command(args);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?)))).current_dir(&self.folder);
+        Terminal::start(&command, self.uid)
+    }
 }
 
 /// Runs a command to its end; kills it and fails the test at the limit.

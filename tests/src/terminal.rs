@@ -9,8 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::{LIMIT, tagline::words};
 
@@ -91,14 +92,32 @@ impl Terminal {
     /// Waits for the end; exit code (128 + signal) and everything printed, without escapes.
     #[track_caller]
     pub fn end(mut self) -> (i32, String) {
-        let words = self.words.clone();
-        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
+        let code = self.ended();
         // The reader ends once nobody has the other end open.
         while let Ok(chunk) = self.chunks.recv_timeout(LIMIT) {
             self.text.push_str(&String::from_utf8_lossy(&chunk));
         }
+        (code, plain(&self.text))
+    }
+
+    /// Waits for the end of the process; exit code (128 + signal).
+    #[track_caller]
+    pub fn ended(&mut self) -> i32 {
+        let words = self.words.clone();
+        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        (status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1), plain(&self.text))
+        status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1)
+    }
+
+    /// Sends the process a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("our own child");
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub fn echoes(&self) -> bool {
+        tcgetattr(&self.keyboard).expect("our own pty").local_modes.contains(LocalModes::ECHO)
     }
 
     /// Everything printed so far, escapes and all.

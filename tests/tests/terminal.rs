@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use tagline_tests::{Scratch, TAG, Tagline, until};
 
 const WORKFLOW: &str = "on: {push: {tags: ['v*']}}
@@ -49,6 +50,41 @@ fn a_terminal_that_closes_while_a_job_runs_loses_nothing() {
     let count = |kind: &str| starts.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((count("JobStarted"), count("StepStarted"), count("JobFinished")), (1, 1, 1));
     assert_eq!(tagline.log(1, "build").lines().filter(|line| *line == "finished").count(), 1);
+}
+
+/// Also where a hang-up is ignored.
+#[test]
+fn a_terminal_that_closes_ends_a_command_that_ignores_the_hang_up() {
+    let scratch = Scratch::new();
+    let repo = scratch.guarded_project(WORKFLOW, RULES);
+    let tagline = scratch.tagline().dir(repo.path());
+    let mut terminal = tagline.stubborn_terminal(["run", "--tag", TAG]);
+    terminal.expect("Run 1");
+    logged(&tagline, "ready");
+    let mut child = terminal.close();
+    until("the end of the command", || child.try_wait().unwrap());
+    fs::write(tagline.spool(1, "build", 1).with_file_name("work").join("go"), "").unwrap();
+    tagline.run(["resume", "1"]).code(3);
+}
+
+#[test]
+fn a_command_that_is_told_to_end_leaves_the_terminal_as_it_was() {
+    let scratch = Scratch::new();
+    let repo = scratch.guarded_project(WORKFLOW, RULES);
+    let tagline = scratch.tagline().dir(repo.path());
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let mut terminal = tagline.terminal(["run", "--tag", TAG]);
+        terminal.expect("Run 1");
+        logged(&tagline, "ready");
+        until("the live view", || (!terminal.echoes()).then_some(()));
+        terminal.signal(signal);
+        assert_eq!(terminal.ended(), 143);
+        assert!(terminal.echoes(), "after {signal:?}");
+        let (_, screen) = terminal.end();
+        assert!(screen.contains("tagline resume 1"), "{screen}");
+    }
+    fs::write(tagline.spool(1, "build", 1).with_file_name("work").join("go"), "").unwrap();
+    tagline.run(["resume", "1"]).code(3);
 }
 
 /// At the prompt: the release still waits, nobody has voted, and another terminal can.

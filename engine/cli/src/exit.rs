@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     OutOfReach = 5,
     /// Cancelled, by Ctrl-C or `tagline cancel`.
     Cancelled = 130,
+    /// Told to end by a signal, or by its terminal going away; what runs goes on by itself.
+    Told = 143,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,4 +1,7 @@
-//! What a person does while a run goes on: lines they type, and Ctrl-C.
+//! What a person does while a run goes on: lines they type, Ctrl-C, and closing the terminal; and SIGTERM.
+//!
+//! A terminal that closes ends this command by SIGHUP. Where that is ignored the keyboard's end tells; a command whose
+//! input is no terminal, as under `nohup`, goes on.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -9,12 +12,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Lines of a terminal's keyboard, and interrupts.
+/// Lines of a terminal's keyboard, and signals.
 #[derive(Debug)]
 pub(crate) struct Controls {
-    lines: mpsc::Receiver<String>,
+    typed: mpsc::Receiver<Typed>,
     ended: bool,
     interrupts: Signal,
+    terminations: Signal,
+    quits: Signal,
+    /// Told to end, by a signal or because the terminal is gone.
+    told: bool,
     hands_off: Arc<AtomicBool>,
 }
 
@@ -24,8 +31,9 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 impl Controls {
     /// Listens. Where standard input is no terminal no line ever comes, and its end means nothing.
     pub(crate) fn listen() -> io::Result<Self> {
-        let interrupts = signal(SignalKind::interrupt())?;
-        let (sender, lines) = mpsc::channel(64);
+        let [interrupts, terminations, quits] =
+            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::quit())?];
+        let (sender, typed) = mpsc::channel(64);
         let terminal = io::stdin().is_terminal();
         let hands_off = Arc::new(AtomicBool::new(false));
         if terminal {
@@ -33,7 +41,7 @@ impl Controls {
             let hands_off = hands_off.clone();
             std::thread::Builder::new().name("keyboard".to_owned()).spawn(move || read(&sender, &hands_off))?;
         }
-        Ok(Self { lines, ended: !terminal, interrupts, hands_off })
+        Ok(Self { typed, ended: !terminal, interrupts, terminations, quits, told: false, hands_off })
     }
 
     /// Leaves the keyboard to another program, or takes it back.
@@ -41,38 +49,52 @@ impl Controls {
         self.hands_off.store(off, Ordering::Relaxed);
     }
 
-    /// The next line or Ctrl-C.
+    /// The next line, or the wish to leave.
     pub(crate) async fn answer(&mut self) -> Answer {
-        if self.ended {
+        if self.ended || self.told {
             return Answer::End;
         }
+        let Self { typed, ended, interrupts, terminations, quits, told, .. } = self;
         tokio::select! {
             biased;
-            _ = self.interrupts.recv() => Answer::End,
-            line = self.lines.recv() => {
-                self.ended = line.is_none();
-                line.map_or(Answer::End, Answer::Line)
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => *told = true,
+            _ = quits.recv() => *told = true,
+            typed = typed.recv() => match typed {
+                Some(Typed::Line(line)) => return Answer::Line(line),
+                Some(Typed::Gone) => *told = true,
+                None => *ended = true,
             }
         }
+        Answer::End
     }
 
-    /// Ctrl-C, or a line of a person who may type one, whichever comes first.
+    /// A signal, or a line of a person who may type one, whichever comes first.
     pub(crate) async fn any(&mut self) -> Control {
-        let Self { lines, ended, interrupts, .. } = self;
+        if self.told {
+            return Control::Leave;
+        }
+        let Self { typed, ended, interrupts, terminations, quits, told, .. } = self;
         tokio::select! {
             biased;
-            Some(()) = interrupts.recv() => Control::Interrupt,
-            line = lines.recv(), if !*ended => {
-                *ended = line.is_none();
-                line.map_or(Control::Nothing, |_| Control::Enter)
-            }
+            Some(()) = terminations.recv() => *told = true,
+            Some(()) = quits.recv() => *told = true,
+            Some(()) = interrupts.recv() => return Control::Interrupt,
+            typed = typed.recv(), if !*ended => match typed {
+                Some(Typed::Line(_)) => return Control::Enter,
+                Some(Typed::Gone) => *told = true,
+                None => *ended = true,
+            },
             else => std::future::pending().await,
         }
+        if *told { Control::Leave } else { Control::Nothing }
     }
 
     /// Forgets what was typed before it was asked for: nobody votes by accident.
     pub(crate) fn forget(&mut self) {
-        while self.lines.try_recv().is_ok() {}
+        while let Ok(typed) = self.typed.try_recv() {
+            self.told |= typed == Typed::Gone;
+        }
     }
 }
 
@@ -81,8 +103,17 @@ impl Controls {
 pub(crate) enum Answer {
     /// A line, without its end.
     Line(String),
-    /// Ctrl-C, or the end of input.
+    /// Ctrl-C, the end of input, or the wish of whoever sent SIGTERM.
     End,
+}
+
+/// What comes from the keyboard.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed {
+    /// A line, without its end.
+    Line(String),
+    /// The terminal has closed.
+    Gone,
 }
 
 /// What a person does while they only watch.
@@ -92,12 +123,14 @@ pub(crate) enum Control {
     Interrupt,
     /// A line was sent, whatever it says.
     Enter,
-    /// Neither.
+    /// This command is to end; the run goes on.
+    Leave,
+    /// None of these.
     Nothing,
 }
 
 /// Reads lines; a terminal gives whole ones.
-fn read(sender: &mpsc::Sender<String>, hands_off: &AtomicBool) {
+fn read(sender: &mpsc::Sender<Typed>, hands_off: &AtomicBool) {
     let mut line = Vec::new();
     let mut buffer = [0_u8; 4096];
     loop {
@@ -107,6 +140,10 @@ fn read(sender: &mpsc::Sender<String>, hands_off: &AtomicBool) {
             Ok(_) if hands_off.load(Ordering::Relaxed) => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 continue;
+            }
+            Ok(_) if keyboard[0].revents().contains(PollFlags::HUP) => {
+                let _ = sender.blocking_send(Typed::Gone);
+                return;
             }
             Ok(_) => {}
             Err(_) => return,
@@ -122,7 +159,7 @@ fn read(sender: &mpsc::Sender<String>, hands_off: &AtomicBool) {
             let rest = line.split_off(end + 1);
             let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
             line = rest;
-            if sender.blocking_send(text).is_err() {
+            if sender.blocking_send(Typed::Line(text)).is_err() {
                 return;
             }
         }

@@ -152,6 +152,11 @@ async fn watch_all(
     let several = left.len() > 1;
     while let Some(run) = left.first().copied() {
         match watch(context, run, several, manner, engine, controls).await? {
+            Left::With(Exit::Told) => {
+                *worst = Exit::Told;
+                say_told(context, left, engine);
+                left.clear();
+            }
             Left::With(exit) => {
                 *worst = worse(*worst, exit);
                 left.remove(0);
@@ -182,6 +187,7 @@ async fn watch(
         match stop {
             Stop::EngineGone => return Ok(Left::EngineGone),
             Stop::Ended => return Ok(Left::With(end(context, &followed, manner))),
+            Stop::Told => return Ok(Left::With(Exit::Told)),
             Stop::Waiting if manner.ask && gate::can_ask(context) => {
                 let asking = gate::Asking { driven: true, stay: true, ..gate::Asking::default() };
                 match gate::prompt(context, &mut followed, controls, &asking).await? {
@@ -213,6 +219,19 @@ fn say_waiting(context: &Context, state: &RunState, engine: Engine, manner: &Man
     say(context, &ending::waiting(state, engine, context), manner);
 }
 
+/// Says what becomes of runs that are left while they go on.
+fn say_told(context: &Context, left: &[RunId], engine: Engine) {
+    for run in left {
+        context.output.note(match engine {
+            Engine::Serving => format!("Run {run} goes on by itself"),
+            Engine::Own => {
+                let resume = context.command(format!("resume {run}"));
+                format!("Told to end. What runs of run {run} goes on; after it: {resume}")
+            }
+        });
+    }
+}
+
 fn say(context: &Context, lines: &[String], manner: &Manner) {
     for line in lines {
         if manner.json { context.output.note(line) } else { context.output.line(line) }
@@ -229,6 +248,7 @@ pub(crate) fn worse(one: Exit, other: Exit) -> Exit {
         Exit::Failed => 4,
         Exit::Unusable => 5,
         Exit::OutOfReach => 6,
+        Exit::Told => 7,
     };
     if weight(other) > weight(one) { other } else { one }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Stop {
     Waiting,
     /// The engine that drove it is gone.
     EngineGone,
+    /// This command was told to end.
+    Told,
 }
 
 impl Followed {
@@ -120,6 +122,7 @@ impl Followed {
                         self.cancel(context, face, force).await?;
                     }
                     Control::Enter => face.peek(&self.state, &self.store),
+                    Control::Leave => return Ok(Stop::Told),
                     Control::Nothing => {}
                 },
                 news = self.news() => match news? {
