@@ -14,6 +14,7 @@
 //! - This crate never looks at the clock, the environment variables or the store by itself: all that comes in through
 //!   [`Progress`] and [`Site`].
 
+pub mod cluster;
 mod error;
 pub mod object;
 pub mod progress;

@@ -1,0 +1,135 @@
+//! How long the API server may be away before a call gives up, and the one message that says so.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// How long a call waits for a server that is away, unless the caller says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+/// An absence shorter than this is not worth a message.
+const WORTH_SAYING: Duration = Duration::from_secs(3);
+
+/// What people are told about the server's absence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// It is out of reach; said once per absence.
+    Away {
+        /// The context.
+        context: String,
+        /// For how long so far.
+        since: Duration,
+        /// `connection refused`.
+        why: String,
+    },
+    /// It answers again; said only where its absence was.
+    Back {
+        /// The context.
+        context: String,
+        /// How long it was away.
+        after: Duration,
+    },
+}
+
+impl Notice {
+    /// The sentence for people; `now` by the engine's clock.
+    pub fn text(&self, now: Timestamp) -> String {
+        match self {
+            Self::Away { context, since, why } => {
+                let since = SignedDuration::try_from(*since).unwrap_or(SignedDuration::ZERO);
+                let at = now.checked_sub(since).unwrap_or(now).strftime("%H:%M:%S");
+                format!(
+                    "API server of context {context} is out of reach since {at} UTC ({why}); nothing is changed meanwhile"
+                )
+            }
+            Self::Back { context, after } => {
+                format!("API server of context {context} answers again after {}", short(*after))
+            }
+        }
+    }
+}
+
+/// Who is told.
+pub type Hook = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// Whether the server answers, shared by all clones of a cluster: an absence is told once, however many calls wait.
+#[derive(Default)]
+pub(crate) struct Reach(Mutex<Option<Absence>>);
+
+struct Absence {
+    since: Instant,
+    told: bool,
+}
+
+impl Reach {
+    /// A call got no answer: what is to be told, if anything.
+    pub(crate) fn missed(&self, context: &str, why: &str, now: Instant) -> Option<Notice> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let absence = place.get_or_insert(Absence { since: now, told: false });
+        let since = now.duration_since(absence.since);
+        if absence.told || since < WORTH_SAYING {
+            return None;
+        }
+        absence.told = true;
+        Some(Notice::Away { context: context.to_owned(), since, why: why.to_owned() })
+    }
+
+    /// A call was answered.
+    pub(crate) fn answered(&self, context: &str, now: Instant) -> Option<Notice> {
+        let absence = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let after = now.duration_since(absence.since);
+        absence.told.then(|| Notice::Back { context: context.to_owned(), after })
+    }
+}
+
+/// The pause before the next try: doubles from 0.25 s to 5 s, or what the server asked for, at most 30 s.
+pub(crate) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
+    let own = Duration::from_millis(250 << tries.min(5)).min(Duration::from_secs(5));
+    asked.map_or(own, |asked| asked.clamp(own, Duration::from_secs(30)))
+}
+
+/// A duration as people write it: `0.3s`, `31s`, `2m 5s`, `5m`.
+pub(crate) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 10 && duration.subsec_millis() >= 50 {
+        return format!("{:.1}s", duration.as_secs_f64());
+    }
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, 0) => format!("{minutes}m"),
+        (minutes, seconds) => format!("{minutes}m {seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absence_is_told_once_and_its_end_only_where_it_was_told() {
+        let (reach, start) = (Reach::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(reach.missed("prod", "connection refused", start), None);
+        assert_eq!(reach.answered("prod", after(1)), None);
+        assert_eq!(reach.missed("prod", "connection refused", after(2)), None);
+        let away = reach.missed("prod", "connection refused", after(6)).expect("told");
+        assert_eq!(reach.missed("prod", "connection refused", after(9)), None);
+        let now: Timestamp = "2026-11-19T14:02:15Z".parse().unwrap();
+        assert_eq!(
+            away.text(now),
+            "API server of context prod is out of reach since 14:02:11 UTC (connection refused); nothing is changed meanwhile"
+        );
+        let back = reach.answered("prod", after(33)).expect("told");
+        assert_eq!(back.text(now), "API server of context prod answers again after 31s");
+        assert_eq!(reach.answered("prod", after(34)), None);
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let pauses: Vec<_> = (0..8).map(|tries| pause(tries, None).as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000, 5000]);
+        assert_eq!(pause(0, Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(pause(0, Some(Duration::from_hours(1))), Duration::from_secs(30));
+    }
+}
