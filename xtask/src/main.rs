@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   conformance [--kind KIND] [--failed] [--write]
                                scores the cases of ../shared/conformance; --failed lists what failed and why,
                                --write puts the score into README.md
-  cluster build|up [--use-kubeconfig]|status|env|down
+  cluster build|up [--use-kubeconfig]|check|status|env|down
                                a real Kubernetes on this machine; env prints what a shell evaluates
   bench [--write] [ROW]...     measures Tagline beside its peers, release build; rows by part of their name;
                                --write puts the table into docs/performance.md

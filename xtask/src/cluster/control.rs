@@ -1,10 +1,11 @@
 //! The control plane: etcd, the API server, the controllers and the scheduler.
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::home::Home;
 use super::process::{Component, running};
@@ -33,6 +34,17 @@ pub(super) fn kubectl(home: &Home, state: &State) -> Command {
     let mut command = Command::new(home.program("kubectl"));
     command.env("KUBECACHEDIR", home.run("kubectl-cache")).arg("--kubeconfig").arg(&state.kubeconfig);
     command
+}
+
+/// Applies a list of objects as the administrator.
+pub(super) fn apply(home: &Home, state: &State, list: &serde_json::Value) -> Result<()> {
+    let mut kubectl = kubectl(home, state);
+    kubectl.args(["apply", "--server-side", "--field-manager=tagline-test-cluster", "-f", "-"]);
+    let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().expect("piped above").write_all(list.to_string().as_bytes())?;
+    let out = child.wait_with_output().context("kubectl apply")?;
+    ensure!(out.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&out.stderr).trim());
+    Ok(())
 }
 
 /// Starts etcd.

@@ -21,7 +21,7 @@ fn run(program: &str, args: &[&str]) -> Result<String> {
 
 /// Lets pods reach each other (Docker's policy drops what is forwarded) and nobody else.
 pub(super) fn up() -> Result<()> {
-    if run("iptables", &["-S", CHAIN]).is_err() {
+    if !here() {
         run("iptables", &["-N", CHAIN])?;
         run("iptables", &["-A", CHAIN, "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"])?;
         run("iptables", &["-A", CHAIN, "-i", BRIDGE, "-j", "REJECT"])?;
@@ -43,6 +43,11 @@ pub(super) fn down() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the chain that only this cluster has is there.
+pub(super) fn here() -> bool {
+    run("iptables", &["-S", CHAIN]).is_ok()
 }
 
 /// The chains of the cluster that are there.

@@ -5,9 +5,11 @@
 //! `state.json` tells tests where everything is. Everything listens on loopback or on the pods' bridge.
 
 mod cgroup;
+mod check;
 mod control;
 mod firewall;
 mod home;
+mod http;
 mod leftovers;
 mod network;
 mod node;
@@ -40,9 +42,10 @@ pub(crate) fn command(args: &[&str]) -> Result<bool> {
         ["up"] => up(&home, None),
         ["up", "--use-kubeconfig"] => up(&home, Some(given_kubeconfig()?)),
         ["down"] => down(&home),
+        ["check"] => check(&home),
         ["status"] => status(&home),
         ["env"] => env(&home),
-        _ => bail!("usage: cargo xtask cluster build|up [--use-kubeconfig]|status|env|down"),
+        _ => bail!("usage: cargo xtask cluster build|up [--use-kubeconfig]|check|status|env|down"),
     }
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn clean() -> Result<()> {
 
 fn build(home: &Home) -> Result<bool> {
     let _lock = lock(home)?;
-    programs::build(home)?;
+    programs::build(home, &programs::ALL)?;
     println!("✓ programs {}", home.bin().display());
     Ok(true)
 }
@@ -94,11 +97,11 @@ fn up(home: &Home, given: Option<PathBuf>) -> Result<bool> {
     } else {
         ensure!(shell::is_root(), "only root can start a cluster; with --use-kubeconfig another one is used");
         let left = leftovers::find(home);
-        ensure!(left.is_empty(), "a cluster is here of which nothing is known: {}", left.join(", "));
+        ensure!(left.is_empty() || given.is_some(), "a cluster is here of which nothing is known: {}", left.join(", "));
         fresh(home, given)?
     };
     packages::install()?;
-    programs::build(home)?;
+    programs::build(home, if state.foreign { &programs::TOOLS } else { &programs::ALL })?;
     // The registry may have come up anew, on another port.
     state.registry = setup::registry()?;
     state.save(home)?;
@@ -127,24 +130,30 @@ fn fresh(home: &Home, given: Option<PathBuf>) -> Result<State> {
         audit_log: own.then(|| control::audit_log(home)),
         kubeconfig: given.unwrap_or_else(|| pki::kubeconfig(home, "admin")),
         registry: String::new(),
-        prometheus: format!("http://127.0.0.1:{}", ports.prometheus),
-        postgres: postgres::url("127.0.0.1", ports.postgres),
-        postgres_in_pods: postgres::url(&services::postgres_host(), 5432),
+        prometheus: named("TAGLINE_TEST_PROMETHEUS", own).unwrap_or(ports.prometheus()),
+        postgres: named("TAGLINE_TEST_POSTGRES", own).unwrap_or(ports.postgres()),
+        postgres_in_pods: own.then(|| postgres::url(&services::postgres_host(), 5432)),
         ports,
         sysctls: network::sysctls(),
         processes: BTreeMap::new(),
     })
 }
 
+/// A server named in the environment; beside a cluster of our own there are only our own.
+fn named(variable: &str, own: bool) -> Option<String> {
+    std::env::var(variable).ok().filter(|_| !own)
+}
+
 /// Whether every component was started once.
 fn complete(state: &State) -> bool {
-    let last = "prometheus";
-    state.processes.contains_key(last) && (state.foreign || state.processes.contains_key("kube-proxy"))
+    let started = |name: &str| state.processes.contains_key(name);
+    (state.foreign || started("coredns"))
+        && (started("postgres") || state.postgres != state.ports.postgres())
+        && (started("prometheus") || state.prometheus != state.ports.prometheus())
 }
 
 /// Starts what does not run.
 fn start_all(home: &Home, state: &mut State) -> Result<()> {
-    network::up()?;
     if !process::running(state, "mounts") {
         // What ran in the old namespace has nothing to stand on.
         stop_node(state)?;
@@ -155,12 +164,18 @@ fn start_all(home: &Home, state: &mut State) -> Result<()> {
     } else {
         start_cluster(home, state)?;
     }
-    step("postgres", postgres::start(home, state))?;
-    let user = if state.foreign { state.kubeconfig.clone() } else { pki::kubeconfig(home, "prometheus") };
-    step("prometheus", prometheus::start(home, state, &user))
+    if state.postgres == state.ports.postgres() {
+        step("postgres", postgres::start(home, state))?;
+    }
+    if state.prometheus == state.ports.prometheus() {
+        let user = if state.foreign { state.kubeconfig.clone() } else { pki::kubeconfig(home, "prometheus") };
+        step("prometheus", prometheus::start(home, state, &user))?;
+    }
+    Ok(())
 }
 
 fn start_cluster(home: &Home, state: &mut State) -> Result<()> {
+    network::up()?;
     pki::make(home)?;
     step("etcd", control::etcd(home, state))?;
     step("kube-apiserver", control::api_server(home, state))?;
@@ -196,9 +211,13 @@ fn down(home: &Home) -> Result<bool> {
     ensure!(shell::is_root(), "only root can take the cluster down");
     let _lock = lock(home)?;
     // A damaged state is no reason to leave anything.
-    let before = State::load(home).ok().flatten().map(|state| state.sysctls).unwrap_or_default();
+    let state = State::load(home).ok().flatten();
     cgroup::remove()?;
-    network::down(&before)?;
+    // Without a sign that they are ours, chains of that name are those of another Kubernetes.
+    let ours = network::here() || state.as_ref().is_some_and(|state| !state.foreign);
+    if ours {
+        network::down(&state.map(|state| state.sysctls).unwrap_or_default())?;
+    }
     for folder in [home.run(""), home.logs()] {
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -209,7 +228,7 @@ fn down(home: &Home) -> Result<bool> {
     }
     fs::remove_file(home.lock())?;
     let left = leftovers::find(home);
-    ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+    ensure!(left.is_empty() || !ours, "left behind: {}", left.join(", "));
     println!("✓ the cluster is down; nothing of it is left but its programs");
     Ok(true)
 }
@@ -233,6 +252,13 @@ fn status(home: &Home) -> Result<bool> {
     let answers = control::answers(home, &state);
     println!("{} API server {}", if answers { "✓" } else { "✗ no answer:" }, state.kubeconfig.display());
     Ok(answers && process::ended(&state).is_empty() && complete(&state))
+}
+
+/// Asks the cluster for all that the tests need of it.
+fn check(home: &Home) -> Result<bool> {
+    let state = State::load(home)?.context("no cluster is up; start one with `cargo xtask cluster up`")?;
+    check::run(home, &state)?;
+    Ok(true)
 }
 
 /// Lines for a shell.

@@ -86,6 +86,11 @@ pub(super) fn down(before: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
+/// Whether anything that only this cluster has is there.
+pub(super) fn here() -> bool {
+    has(BRIDGE) || has(NOWHERE) || firewall::here()
+}
+
 /// Our links that are there: the bridges, and pods' ends that hang on one.
 pub(super) fn links() -> Vec<String> {
     let ports = fs::read_dir(Path::new("/sys/class/net").join(BRIDGE).join("brif"));

@@ -6,7 +6,7 @@ use super::{node, postgres};
 use crate::setup;
 
 /// Each package with a program that shows that it is there. PostgreSQL is looked for apart: its folder has a version.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("etcd-server", "etcd"),
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -15,7 +15,6 @@ const PACKAGES: [(&str, &str); 10] = [
     ("conntrack", "conntrack"),
     ("ethtool", "ethtool"),
     ("socat", "socat"),
-    ("prometheus", "prometheus"),
     ("util-linux", "nsenter"),
 ];
 

@@ -43,7 +43,7 @@ pub(super) fn start(home: &Home, state: &mut State) -> Result<bool> {
     let mut server = Component::new("postgres", bin.join("postgres")).inside(node::holder_id(state)?);
     server.before.extend(as_postgres());
     let settings = [
-        format!("listen_addresses=127.0.0.1,{}", network::NODE),
+        format!("listen_addresses={}", listen(state)),
         format!("port={}", state.ports.postgres),
         "unix_socket_directories=".to_owned(),
         "max_connections=200".to_owned(),
@@ -64,6 +64,11 @@ pub(super) fn start(home: &Home, state: &mut State) -> Result<bool> {
     });
     ensure!(up, "PostgreSQL does not answer; see {}", home.logs().join("postgres.log").display());
     Ok(started)
+}
+
+/// Loopback, and where pods of our cluster reach this machine.
+fn listen(state: &State) -> String {
+    if state.foreign { "127.0.0.1".to_owned() } else { format!("127.0.0.1,{}", network::NODE) }
 }
 
 /// What makes a command run as the server's user, which Debian's package has made.

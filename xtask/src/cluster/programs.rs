@@ -1,6 +1,7 @@
-//! The programs that Debian does not have: Kubernetes, Helm, kustomize and CoreDNS, built from their Go modules once.
+//! The programs that Debian does not have: Kubernetes, Helm, kustomize, CoreDNS and a Prometheus that finds pods.
 //!
-//! They lie in a folder of the cache that bears the version. The caches of Go itself, gigabytes, go after the build.
+//! They are built from their Go modules once and lie in a folder of the cache that bears the version. The caches of Go
+//! itself, gigabytes, go after the build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,29 @@ const STAGING: &str = "v0.34.4";
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 const KUSTOMIZE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1";
 const COREDNS: &str = "v1.13.1";
+/// Prometheus 3.11.3. Debian's is built without the discovery of pods.
+const PROMETHEUS: &str = "v0.311.3";
 
-/// Programs of the module `k8s.io/kubernetes`.
-const KUBERNETES: [&str; 6] =
-    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"];
+/// Of Prometheus's two dozen ways to find targets, that one which is used; the others' modules know no such tags.
+const TAGS: &str = "remove_all_sd,enable_kubernetes_sd";
+
+/// What a person needs beside a cluster of somebody else.
+pub(super) const TOOLS: [&str; 4] = ["kubectl", "helm", "kustomize", "prometheus"];
+
+/// What a cluster of our own needs.
+pub(super) const ALL: [&str; 11] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+    "pause",
+    "coredns",
+    "helm",
+    "kustomize",
+    "prometheus",
+];
 
 /// The modules that `k8s.io/kubernetes` requires as v0.0.0, as it carries them itself.
 const STAGED: &str = "api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider \
@@ -60,17 +80,15 @@ struct Build {
     bin: PathBuf,
 }
 
-/// Builds what is missing.
-pub(super) fn build(home: &Home) -> Result<()> {
+/// Builds those of the programs that are missing.
+pub(super) fn build(home: &Home, programs: &[&str]) -> Result<()> {
     let build = Build { folder: home.version().join("build"), bin: home.bin() };
-    let there = |name: &&str| !build.bin.join(name).is_file();
-    let missing: Vec<&str> =
-        KUBERNETES.into_iter().chain(["pause", "helm", "kustomize", "coredns"]).filter(there).collect();
+    let missing: Vec<&str> = programs.iter().filter(|name| !build.bin.join(name).is_file()).copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
     if shell::which("go").is_none() {
-        bail!("Go is not installed; Kubernetes {VERSION} needs 1.24 or newer to build");
+        bail!("Go is not installed; building needs 1.25 or newer to build");
     }
     println!("building {} (some minutes, once)", missing.join(", "));
     fs::create_dir_all(&build.bin).with_context(|| format!("cannot make {}", build.bin.display()))?;
@@ -88,6 +106,7 @@ impl Build {
             "helm" => self.install(HELM),
             "kustomize" => self.install(KUSTOMIZE),
             "coredns" => self.coredns(),
+            "prometheus" => self.prometheus(),
             "pause" => self.pause(),
             kubernetes => self.compile(&self.kubernetes()?, kubernetes, &format!("k8s.io/kubernetes/cmd/{kubernetes}")),
         }
@@ -102,19 +121,19 @@ impl Build {
         go
     }
 
-    /// A folder with a go.mod.
-    fn module(&self, name: &str, text: &str) -> Result<PathBuf> {
+    /// A folder with a go.mod of these lines.
+    fn module(&self, name: &str, lines: &[String]) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
-        let line = |part| format!("replace k8s.io/{part} => k8s.io/{part} {STAGING}");
-        let replace: Vec<String> = STAGED.split_whitespace().map(line).collect();
-        let text = format!("module tagline.invalid/{name}\n\ngo 1.24.0\n\n{text}\n\n{}\n", replace.join("\n"));
+        let text = format!("module tagline.invalid/{name}\n\ngo 1.25.0\n\n{}\n", lines.join("\n"));
         fs::write(folder.join("go.mod"), text)?;
         Ok(folder)
     }
 
     fn kubernetes(&self) -> Result<PathBuf> {
-        self.module("kubernetes", &format!("require k8s.io/kubernetes v{VERSION}"))
+        let mut lines = vec![format!("require k8s.io/kubernetes v{VERSION}")];
+        lines.extend(STAGED.split_whitespace().map(|part| format!("replace k8s.io/{part} => k8s.io/{part} {STAGING}")));
+        self.module("kubernetes", &lines)
     }
 
     /// Builds a package of the module in `folder`; the program appears whole or not at all.
@@ -122,7 +141,7 @@ impl Build {
         let made = self.folder.join(name);
         let flags = format!("-s -w {}", version_flags());
         let mut go = self.go(folder);
-        go.args(["build", "-mod=mod", "-trimpath", "-ldflags", &flags, "-o"]).arg(&made).arg(package);
+        go.args(["build", "-mod=mod", "-tags", TAGS, "-trimpath", "-ldflags", &flags, "-o"]).arg(&made).arg(package);
         shell::output(&mut go)?;
         Ok(fs::rename(made, self.bin.join(name))?)
     }
@@ -135,9 +154,15 @@ impl Build {
     }
 
     fn coredns(&self) -> Result<()> {
-        let folder = self.module("dns", &format!("require github.com/coredns/coredns {COREDNS}"))?;
+        let folder = self.module("dns", &[format!("require github.com/coredns/coredns {COREDNS}")])?;
         fs::write(folder.join("main.go"), DNS_MAIN)?;
         self.compile(&folder, "coredns", ".")
+    }
+
+    fn prometheus(&self) -> Result<()> {
+        let module = "github.com/prometheus/prometheus";
+        let folder = self.module("metrics", &[format!("require {module} {PROMETHEUS}")])?;
+        self.compile(&folder, "prometheus", &format!("{module}/cmd/prometheus"))
     }
 
     fn pause(&self) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Prometheus on loopback: scrapes each second every pod that says `prometheus.io/scrape: "true"`.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::home::Home;
+use super::http;
 use super::process::{Component, running};
 use super::state::State;
 use crate::shell;
@@ -22,6 +22,8 @@ fn config(kubeconfig: &Path) -> String {
   evaluation_interval: 1s
 scrape_configs:
   - job_name: pods
+    # Servers of files say no content type.
+    fallback_scrape_protocol: PrometheusText0.0.4
     kubernetes_sd_configs:
       - role: pod
         kubeconfig_file: {}
@@ -56,15 +58,14 @@ scrape_configs:
 pub(super) fn start(home: &Home, state: &mut State, kubeconfig: &Path) -> Result<bool> {
     let config = home.write("prometheus.yml", &config(kubeconfig))?;
     let address = format!("127.0.0.1:{}", state.ports.prometheus);
-    let started = Component::new("prometheus", "prometheus")
+    let started = Component::new("prometheus", home.program("prometheus"))
         .file("config.file", &config)
         .file("storage.tsdb.path", &home.run("prometheus"))
         .flag("storage.tsdb.retention.time", "6h")
         .flag("web.listen-address", &address)
-        .arg("--web.enable-lifecycle")
+        .flag("scrape.discovery-reload-interval", "1s")
         .start(home, state)?;
-    let query = || Command::new("promtool");
-    let ready = || shell::output(query().args(["query", "instant", &state.prometheus, "vector(1)"])).is_ok();
+    let ready = || http::get(&address, "/-/ready").is_some_and(|(status, _)| status == 200);
     let mut up = false;
     shell::wait(READY, || {
         up = ready();

@@ -1,9 +1,6 @@
 //! What pods find by name: the cluster's DNS and PostgreSQL, both processes of the node behind Services without selector.
 
-use std::io::Write;
-use std::process::Stdio;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::home::Home;
@@ -17,6 +14,12 @@ pub(super) const NAMESPACE: &str = "tagline-services";
 /// PostgreSQL's name inside the cluster.
 pub(super) fn postgres_host() -> String {
     format!("postgres.{NAMESPACE}.svc.cluster.local")
+}
+
+/// Host and port of a PostgreSQL URL, as two words.
+pub(super) fn host_and_port(url: &str) -> String {
+    let after = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
+    after.split('/').next().unwrap_or(after).replace(':', " ")
 }
 
 /// Starts the cluster's DNS. Names of other domains are refused: nothing is asked outside.
@@ -40,13 +43,7 @@ pub(super) fn apply(home: &Home, state: &State) -> Result<()> {
     items.extend(service(NAMESPACE, "postgres", network::POSTGRES_SERVICE, &postgres));
     items.extend(service("kube-system", "kube-dns", network::DNS_SERVICE, &names));
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-    let mut kubectl = control::kubectl(home, state);
-    kubectl.args(["apply", "--server-side", "--field-manager=tagline-test-cluster", "-f", "-"]);
-    let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    child.stdin.take().expect("piped above").write_all(list.to_string().as_bytes())?;
-    let out = child.wait_with_output().context("kubectl apply")?;
-    ensure!(out.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&out.stderr).trim());
-    Ok(())
+    control::apply(home, state, &list)
 }
 
 /// A Service and the slice that leads to the node; each port: name, protocol, port, port of the node.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
+use super::postgres;
 
 /// One process of the cluster.
 #[derive(Clone, Serialize, Deserialize)]
@@ -48,8 +49,8 @@ pub(super) struct State {
     pub(super) prometheus: String,
     /// PostgreSQL, from this machine: a superuser.
     pub(super) postgres: String,
-    /// PostgreSQL, from a pod.
-    pub(super) postgres_in_pods: String,
+    /// PostgreSQL, from a pod; how a pod of somebody else's cluster reaches this machine is not known.
+    pub(super) postgres_in_pods: Option<String>,
     /// Ports in use.
     pub(super) ports: Ports,
     /// Settings of the kernel as they were before.
@@ -88,8 +89,8 @@ impl State {
             ("TAGLINE_TEST_REGISTRY", self.registry.clone()),
             ("TAGLINE_TEST_PROMETHEUS", self.prometheus.clone()),
             ("TAGLINE_TEST_POSTGRES", self.postgres.clone()),
-            ("TAGLINE_TEST_POSTGRES_IN_PODS", self.postgres_in_pods.clone()),
         ];
+        pairs.extend(self.postgres_in_pods.iter().map(|url| ("TAGLINE_TEST_POSTGRES_IN_PODS", url.clone())));
         pairs.extend(self.restricted.iter().map(|file| ("TAGLINE_TEST_KUBECONFIG_RESTRICTED", text(file))));
         pairs.extend(self.audit_log.iter().map(|file| ("TAGLINE_TEST_AUDIT_LOG", text(file))));
         pairs
@@ -97,6 +98,16 @@ impl State {
 }
 
 impl Ports {
+    /// Our own Prometheus.
+    pub(super) fn prometheus(&self) -> String {
+        format!("http://127.0.0.1:{}", self.prometheus)
+    }
+
+    /// Our own PostgreSQL, from this machine.
+    pub(super) fn postgres(&self) -> String {
+        postgres::url("127.0.0.1", self.postgres)
+    }
+
     /// Ports nothing listens on at this moment, all different.
     pub(super) fn free() -> Result<Self> {
         let listen = || TcpListener::bind("127.0.0.1:0").context("no free port on loopback");
