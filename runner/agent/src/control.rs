@@ -47,7 +47,18 @@ struct State {
     connections: u64,
     requests: u64,
     pending: BTreeMap<u64, Request>,
+    withdrawn: BTreeMap<u64, String>,
     answers: BTreeMap<u64, Result<Reply, String>>,
+    progress: BTreeMap<u64, Progress>,
+}
+
+/// What the engine says of a request that it is still busy with.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Lines for the log.
+    pub lines: Vec<String>,
+    /// Warnings.
+    pub warnings: Vec<String>,
 }
 
 impl Control {
@@ -65,6 +76,8 @@ impl Control {
                     connections: 0,
                     requests: 0,
                     pending: BTreeMap::new(),
+                    withdrawn: BTreeMap::new(),
+                    progress: BTreeMap::new(),
                     answers: BTreeMap::new(),
                 }),
                 changed: Condvar::new(),
@@ -128,11 +141,27 @@ impl Control {
         self.lock().answers.remove(&id)
     }
 
+    /// What the engine has said of a request since the last look.
+    pub fn progress(&self, id: u64) -> Progress {
+        self.lock().progress.remove(&id).unwrap_or_default()
+    }
+
+    /// Tells the engine that the step of a request is to end; its answer is still awaited.
+    pub fn withdraw(&self, id: u64, why: &str) {
+        let mut state = self.lock();
+        if state.pending.contains_key(&id) {
+            state.withdrawn.insert(id, why.to_owned());
+            state.deliver(&Notice::Withdraw { id, why: why.to_owned() });
+        }
+    }
+
     /// Forgets a request whose step has ended.
-    pub fn withdraw(&self, id: u64) {
+    pub fn forget(&self, id: u64) {
         let mut state = self.lock();
         state.pending.remove(&id);
+        state.withdrawn.remove(&id);
         state.answers.remove(&id);
+        state.progress.remove(&id);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -190,6 +219,9 @@ impl Control {
         for (id, body) in state.pending.clone() {
             state.deliver(&Notice::Request { id, body });
         }
+        for (id, why) in state.withdrawn.clone() {
+            state.deliver(&Notice::Withdraw { id, why });
+        }
         Some(generation)
     }
 
@@ -210,7 +242,15 @@ impl Control {
             Command::Kill => state.kill = true,
             Command::Reply { id, result } => {
                 if state.pending.remove(&id).is_some() {
+                    state.withdrawn.remove(&id);
                     state.answers.insert(id, result);
+                }
+            }
+            Command::Progress { id, lines, warnings } => {
+                if state.pending.contains_key(&id) {
+                    let progress = state.progress.entry(id).or_default();
+                    progress.lines.extend(lines);
+                    progress.warnings.extend(warnings);
                 }
             }
         }

@@ -108,6 +108,7 @@ fn actions_get_and_give_their_files() {
                     Reply::Pushed { reference: format!("localhost:5000/app@{digest}") }
                 }
                 Request::Image { .. } => unreachable!("the image has no base"),
+                Request::Deliver { .. } => unreachable!("nothing is delivered"),
             };
             // The engine is the starter's own.
             if starter == Starter::Unprivileged {

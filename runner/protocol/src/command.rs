@@ -1,5 +1,6 @@
 //! Engine to agent.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::JobSpec;
@@ -31,6 +32,15 @@ pub enum Command {
         id: u64,
         /// What came of it; the error is one sentence for the step's log.
         result: Result<Reply, String>,
+    },
+    /// What is said of a request that takes long, for the step's log. Answers nothing.
+    Progress {
+        /// The request's id.
+        id: u64,
+        /// Whole lines.
+        lines: Vec<String>,
+        /// Warnings, each a line of the log and an annotation.
+        warnings: Vec<String>,
     },
 }
 
@@ -70,5 +80,10 @@ pub enum Reply {
     Pushed {
         /// `registry/name@sha256:…`.
         reference: String,
+    },
+    /// The delivery is done.
+    Delivered {
+        /// The step's outputs.
+        outputs: IndexMap<String, String>,
     },
 }

@@ -8,6 +8,8 @@
 //!
 //! Versions: [`VERSION`] is compared at `Hello`. A new optional field keeps the version; anything else raises it.
 
+use std::time::Duration;
+
 mod command;
 mod job;
 mod notice;
@@ -22,7 +24,11 @@ pub use record::{Annotation, AnnotationLevel, Conclusion, JobResult, Record, Str
 pub use sandbox::{Launch, SandboxConfig, SandboxRoot};
 
 /// The protocol's version.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// How long at most an agent waits for a delivery that was told to end, so that the engine can go back first. The engine
+/// keeps to the action's own limit, which is shorter; this one is for an engine that does not come back.
+pub const DELIVERY_GRACE: Duration = Duration::from_hours(2);
 
 /// Name of the spool in a job folder.
 pub const SPOOL: &str = "spool.jsonl";

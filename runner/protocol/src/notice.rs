@@ -1,5 +1,6 @@
 //! Agent to engine, over the socket.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 /// One line from the agent.
@@ -24,6 +25,14 @@ pub enum Notice {
         id: u64,
         /// What is asked.
         body: Request,
+    },
+    /// The step of a request is to end: the engine brings what it does for it to an orderly end and answers all the same.
+    /// Sent again after the request on every new connection.
+    Withdraw {
+        /// The request's number.
+        id: u64,
+        /// Why, one sentence: `cancelled by ana@example.com`, `it ran longer than its limit of 5 min`.
+        why: String,
     },
 }
 
@@ -87,5 +96,14 @@ pub enum Request {
         reference: String,
         /// The manifest's digest.
         digest: String,
+    },
+    /// Carry out a delivery action, or go on with it. The answer may take as long as the action does.
+    Deliver {
+        /// The step, from 0: one step delivers once.
+        step: u32,
+        /// As written: `tagline/deploy@v1`.
+        uses: String,
+        /// Inputs, evaluated.
+        with: IndexMap<String, String>,
     },
 }

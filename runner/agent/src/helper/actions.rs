@@ -27,6 +27,8 @@ pub(super) fn carry_out(order: &Order, line: &mut Line) -> Result<(), String> {
         Builtin::DownloadArtifact => action.download(),
         Builtin::Image => action.image(),
         Builtin::Sbom => action.sbom(),
+        // The agent asks the engine itself; no process is started for it.
+        Builtin::Delivery(_) => Err(format!("{} is carried out by the engine", builtin.name())),
     }
 }
 

@@ -36,9 +36,9 @@ impl Job {
         let StepAction::Uses { uses, with } = &spec.action else {
             return Err("the step uses no action".to_owned());
         };
-        if Builtin::lookup(uses).is_none() {
+        let Some(builtin) = Builtin::lookup(uses) else {
             return Err(unknown(uses));
-        }
+        };
         let mut values = IndexMap::new();
         for (name, template) in with {
             let value = self.scope.text(template, &self.hasher.function());
@@ -46,6 +46,9 @@ impl Job {
             values.insert(name.clone(), value);
         }
         show(&mut self.journal, uses, &values);
+        if matches!(builtin, Builtin::Delivery(_)) {
+            return Ok(self.deliver(number, spec, uses, values, deadline, effects));
+        }
         let order = Order { uses: uses.clone(), with: values, paths: self.paths.clone() };
         let (ours, theirs) = UnixStream::pair().map_err(|error| format!("cannot start {uses}: {error}"))?;
         let line = Line::new(ours.into());
@@ -208,7 +211,7 @@ impl Desk<'_> {
             self.listen();
         }
         if let Some(id) = self.waiting.take() {
-            self.control.withdraw(id);
+            self.control.forget(id);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod action;
 mod commands;
+mod delivery;
 mod effects;
 mod files;
 mod hash;

@@ -200,7 +200,7 @@ impl Processes {
     }
 
     /// Waits for output, the channel, the bell or the earliest moment.
-    fn wait(
+    pub(super) fn wait(
         &self,
         output: Option<BorrowedFd<'_>>,
         channel: Option<BorrowedFd<'_>>,

@@ -191,10 +191,10 @@ fn judge(ended: &Ended, limit: Option<Duration>, failure: Option<String>, reason
         Exit::Signal(_) => None,
     };
     let (conclusion, why) = match (&ended.stop, ended.exit, failure) {
-        (Some(Stop::Cancel | Stop::Kill), ..) => (Conclusion::Cancelled, reason.to_owned()),
-        (Some(Stop::StepTime), ..) => {
+        (Some(Stop::Cancel | Stop::Kill), _, failure) => (Conclusion::Cancelled, also(reason.to_owned(), failure)),
+        (Some(Stop::StepTime), _, failure) => {
             let limit = minutes(limit.unwrap_or_default());
-            (Conclusion::Failure, format!("it ran longer than its limit of {limit}"))
+            (Conclusion::Failure, also(format!("it ran longer than its limit of {limit}"), failure))
         }
         (Some(Stop::Disk(why)), ..) => (Conclusion::Failure, why.clone()),
         (None, Exit::Code(0), None) => (Conclusion::Success, String::new()),
@@ -203,4 +203,12 @@ fn judge(ended: &Ended, limit: Option<Duration>, failure: Option<String>, reason
         (None, Exit::Signal(signal), _) => (Conclusion::Failure, format!("its process was ended by signal {signal}")),
     };
     Outcome { conclusion, exit_code, why }
+}
+
+/// A reason, and what became of the step then, where it could say so.
+fn also(reason: String, failure: Option<String>) -> String {
+    match failure {
+        Some(failure) => format!("{reason}; {failure}"),
+        None => reason,
+    }
 }

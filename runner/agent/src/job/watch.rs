@@ -70,6 +70,18 @@ impl Watch {
         self.control.killed() || grace.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Whether the job must end at once, because the engine says so.
+    pub(super) fn is_killed(&self) -> bool {
+        self.control.killed()
+    }
+
+    /// Gives the last steps their time again, after a step that had to come to an orderly end first.
+    pub(super) fn renew(&mut self) {
+        if let Some(cancelled) = &mut self.cancelled {
+            cancelled.deadline = Instant::now() + GRACE;
+        }
+    }
+
     /// Whether the job is cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.is_some() || self.control.killed()

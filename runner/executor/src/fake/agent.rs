@@ -141,6 +141,8 @@ fn obey(hub: &Hub, command: Command) {
                 state.answers.insert(id, result);
             }
         }
+        // Nobody reads the log of a fake agent's request.
+        Command::Progress { .. } => {}
     }
     drop(state);
     hub.changed.notify_waiters();
@@ -186,6 +188,12 @@ async fn play(hub: &Hub, folder: &JobFolder, script: Script) -> io::Result<()> {
         let Some(act) = acts.next() else {
             break result(Conclusion::Success, "");
         };
+        if let Act::Ask(body @ Request::Deliver { .. }) = act {
+            match deliver(hub, body).await {
+                Ok(()) => continue,
+                Err(result) => break *result,
+            }
+        }
         let acted = perform(hub, &mut spool, act, &mut steps);
         tokio::select! {
             biased;
@@ -230,14 +238,32 @@ async fn perform(hub: &Hub, spool: &mut Spool<'_>, act: Act, steps: &mut u32) ->
     Ok(Acted::On)
 }
 
-async fn ask(hub: &Hub, body: Request) -> Result<Reply, String> {
-    let id = {
-        let mut state = hub.state();
-        state.requests += 1;
-        let id = state.requests;
-        state.pending.insert(id, body.clone());
-        id
+/// A delivery is not ended by a cancel: the engine is told, goes back and answers.
+async fn deliver(hub: &Hub, body: Request) -> Result<(), Box<JobResult>> {
+    let id = request(hub, body);
+    let mut answer = std::pin::pin!(hub.until(|state| state.answers.remove(&id)));
+    let why = tokio::select! {
+        answer = &mut answer => {
+            return answer.map(|_| ()).map_err(|why| Box::new(result(Conclusion::Failure, &why)));
+        }
+        why = hub.until(|state| state.cancelled.clone()) => why,
     };
-    hub.tell(Notice::Request { id, body });
+    hub.tell(Notice::Withdraw { id, why: why.clone() });
+    let said = answer.await.err().unwrap_or_default();
+    Err(Box::new(result(Conclusion::Cancelled, &format!("{why}; {said}"))))
+}
+
+async fn ask(hub: &Hub, body: Request) -> Result<Reply, String> {
+    let id = request(hub, body);
     hub.until(|state| state.answers.remove(&id)).await
+}
+
+fn request(hub: &Hub, body: Request) -> u64 {
+    let mut state = hub.state();
+    state.requests += 1;
+    let id = state.requests;
+    state.pending.insert(id, body.clone());
+    drop(state);
+    hub.tell(Notice::Request { id, body });
+    id
 }

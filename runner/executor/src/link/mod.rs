@@ -67,6 +67,13 @@ pub enum LinkEvent {
         /// What.
         body: Request,
     },
+    /// The step of a request is to end; the answer is still awaited. Comes again on a new link, after its request.
+    Withdraw {
+        /// The request's number.
+        id: u64,
+        /// Why, one sentence.
+        why: String,
+    },
     /// No agent, or no connection to it, any more, and the spool is read to its end. Nothing follows.
     Closed,
 }
@@ -143,6 +150,11 @@ impl Link {
         self.commands.send(&Command::Reply { id, result }).await
     }
 
+    /// Says something of a request that is not answered yet, for the step's log.
+    pub async fn progress(&self, id: u64, lines: Vec<String>, warnings: Vec<String>) -> Result<(), LinkError> {
+        self.commands.send(&Command::Progress { id, lines, warnings }).await
+    }
+
     /// The next event. Dropping the future loses nothing. After [`LinkEvent::Closed`] it is `Closed` for ever.
     pub async fn next(&mut self) -> Result<LinkEvent, LinkError> {
         loop {
@@ -173,8 +185,10 @@ impl Link {
     /// A request among the notices read so far; hellos and hints are dropped.
     fn request(&mut self) -> Result<Option<LinkEvent>, LinkError> {
         while let Some(notice) = self.lines.buffered().map_err(LinkError::Io)? {
-            if let Notice::Request { id, body } = notice {
-                return Ok(Some(LinkEvent::Request { id, body }));
+            match notice {
+                Notice::Request { id, body } => return Ok(Some(LinkEvent::Request { id, body })),
+                Notice::Withdraw { id, why } => return Ok(Some(LinkEvent::Withdraw { id, why })),
+                Notice::Hello { .. } | Notice::Grown { .. } => {}
             }
         }
         Ok(None)

@@ -86,7 +86,7 @@ async fn links_dropped_mid_stream_lose_and_double_nothing() {
                     closed = true;
                     break;
                 }
-                LinkEvent::Request { .. } => panic!("nothing is asked"),
+                LinkEvent::Request { .. } | LinkEvent::Withdraw { .. } => panic!("nothing is asked"),
             }
         }
         if closed {

@@ -224,7 +224,7 @@ async fn an_engine_that_comes_and_goes_loses_and_doubles_no_line() {
                     closed = true;
                     break;
                 }
-                tagline_executor::LinkEvent::Request { .. } => panic!("nothing is asked"),
+                other => panic!("nothing is asked: {other:?}"),
             }
         }
         lines.extend(told.lines());

@@ -97,8 +97,8 @@ pub(crate) async fn drain(link: &mut Link) -> Result<Told, LinkError> {
                 told.offset = offset;
                 told.records.push(record);
             }
-            LinkEvent::Request { id, body } => panic!("request {id}: {body:?}"),
             LinkEvent::Closed => return Ok(told),
+            other => panic!("nothing is asked: {other:?}"),
         }
     }
 }
