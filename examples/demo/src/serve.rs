@@ -16,7 +16,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-pub(crate) use app::App;
+pub(crate) use app::{App, log};
 
 use crate::failure::Failure;
 use crate::http::message::Request;
@@ -33,23 +33,23 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The defaults; `DRAIN` in the environment stands in for `--drain`.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// Reads the arguments; `DRAIN` in the environment stands in for `--drain`.
+    pub(crate) fn parse(mut words: Parser) -> Result<Self, Failure> {
         let drain = std::env::var("DRAIN").unwrap_or_else(|_| "2s".to_owned());
         let drain = units::duration(&drain).map_err(|error| Failure::usage(format!("DRAIN: {error}")))?;
-        Ok(Self { host: "0.0.0.0".to_owned(), port: 8080, admin_port: 8081, drain })
-    }
-
-    /// Takes one argument; false where it is not one of these.
-    pub(crate) fn take(&mut self, name: &str, words: &mut Parser) -> Result<bool, Failure> {
-        match name {
-            "host" => self.host = words.value()?.string()?,
-            "port" => self.port = words.value()?.parse()?,
-            "admin-port" => self.admin_port = words.value()?.parse()?,
-            "drain" => self.drain = units::duration(&words.value()?.string()?).map_err(Failure::usage)?,
-            _ => return Ok(false),
+        let mut options = Self { host: "0.0.0.0".to_owned(), port: 8080, admin_port: 8081, drain };
+        while let Some(word) = words.next()? {
+            match word {
+                Arg::Long("host") => options.host = words.value()?.string()?,
+                Arg::Long("port") => options.port = words.value()?.parse()?,
+                Arg::Long("admin-port") => options.admin_port = words.value()?.parse()?,
+                Arg::Long("drain") => {
+                    options.drain = units::duration(&words.value()?.string()?).map_err(Failure::usage)?;
+                }
+                other => return Err(other.unexpected().into()),
+            }
         }
-        Ok(true)
+        Ok(options)
     }
 
     fn bind(&self, port: u16, version: &str) -> Result<Server, Failure> {
@@ -61,20 +61,8 @@ impl Options {
 }
 
 /// Serves until SIGTERM or SIGINT; see [`run`].
-pub(crate) fn command(mut words: Parser) -> Result<(), Failure> {
-    let mut options = Options::new()?;
-    while let Some(word) = words.next()? {
-        match word {
-            Arg::Long(name) => {
-                let name = name.to_owned();
-                if !options.take(&name, &mut words)? {
-                    return Err(Failure::usage(format!("unknown argument --{name}")));
-                }
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    run(&options, &Arc::new(App::new(Release::load()?)))
+pub(crate) fn command(words: Parser) -> Result<(), Failure> {
+    run(&Options::parse(words)?, &Arc::new(App::new(Release::load()?)))
 }
 
 /// Serves `app` until a signal: unready at once, then for the time of the drain everything is answered as the last of
@@ -91,10 +79,10 @@ pub(crate) fn run(options: &Options, app: &Arc<App>) -> Result<(), Failure> {
     thread::spawn(move || {
         for _ in signals.forever() {
             if on_signal.faults.now().ignore_term {
-                app::log("WARN", "asked to end; ignored (fault ignore_term)");
+                log("WARN", "asked to end; ignored (fault ignore_term)");
                 continue;
             }
-            app::log("INFO", "asked to end; unready, answering what comes");
+            log("INFO", "asked to end; unready, answering what comes");
             on_signal.end();
             stopper.drain();
             thread::sleep(drain);
@@ -116,6 +104,6 @@ pub(crate) fn run(options: &Options, app: &Arc<App>) -> Result<(), Failure> {
         Arc::new(move |request: &Request| app.answer(request))
     };
     public.run(&on_public);
-    app::log("INFO", "ended");
+    log("INFO", "ended");
     Ok(())
 }

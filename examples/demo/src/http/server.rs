@@ -18,9 +18,9 @@ const CONNECTION_LIMIT: usize = 2048;
 /// How long a peer may be silent in a request, or not take what it is sent.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a connection may be kept without a request.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 /// How long running requests have to end after the close.
-const GRACE: Duration = Duration::from_secs(120);
+const GRACE: Duration = Duration::from_mins(2);
 /// How long the peer's end is waited for after the last answer; closed at once, the peer might lose that answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// Handlers use little; thousands of connections must fit a small container.

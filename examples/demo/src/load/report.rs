@@ -107,17 +107,16 @@ impl Report {
         })
     }
 
-    /// For people: a few lines.
+    /// As lines for people.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{} sent, {} failed", self.sent, self.failed);
-        for (version, seen) in &self.by_version {
-            text += &format!("\n{version}: {} from {} to {}", seen.count, seen.first, seen.last);
-        }
-        for failure in &self.failures {
-            text +=
-                &format!("\n{} {}", failure["at"].as_str().unwrap_or("?"), failure["cause"].as_str().unwrap_or("?"));
-        }
-        text
+        let mut lines = vec![format!("{} sent, {} failed", self.sent, self.failed)];
+        let versions = self.by_version.iter();
+        lines.extend(
+            versions.map(|(name, seen)| format!("{name}: {} from {} to {}", seen.count, seen.first, seen.last)),
+        );
+        let told = |failure: &Value, key: &str| failure[key].as_str().unwrap_or_default().to_owned();
+        lines.extend(self.failures.iter().map(|one| format!("{} {}", told(one, "at"), told(one, "cause"))));
+        lines.join("\n")
     }
 }
 

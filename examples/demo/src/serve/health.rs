@@ -7,7 +7,7 @@ use std::env;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http::message::Response;
 
@@ -31,7 +31,7 @@ pub(super) fn answer(app: &App, path: &str) -> Option<Response> {
                 Err(failure) => state(Some(failure.to_string())),
             })
         }
-        _ => dependency(path.strip_prefix(ACTUATOR)?),
+        _ => path.strip_prefix(ACTUATOR).map(dependency),
     }
 }
 
@@ -48,18 +48,16 @@ fn state(down: Option<String>) -> Response {
     }
 }
 
-fn dependency(name: &str) -> Option<Response> {
+fn dependency(name: &str) -> Response {
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let variable = format!("DEP_{}", name.to_ascii_uppercase());
     let at = env::var(&variable).ok().filter(|_| plain);
-    Some(match at.as_deref() {
-        None => {
-            Response::json(404, &json!({"status": "UNKNOWN", "reason": Value::from(format!("{variable} is not set"))}))
-        }
+    match at.as_deref() {
+        None => Response::json(404, &json!({"status": "UNKNOWN", "reason": format!("{variable} is not set")})),
         Some("up") => state(None),
         Some("down") => state(Some(format!("{variable}=down"))),
         Some(at) => state(probe(at).err().map(|error| format!("{at}: {error}"))),
-    })
+    }
 }
 
 fn probe(at: &str) -> std::io::Result<()> {
