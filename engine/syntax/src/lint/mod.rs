@@ -4,7 +4,7 @@
 //! bad and a good example that are run as tests. [`RULES`] lists them all; a new rule is a new file and a new line there.
 //!
 //! Invariant: a rule of this module never makes an error of what GitHub accepts, except where an environments file is
-//! given and does not know an environment.
+//! given and does not know an environment. Delivery actions are not GitHub's.
 
 mod both_filters;
 mod cycle;
@@ -13,6 +13,7 @@ mod differences;
 mod duplicate_group;
 mod file;
 mod mistaken_expression;
+mod steps_in_gated_delivery;
 mod text_in_if;
 mod undeclared_input;
 mod unknown_environment;
@@ -88,6 +89,7 @@ pub const RULES: &[&dyn Rule] = &[
     &unknown_output::UnknownOutput,
     &unknown_matrix_value::UnknownMatrixValue,
     &undeclared_input::UndeclaredInput,
+    &steps_in_gated_delivery::StepsInGatedDelivery,
 ];
 
 /// Reads a file and applies every rule. In the order of the file; an error says that the file cannot be used.

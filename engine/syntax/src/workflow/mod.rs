@@ -1,11 +1,13 @@
 //! The workflow model: what a workflow file says, typed, with positions, before anything is evaluated.
 
+mod delivery;
 mod model;
 mod not_carried_out;
 mod read;
 mod triggers;
 
 pub use crate::read::is_insert;
+pub use delivery::{DELIVERIES, is_delivery};
 pub use model::{
     Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position, RunsOn,
     Secrets, Service, Step, StepAction, Strategy, Text, Workflow,

@@ -2,7 +2,7 @@
 //!
 //! `lint` accepts such a file, because GitHub does. A plan refuses it: nothing that a file asks for is left out silently.
 
-use super::{ActionRef, Job, Position, Step, StepAction, Workflow};
+use super::{ActionRef, DELIVERIES, Job, Position, Step, StepAction, Workflow};
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 
 /// Actions that are part of Tagline, without their version.
@@ -63,7 +63,7 @@ fn of_step(step: &Step) -> Option<(Position, String)> {
 }
 
 fn is_native(repository: &str) -> bool {
-    NATIVE.iter().any(|name| name.eq_ignore_ascii_case(repository))
+    NATIVE.iter().chain(&DELIVERIES).any(|name| name.eq_ignore_ascii_case(repository))
 }
 
 #[cfg(test)]
