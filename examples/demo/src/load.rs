@@ -167,7 +167,7 @@ mod tests {
     fn requests_are_due_at_their_pace_until_the_end() {
         let of_time = plan(&["--rps", "500", "--seconds", "2"]).unwrap();
         assert_eq!(of_time.due(250), Some(Duration::from_millis(500)));
-        assert_eq!((0..).take_while(|n| of_time.due(*n).is_some()).count(), 1000);
+        assert_eq!((of_time.due(999).is_some(), of_time.due(1000)), (true, None));
         let of_count = plan(&["--requests", "3"]).unwrap();
         assert_eq!((of_count.due(2).is_some(), of_count.due(3)), (true, None));
     }
