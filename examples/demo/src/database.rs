@@ -47,7 +47,7 @@ impl Settings {
         if let Some(password) = &self.password {
             config.password(password);
         }
-        config.connect_timeout(CONNECT).application_name(name);
+        config.connect_timeout(CONNECT).tcp_user_timeout(CONNECT).application_name(name);
         Ok(config.connect(NoTls)?)
     }
 }
@@ -89,26 +89,27 @@ pub(crate) fn sentence(error: &postgres::Error) -> String {
 pub(crate) struct Shared(Mutex<Option<(Settings, Client)>>);
 
 impl Shared {
-    /// Runs `act` on the connection; `None` where no database is meant.
+    /// Runs `act`, which takes 5 s at most, on the connection; `None` where no database is meant. A held connection that
+    /// turns out to have ended is replaced once, as a pool does: `act` may run twice.
     pub(crate) fn with<T>(
         &self,
-        act: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+        act: impl Fn(&mut Client) -> Result<T, postgres::Error>,
     ) -> Result<Option<T>, Failure> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(settings) = Settings::read()? else {
             return Ok(None);
         };
-        let (_, client) = match held.take() {
-            Some((used, client)) if used == settings && !client.is_closed() => held.insert((used, client)),
-            _ => {
-                let client = settings.connect("demo serve")?;
-                held.insert((settings, client))
+        if let Some((used, mut client)) = held.take().filter(|(used, _)| *used == settings) {
+            let done = act(&mut client);
+            if !client.is_closed() {
+                *held = Some((used, client));
+                return Ok(Some(done?));
             }
-        };
-        let done = act(client);
-        if done.as_ref().is_err_and(|error| error.as_db_error().is_none()) {
-            *held = None;
         }
+        let mut client = settings.connect("demo serve")?;
+        client.batch_execute("set statement_timeout = '5s'")?;
+        let done = act(&mut client);
+        *held = Some((settings, client));
         Ok(Some(done?))
     }
 }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use failure::Failure;
 
 const USAGE: &str = "\
-demo serve [--host H] [--port 8080] [--admin-port 8081] [--drain 2s]
+demo serve [--host H] [--port 8080] [--admin-port 8081] [--drain 2s] [--connection-age 1s]
 demo worker [the same]
 demo load --url URL [--rps 50] [--seconds N] [--requests N] [--slow 10%] [--keepalive half]
           [--timeout 5s] [--header 'X-Tenant: a']... [--json]

@@ -30,22 +30,25 @@ pub(crate) struct Options {
     port: u16,
     admin_port: u16,
     drain: Duration,
+    age: Duration,
 }
 
 impl Options {
-    /// Reads the arguments; `DRAIN` in the environment stands in for `--drain`.
+    /// Reads the arguments; `DRAIN` and `CONNECTION_AGE` in the environment stand in for `--drain` and `--connection-age`.
     pub(crate) fn parse(mut words: Parser) -> Result<Self, Failure> {
-        let drain = std::env::var("DRAIN").unwrap_or_else(|_| "2s".to_owned());
-        let drain = units::duration(&drain).map_err(|error| Failure::usage(format!("DRAIN: {error}")))?;
-        let mut options = Self { host: "0.0.0.0".to_owned(), port: 8080, admin_port: 8081, drain };
+        let variable = |name: &str, default: &str| {
+            let text = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+            units::duration(&text).map_err(|error| Failure::usage(format!("{name}: {error}")))
+        };
+        let (drain, age) = (variable("DRAIN", "2s")?, variable("CONNECTION_AGE", "1s")?);
+        let mut options = Self { host: "0.0.0.0".to_owned(), port: 8080, admin_port: 8081, drain, age };
         while let Some(word) = words.next()? {
             match word {
                 Arg::Long("host") => options.host = words.value()?.string()?,
                 Arg::Long("port") => options.port = words.value()?.parse()?,
                 Arg::Long("admin-port") => options.admin_port = words.value()?.parse()?,
-                Arg::Long("drain") => {
-                    options.drain = units::duration(&words.value()?.string()?).map_err(Failure::usage)?;
-                }
+                Arg::Long("drain") => options.drain = duration(&mut words)?,
+                Arg::Long("connection-age") => options.age = duration(&mut words)?,
                 other => return Err(other.unexpected().into()),
             }
         }
@@ -55,9 +58,13 @@ impl Options {
     fn bind(&self, port: u16, version: &str) -> Result<Server, Failure> {
         let address = format!("{}:{port}", self.host);
         let parsed: SocketAddr = address.parse().map_err(|_| Failure::usage(format!("{address} is not an address")))?;
-        Server::bind(parsed, format!("x-version: {version}"))
+        Server::bind(parsed, format!("x-version: {version}"), self.age)
             .map_err(|error| Failure::new(format!("cannot listen on {address}: {error}")))
     }
+}
+
+fn duration(words: &mut Parser) -> Result<Duration, Failure> {
+    units::duration(&words.value()?.string()?).map_err(Failure::usage)
 }
 
 /// Serves until SIGTERM or SIGINT; see [`run`].

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::message::{Broken, Buffer, Request, Response};
 
@@ -46,6 +46,8 @@ pub(crate) struct Stopper {
 struct Shared {
     /// One header line that every response carries.
     extra: String,
+    /// A connection older than this ends with its next answer.
+    age: Duration,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -74,11 +76,11 @@ impl Shared {
 }
 
 impl Server {
-    /// Binds; port 0 takes a free one. `extra` is a header line without its end.
-    pub(crate) fn bind(address: SocketAddr, extra: String) -> io::Result<Self> {
+    /// Binds; port 0 takes a free one. `extra` is a header line without its end, `age` how old a connection may get.
+    pub(crate) fn bind(address: SocketAddr, extra: String, age: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let shared = Shared { extra, state: Mutex::default(), ended: Condvar::new() };
+        let shared = Shared { extra, age, state: Mutex::default(), ended: Condvar::new() };
         Ok(Self { listener, address, shared: Arc::new(shared) })
     }
 
@@ -170,7 +172,7 @@ impl Place {
     }
 
     fn serve(self, mut stream: &TcpStream, handler: &Handler) -> io::Result<()> {
-        let (extra, mut buffer) = (self.shared.extra.as_str(), Buffer::default());
+        let (opened, extra, mut buffer) = (Instant::now(), self.shared.extra.as_str(), Buffer::default());
         while !buffer.is_empty() || self.wait(stream)? {
             stream.set_read_timeout(Some(SILENCE))?;
             let request = match buffer.request(&mut stream) {
@@ -182,7 +184,8 @@ impl Place {
                 Err(_) => return Ok(()),
             };
             let response = handler(&request);
-            let close = request.headers.closes() || self.shared.state().phase != Phase::Serving;
+            let old = opened.elapsed() >= self.shared.age;
+            let close = old || request.headers.closes() || self.shared.state().phase != Phase::Serving;
             response.write(&mut stream, extra, request.method == "HEAD", close)?;
             if close {
                 return linger(stream);

@@ -180,6 +180,10 @@ fn a_rotated_secret_is_used_without_a_restart() {
     assert_eq!(server.get("/q/health/db").status, 503, "the new user with the old password");
     scratch.demo.file("password", &format!("secret of {second}"));
     assert_eq!(server.get("/api/v1/whoami").json(), json!({"user": second}));
+    let end =
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'demo serve' and datname = $1";
+    assert_eq!(client.query(end, &[&scratch.name]).unwrap().len(), 1);
+    assert_eq!(server.get("/api/v1/whoami").json(), json!({"user": second}), "an ended connection is replaced");
     drop(server);
     client.batch_execute(&format!("drop role {first}; drop role {second}")).unwrap();
 }

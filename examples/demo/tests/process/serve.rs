@@ -37,7 +37,7 @@ fn a_tenant_is_named_and_cannot_write_the_page() {
 
 #[test]
 fn an_end_answers_what_is_running_and_closes_what_is_kept() {
-    let mut server = Demo::new("").serve(&["--drain", "700ms"]);
+    let mut server = Demo::new("").serve(&["--drain", "700ms", "--connection-age", "1h"]);
     let url = server.url.clone();
     let slow = thread::spawn(move || ask(&url, "GET /?ms=1500 HTTP/1.1\r\n\r\n"));
     server.until_connections(1);
@@ -55,6 +55,15 @@ fn an_end_answers_what_is_running_and_closes_what_is_kept() {
     assert_eq!(idle.read(&mut [0]).unwrap(), 0, "one that nobody uses is closed in order");
     assert_eq!(slow.join().unwrap().status, 200);
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn an_old_connection_ends_with_its_next_answer() {
+    for (age, said) in [("1h", "connection: keep-alive"), ("0ms", "connection: close")] {
+        let server = Demo::new("").serve(&["--connection-age", age]);
+        let answer = exchange(&mut connect(&server.url));
+        assert!(answer.head.contains(said), "{age}: {answer:?}");
+    }
 }
 
 fn exchange(stream: &mut std::net::TcpStream) -> Answer {
