@@ -41,6 +41,7 @@ pub use error::{ClusterError, FieldConflict};
 pub use exec::{ExecAnswer, ExecLimits};
 pub use kinds::Resource;
 pub use objects::{Apply, Deleted, Patch, Precondition, Propagation};
+pub(crate) use patience::short;
 pub use patience::{Hook, Notice};
 pub use pods::{HttpAnswer, HttpCall, LogCall, Logs, Since};
 pub use watch::{Filter, Watch};
