@@ -54,6 +54,27 @@ impl<'a> JobScope<'a> {
         self
     }
 
+    /// With a context in place of what it had of that name.
+    pub fn with(mut self, name: &'static str, context: &Map<String, Json>) -> Self {
+        self.set(name, context);
+        self
+    }
+
+    /// With `github.job`.
+    pub fn with_job(mut self, id: &str) -> Self {
+        if let Some(Value::Object(github)) = self.contexts.get("github") {
+            let mut github = (**github).clone();
+            github.insert("job", Value::string(id));
+            self.contexts.insert("github", github.into());
+        }
+        self
+    }
+
+    /// Replaces a context.
+    pub(crate) fn set(&mut self, name: &'static str, context: &Map<String, Json>) {
+        self.contexts.insert(name, object(context));
+    }
+
     /// Evaluates a text; one that is only `${{ }}` keeps its type.
     pub fn value(&self, key: &'static str, text: &Text) -> Result<Value, EvaluationError> {
         let wrong = |why: String| EvaluationError { key, line: text.at.line, column: text.at.column, why };

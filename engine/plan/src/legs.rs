@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::evaluate::{EvaluationError, JobScope, strategy_of, whole};
 use crate::facts::Facts;
+use crate::image;
 use crate::matrix::{self, Combination, MatrixError};
 use crate::model::{Group, Leg, Plan, PlannedJob};
 
@@ -112,6 +113,9 @@ fn one_leg(
     }
     if let Some(container) = &job.job.container {
         leg.image = Some(scope.text("container.image", &container.image)?).filter(|image| !image.is_empty());
+        let at = container.image.at;
+        let wrong = |why| EvaluationError { key: "container.image", line: at.line, column: at.column, why };
+        leg.image.as_deref().map_or(Ok(()), image::check).map_err(wrong)?;
     }
     Ok(leg)
 }
