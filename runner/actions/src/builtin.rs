@@ -1,5 +1,9 @@
 //! The actions that need no fetching: their names and the inputs they know, for lint and for the agent.
 
+mod delivery;
+
+pub use delivery::Delivery;
+
 /// An action built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Builtin {
@@ -13,6 +17,8 @@ pub enum Builtin {
     Image,
     /// `tagline/sbom`
     Sbom,
+    /// One that the engine carries out on a cluster.
+    Delivery(Delivery),
 }
 
 /// What values an input takes.
@@ -58,14 +64,27 @@ pub struct Input {
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Checkout, Self::UploadArtifact, Self::DownloadArtifact, Self::Image, Self::Sbom];
+    pub const ALL: [Self; 12] = [
+        Self::Checkout,
+        Self::UploadArtifact,
+        Self::DownloadArtifact,
+        Self::Image,
+        Self::Sbom,
+        Self::Delivery(Delivery::Deploy),
+        Self::Delivery(Delivery::Migrate),
+        Self::Delivery(Delivery::SmokeTest),
+        Self::Delivery(Delivery::Analyse),
+        Self::Delivery(Delivery::Operate),
+        Self::Delivery(Delivery::RotateSecret),
+        Self::Delivery(Delivery::Rollback),
+    ];
 
     /// The built-in that `uses` names: GitHub's own at any version, Tagline's at `v1`.
     pub fn lookup(uses: &str) -> Option<Self> {
         let (name, version) = uses.trim().split_once('@')?;
         let builtin = Self::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))?;
         let known = match builtin {
-            Self::Image | Self::Sbom => version == "v1",
+            Self::Image | Self::Sbom | Self::Delivery(_) => version == "v1",
             _ => !version.is_empty(),
         };
         known.then_some(builtin)
@@ -79,6 +98,7 @@ impl Builtin {
             Self::DownloadArtifact => "actions/download-artifact",
             Self::Image => "tagline/image",
             Self::Sbom => "tagline/sbom",
+            Self::Delivery(delivery) => delivery.name(),
         }
     }
 
@@ -90,6 +110,7 @@ impl Builtin {
             Self::DownloadArtifact => DOWNLOAD,
             Self::Image => IMAGE,
             Self::Sbom => SBOM,
+            Self::Delivery(delivery) => delivery.inputs(),
         }
     }
 
@@ -101,6 +122,7 @@ impl Builtin {
             Self::DownloadArtifact => &["download-path"],
             Self::Image => &["digest", "size", "platform", "layout"],
             Self::Sbom => &["path", "components", "digest"],
+            Self::Delivery(delivery) => delivery.outputs(),
         }
     }
 }
@@ -218,6 +240,8 @@ mod tests {
             ("actions/upload-artifact@main", Some(Builtin::UploadArtifact)),
             ("tagline/sbom@v1", Some(Builtin::Sbom)),
             ("tagline/sbom@v2", None),
+            ("tagline/deploy@v1", Some(Builtin::Delivery(Delivery::Deploy))),
+            ("tagline/deploy@v2", None),
             ("tagline/image", None),
             ("actions/checkout@", None),
             ("actions/checkout/sub@v4", None),

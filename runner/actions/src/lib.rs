@@ -15,5 +15,5 @@ pub mod inputs;
 pub mod oci;
 pub mod sbom;
 
-pub use builtin::{Builtin, Input, Kind, Support};
+pub use builtin::{Builtin, Delivery, Input, Kind, Support};
 pub use hash_files::{HashFilesError, hash_files};

@@ -1,0 +1,448 @@
+//! `tagline/deploy`: what is delivered, how, what is checked, and when it goes back.
+//!
+//! ```yaml
+//! uses: tagline/deploy@v1
+//! with:
+//!   manifests: k8s/overlays/prod
+//!   images: ghcr.io/acme/storefront=${{ needs.build.outputs.image }}
+//!   strategy: blue-green
+//!   smoke: |
+//!     /q/health/ready 200
+//!     /q/info json version = ${{ github.ref_name }}
+//!   rollback-when: |
+//!     error-rate > 5% for 5m
+//!     p99 > 2x baseline within 30m
+//!   watch: 15m
+//!   keep-old: 24h
+//! ```
+//! Knobs of the strategy that is not chosen are read and checked too, and named in [`DeployInputs::notes`]: a step whose
+//! `strategy` is an input of the workflow may give those of both.
+
+use serde::{Deserialize, Serialize};
+
+use super::measure::{MeasureKnobs, NoData};
+use super::reader::Reader;
+use super::rule::{Condition, RollbackRule};
+use super::smoke::{LogLimit, SmokeInputs};
+use super::source::{HelmSource, ImageInput, Source, images};
+use super::units::{dns_label, dns_subdomain};
+use super::{Amount, Period, Problem, Replicas, WorkloadRef, smoke};
+
+/// `tagline/deploy`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeployInputs {
+    /// The unit's name; the repository's where it is not given.
+    pub name: Option<String>,
+    /// Where objects come from.
+    pub source: Source,
+    /// Helm's settings, where the source is or may be a chart.
+    pub helm: Option<HelmSource>,
+    /// Digests by image name.
+    pub images: Vec<ImageInput>,
+    /// The workloads that are delivered as one; all that are rendered where there is none. The rest is applied in place.
+    pub workloads: Vec<WorkloadRef>,
+    /// The Services that are switched; those that select the workloads' pods where there is none.
+    pub services: Vec<String>,
+    /// The Service that selects the new release before the switch; made where it is not given.
+    pub preview_service: Option<String>,
+    /// How workloads of a blue-green release are named.
+    pub names: Names,
+    /// Who owns the ConfigMaps and Secrets that the workloads refer to.
+    pub config: ConfigOwner,
+    /// How many pods each workload gets.
+    pub replicas: Replicas,
+    /// How it is delivered.
+    pub strategy: Strategy,
+    /// The whole step, the watch not counted.
+    pub timeout: Period,
+    /// Without progress for so long a rollout has failed.
+    pub progress_deadline: Period,
+    /// A pod counts when it has been ready for so long.
+    pub min_ready: Period,
+    /// What follows a failure.
+    pub on_failure: OnFailure,
+    /// Why `on-failure: stop` is right in an environment with reviewers.
+    pub reason: Option<String>,
+    /// Removes objects of the unit that are not rendered any more.
+    pub prune: bool,
+    /// Takes fields from other managers.
+    pub force_conflicts: bool,
+    /// Takes over workloads and Services that Tagline has not made.
+    pub adopt: bool,
+    /// What is done with fields that somebody else changed.
+    pub drift: Drift,
+    /// Quota and room are checked first.
+    pub capacity_check: bool,
+    /// Tested before traffic and, its public checks, afterwards.
+    pub smoke: SmokeInputs,
+    /// How long the release is watched after it has all traffic.
+    pub watch: Period,
+    /// What ends the watch badly.
+    pub rollback_when: Vec<RollbackRule>,
+    /// The path that `health fails` asks; the readiness of the pods where it is not given.
+    pub health: Option<String>,
+    /// How signals are measured.
+    pub measure: MeasureKnobs,
+    /// Paths that are asked of a pod before it is removed, and kept: `:8081/dump`.
+    pub evidence: Vec<EvidenceHook>,
+    /// How many releases are remembered and can be gone back to.
+    pub releases: u32,
+    /// What is worth saying though it is no problem.
+    pub notes: Vec<String>,
+}
+
+/// How it is delivered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// In place, pod by pod.
+    Rolling(RollingKnobs),
+    /// A second set of workloads beside the live one, and a switch.
+    BlueGreen(BlueGreenKnobs),
+}
+
+/// `strategy: rolling`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RollingKnobs {
+    /// Pods beyond the wanted number.
+    pub max_surge: Amount,
+    /// Pods below it.
+    pub max_unavailable: Amount,
+}
+
+/// `strategy: blue-green`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlueGreenKnobs {
+    /// Between the switch and the first old pod that ends.
+    pub drain: Period,
+    /// Pods that the old release keeps after the watch.
+    pub scale_old: u32,
+    /// From the switch until the old release is deleted.
+    pub keep_old: Period,
+    /// Pods that the old release gets before traffic goes back to it.
+    pub rollback_replicas: Replicas,
+    /// What becomes of HorizontalPodAutoscalers.
+    pub autoscaler: Follow,
+    /// What becomes of PodDisruptionBudgets.
+    pub pdb: Follow,
+}
+
+/// How workloads of a blue-green release are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Names {
+    /// By release: `shop-v1-2-3-1a2b3c4d`.
+    Release,
+    /// `shop-blue` and `shop-green`, in turn: the one that is not live is next.
+    Colours,
+}
+
+/// Who owns ConfigMaps and Secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigOwner {
+    /// Each release its own, named by content: the way back finds its bytes.
+    Release,
+    /// Applied in place under their own names.
+    Shared,
+}
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Back to what was live.
+    Rollback,
+    /// Everything stays, and the step waits for a person.
+    Pause,
+    /// Everything stays, and the step fails.
+    Stop,
+}
+
+/// What is done with fields that somebody else changed since the last release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drift {
+    /// Nothing is delivered.
+    Refuse,
+    /// They are set to what is rendered.
+    Overwrite,
+    /// They are left as they are.
+    Keep,
+}
+
+/// Whether something goes to the new release with the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Follow {
+    /// It does.
+    Follow,
+    /// It stays where it is.
+    Leave,
+}
+
+/// `[:PORT]/PATH`: asked of a pod before it is removed, the answer is kept as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceHook {
+    /// The pod's port; that of the smoke checks where it is not given.
+    pub port: Option<u16>,
+    /// Path and query.
+    pub path: String,
+}
+
+impl EvidenceHook {
+    /// Reads a line.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{line}\" is not [:PORT]/PATH; :8081/dump");
+        let (port, path) = match line.strip_prefix(':') {
+            None => (None, line),
+            Some(rest) => {
+                let at = rest.find('/').ok_or_else(wrong)?;
+                (Some(rest[..at].parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?), &rest[at..])
+            }
+        };
+        if path.starts_with('/') { Ok(Self { port, path: path.to_owned() }) } else { Err(wrong()) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Word {
+    Rolling,
+    BlueGreen,
+    Canary,
+    Workers,
+    Gitops,
+}
+
+const STRATEGIES: [(&str, Word); 5] = [
+    ("rolling", Word::Rolling),
+    ("blue-green", Word::BlueGreen),
+    ("canary", Word::Canary),
+    ("workers", Word::Workers),
+    ("gitops", Word::Gitops),
+];
+const ON_FAILURE: [(&str, OnFailure); 3] =
+    [("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause), ("stop", OnFailure::Stop)];
+const DRIFT: [(&str, Drift); 3] = [("refuse", Drift::Refuse), ("overwrite", Drift::Overwrite), ("keep", Drift::Keep)];
+const FOLLOW: [(&str, Follow); 2] = [("follow", Follow::Follow), ("leave", Follow::Leave)];
+const NAMES: [(&str, Names); 2] = [("release", Names::Release), ("colours", Names::Colours)];
+const CONFIG: [(&str, ConfigOwner); 2] = [("release", ConfigOwner::Release), ("shared", ConfigOwner::Shared)];
+
+const SMOKE: smoke::Keys = smoke::Keys {
+    checks: "smoke",
+    jobs: "smoke-jobs",
+    targets: "smoke-targets",
+    port: "smoke-port",
+    headers: "smoke-headers",
+    timeout: "smoke-timeout",
+    attempts: "smoke-attempts",
+    every: "smoke-every",
+    body_limit: "smoke-body-limit",
+};
+
+/// Knobs that only rolling has, and those that only blue-green has.
+const ROLLING_ONLY: [&str; 2] = ["max-surge", "max-unavailable"];
+const BLUE_GREEN_ONLY: [&str; 8] =
+    ["drain", "scale-old", "keep-old", "rollback-replicas", "autoscaler", "pdb", "names", "preview-service"];
+
+impl DeployInputs {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let (source, helm) = Source::read(reader);
+        let word = read_strategy(reader);
+        let rolling = RollingKnobs::read(reader);
+        let blue_green = BlueGreenKnobs::read(reader);
+        let measure = MeasureKnobs::read(reader, "prometheus");
+        let rollback_when = read_rules(reader, &measure);
+        let (timeout, progress_deadline, min_ready) = read_deadlines(reader);
+        let watch = read_watch(reader, word, &rollback_when);
+        let inputs = Self {
+            name: reader.read("name", dns_label),
+            source,
+            helm,
+            images: images(reader),
+            workloads: reader.words("workloads", WorkloadRef::parse),
+            services: reader.words("service", dns_subdomain),
+            preview_service: reader.read("preview-service", dns_subdomain),
+            names: reader.choice("names", "a way to name workloads", &NAMES),
+            config: reader.choice("config", "an owner of configuration", &CONFIG),
+            replicas: reader.read("replicas", Replicas::parse).unwrap_or(Replicas::Previous),
+            strategy: match word {
+                Word::BlueGreen => Strategy::BlueGreen(blue_green),
+                _ => Strategy::Rolling(rolling),
+            },
+            timeout,
+            progress_deadline,
+            min_ready,
+            on_failure: reader.choice("on-failure", "an answer to failure", &ON_FAILURE),
+            reason: reader.text("reason"),
+            prune: reader.flag("prune"),
+            force_conflicts: reader.flag("force-conflicts"),
+            adopt: reader.flag("adopt"),
+            drift: reader.choice("drift", "an answer to drift", &DRIFT),
+            capacity_check: reader.flag("capacity-check"),
+            smoke: SmokeInputs::read(reader, &SMOKE),
+            watch,
+            rollback_when,
+            health: reader.read("health", path),
+            measure,
+            evidence: reader.lines("evidence", EvidenceHook::parse),
+            releases: reader.count("releases", 0).unwrap_or_default(),
+            notes: Vec::new(),
+        };
+        inputs.check(reader, word)
+    }
+
+    /// What must hold between knobs.
+    fn check(mut self, reader: &mut Reader<'_>, word: Word) -> Self {
+        reader.rule(&["releases"], self.releases < 2, || {
+            format!("releases {} leaves nothing to roll back to; at least 2", self.releases)
+        });
+        if let Strategy::BlueGreen(knobs) = &self.strategy {
+            let (keep, watch) = (knobs.keep_old, self.watch);
+            reader.rule(&["keep-old", "watch", "strategy"], keep < watch, || {
+                format!("keep-old {keep} ends before watch {watch}; at least {watch}")
+            });
+            reader.rule(&["autoscaler", "strategy"], knobs.autoscaler == Follow::Leave, || {
+                "autoscaler: leave with blue-green: the new release would have no autoscaler; follow".to_owned()
+            });
+            if knobs.scale_old == 0 {
+                self.notes.push("scale-old 0: a rollback has to start pods first".to_owned());
+            }
+        }
+        let set_image = matches!(self.source, Source::SetImage { .. });
+        reader.rule(
+            &["strategy", "deployment"],
+            set_image && word == Word::BlueGreen && self.names == Names::Release,
+            || "blue-green with deployment sets the image of the idle colour; names: colours".to_owned(),
+        );
+        reader.rule(&["images", "deployment"], set_image && self.images.len() != 1, || {
+            format!("deployment sets one image, {} are given", self.images.len())
+        });
+        let unused: &[&str] = match word {
+            Word::BlueGreen => &ROLLING_ONLY,
+            _ => &BLUE_GREEN_ONLY,
+        };
+        let other = if word == Word::BlueGreen { "rolling" } else { "blue-green" };
+        let given = unused.iter().filter(|key| reader.is_given(key));
+        self.notes.extend(given.map(|key| format!("{key} has an effect with strategy: {other} only")));
+        self
+    }
+
+    /// What an environment with reviewers asks beyond that.
+    pub(super) fn for_protected(&self, environment: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.smoke.checks.is_empty() && self.smoke.jobs.is_empty() {
+            problems
+                .push(Problem::new("smoke", format!("{environment} has reviewers: smoke is required; /health 200")));
+        }
+        if self.on_failure == OnFailure::Stop && self.reason.is_none() {
+            let message = format!("on-failure: stop leaves {environment} as it failed; give reason, or rollback");
+            problems.push(Problem::new("on-failure", message));
+        }
+        problems.extend(self.measure.for_protected(environment));
+        problems
+    }
+
+    /// Limits on log lines of the new pods.
+    pub fn log_limits(&self) -> &[LogLimit] {
+        &self.measure.log_limits
+    }
+}
+
+impl MeasureKnobs {
+    pub(super) fn for_protected(&self, environment: &str) -> Option<Problem> {
+        let refused = self.no_data == NoData::Pass && self.allow_no_data.is_none();
+        refused.then(|| {
+            Problem::new("no-data", format!("no-data: pass is refused for {environment}; give allow-no-data: reason"))
+        })
+    }
+}
+
+impl RollingKnobs {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let knobs = Self { max_surge: reader.amount("max-surge"), max_unavailable: reader.amount("max-unavailable") };
+        let stuck = knobs.max_surge.is_zero() && knobs.max_unavailable.is_zero();
+        reader.rule(&["max-surge", "max-unavailable"], stuck, || {
+            "max-surge 0 with max-unavailable 0 can never progress; one of them at least 1".to_owned()
+        });
+        knobs
+    }
+}
+
+impl BlueGreenKnobs {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            drain: reader.period("drain"),
+            scale_old: reader.count("scale-old", 0).unwrap_or_default(),
+            keep_old: reader.period("keep-old"),
+            rollback_replicas: reader.read("rollback-replicas", Replicas::parse).unwrap_or(Replicas::Previous),
+            autoscaler: reader.choice("autoscaler", "what an autoscaler does", &FOLLOW),
+            pdb: reader.choice("pdb", "what a disruption budget does", &FOLLOW),
+        }
+    }
+}
+
+fn read_strategy(reader: &mut Reader<'_>) -> Word {
+    let word = reader.choice("strategy", "a strategy", &STRATEGIES);
+    let name = match word {
+        Word::Rolling | Word::BlueGreen => return word,
+        Word::Canary => "canary",
+        Word::Workers => "workers",
+        Word::Gitops => "gitops",
+    };
+    reader.problem("strategy", format!("{name} is not carried out yet; rolling, blue-green"));
+    word
+}
+
+/// `timeout` > `progress-deadline` > `min-ready`. A default that would break this is shortened to half of what is above it.
+fn read_deadlines(reader: &mut Reader<'_>) -> (Period, Period, Period) {
+    let timeout = reader.period("timeout");
+    let mut deadline = reader.period("progress-deadline");
+    if !reader.is_given("progress-deadline") && deadline >= timeout {
+        deadline = (*timeout / 2).into();
+    }
+    let mut ready = reader.period("min-ready");
+    if !reader.is_given("min-ready") && ready >= deadline {
+        ready = (*deadline / 2).into();
+    }
+    reader.rule(&["min-ready", "progress-deadline", "timeout"], ready >= deadline, || {
+        format!("min-ready {ready} is longer than progress-deadline {deadline}: it can never succeed")
+    });
+    reader.rule(&["progress-deadline", "timeout"], deadline >= timeout, || {
+        format!(
+            "progress-deadline {deadline} is not shorter than timeout {timeout}; the timeout would always come first"
+        )
+    });
+    (timeout, deadline, ready)
+}
+
+pub(super) fn read_rules(reader: &mut Reader<'_>, measure: &MeasureKnobs) -> Vec<RollbackRule> {
+    // A rule may name a signal whose definition still holds an expression.
+    let open = !reader.are_settled(&["signals"]);
+    let rules = reader.lines("rollback-when", |line| match RollbackRule::parse(line, &measure.signals) {
+        Err(message) if open && message.contains("unknown signal") => Ok(None),
+        other => other.map(Some),
+    });
+    rules.into_iter().flatten().collect()
+}
+
+/// Rolling without rules has nothing to watch, unless it asks for it.
+fn read_watch(reader: &mut Reader<'_>, word: Word, rules: &[RollbackRule]) -> Period {
+    let watch = reader.period("watch");
+    for rule in rules {
+        let least = rule.least_watch();
+        reader.rule(&["watch"], watch < least, || {
+            format!("watch {watch} is shorter than \"{}\": that rule can never fire", rule.text)
+        });
+        let blind = watch.is_zero() && least.is_zero() && matches!(rule.condition, Condition::Signal(_));
+        reader.rule(&["watch"], blind, || format!("watch 0s never looks at \"{}\"", rule.text));
+    }
+    let idle =
+        word == Word::Rolling && rules.is_empty() && !reader.is_given("watch") && !reader.is_given("rollback-when");
+    if idle { Period::default() } else { watch }
+}
+
+/// A path of a request.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err(format!("\"{text}\": a path begins with /; /{text}?")) }
+}
