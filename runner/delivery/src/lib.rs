@@ -16,8 +16,10 @@
 
 pub mod cluster;
 mod error;
+pub mod inputs;
 pub mod object;
 pub mod progress;
+pub mod rollout;
 mod site;
 
 pub use error::{DeliveryError, Failure};
