@@ -63,25 +63,35 @@ fn a_killed_server_fails_every_later_request() {
     assert!(report["last_failure"].as_str() > report["last_seen"]["1.2.3"].as_str(), "{report}");
 }
 
-#[test]
-fn a_kept_connection_that_ends_under_its_request_is_a_failure() {
+/// A server that answers once on each connection as if it were kept, reads so many heads more, and ends it.
+fn answers_once(more: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // Answers once on each connection as if it were kept, and ends it when it is asked again.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             skip_head(&mut reader);
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-version: 9\r\n\r\nhi").unwrap();
-            skip_head(&mut reader);
+            (0..more).for_each(|_| skip_head(&mut reader));
         }
     });
-    let demo = Demo::new("");
-    let output = demo.run(&["load", "--url", &url, "--rps", "20", "--requests", "4", "--keepalive", "all", "--json"]);
-    let report = result(&output);
+    url
+}
+
+#[test]
+fn a_kept_connection_that_ends_under_its_request_is_a_failure() {
+    let words = ["load", "--rps", "20", "--requests", "4", "--keepalive", "all", "--json", "--url"];
+    let report = result(&Demo::new("").run(&[&words[..], &[&answers_once(1)]].concat()));
     assert_eq!((&report["sent"], &report["failed"], &report["by_version"]), (&json!(4), &json!(2), &json!({"9": 2})));
     assert!(report["failures"][0]["cause"].as_str().unwrap().contains("closed before the first byte"), "{report}");
+}
+
+#[test]
+fn a_kept_connection_that_ended_at_rest_is_replaced() {
+    let words = ["load", "--rps", "20", "--requests", "4", "--keepalive", "all", "--json", "--url"];
+    let report = result(&Demo::new("").run(&[&words[..], &[&answers_once(0)]].concat()));
+    assert_eq!((&report["sent"], &report["failed"], &report["ended_idle"]), (&json!(4), &json!(0), &json!(3)));
 }
 
 /// Reads one head and drops it.
