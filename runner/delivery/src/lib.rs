@@ -15,6 +15,7 @@
 //!   [`Progress`] and [`Site`].
 
 pub mod cluster;
+pub mod diagnose;
 mod error;
 pub mod inputs;
 pub mod object;
