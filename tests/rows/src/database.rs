@@ -9,6 +9,7 @@ use crate::Ground;
 #[derive(Debug)]
 pub struct Database {
     administrator: String,
+    in_pods: String,
     name: String,
     /// Its password.
     pub password: String,
@@ -20,7 +21,8 @@ impl Database {
     pub fn new(ground: &Ground) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("shop_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let database = Self { administrator: ground.postgres.clone(), name, password: "first-password".to_owned() };
+        let (administrator, in_pods) = (ground.postgres.clone(), ground.postgres_in_pods.clone());
+        let database = Self { administrator, in_pods, name, password: "first-password".to_owned() };
         let (name, password) = (&database.name, &database.password);
         database.as_administrator(&format!("create role {name} login createrole password '{password}'"));
         database.as_administrator(&format!("create database {name} owner {name}"));
@@ -32,18 +34,16 @@ impl Database {
         &self.name
     }
 
-    /// `postgres://HOST:PORT/NAME`, without who: what a Secret's `jdbc-url` holds.
+    /// `postgres://HOST:PORT/NAME` as pods reach it, without who: what a Secret's `jdbc-url` holds.
     pub fn url(&self) -> String {
-        let (_, place) = self.administrator.rsplit_once('@').expect("the administrator's address names a user");
-        let (host, _) = place.split_once('/').unwrap_or((place, ""));
-        format!("postgres://{host}/{}", self.name)
+        place(&self.in_pods, &self.name)
     }
 
     /// Runs SQL in it as its owner; rows as `a|b`, a line each.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         let (name, password) = (&self.name, &self.password);
-        psql(&self.url().replacen("://", &format!("://{name}:{password}@"), 1), sql)
+        psql(&place(&self.administrator, name).replacen("://", &format!("://{name}:{password}@"), 1), sql)
     }
 
     /// Runs SQL as the administrator of the server, in its own database.
@@ -60,6 +60,13 @@ impl Drop for Database {
             let _ = command(&self.administrator, &sql.replace("NAME", &self.name)).output();
         }
     }
+}
+
+/// The server of an address, with another database and without who.
+fn place(url: &str, name: &str) -> String {
+    let (_, server) = url.rsplit_once('@').unwrap_or(("", url));
+    let (host, _) = server.split_once('/').unwrap_or((server, ""));
+    format!("postgres://{host}/{name}")
 }
 
 fn command(url: &str, sql: &str) -> Command {

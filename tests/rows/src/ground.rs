@@ -19,6 +19,8 @@ pub struct Ground {
     pub prometheus: String,
     /// `postgres://…` of an administrator, as this machine reaches it.
     pub postgres: String,
+    /// The same as pods reach it.
+    pub postgres_in_pods: String,
     /// The API server's audit log.
     pub audit_log: PathBuf,
     /// The demo application's program.
@@ -46,6 +48,7 @@ impl Ground {
             registry: variable("TAGLINE_TEST_REGISTRY")?,
             prometheus: variable("TAGLINE_TEST_PROMETHEUS")?,
             postgres: variable("TAGLINE_TEST_POSTGRES")?,
+            postgres_in_pods: variable("TAGLINE_TEST_POSTGRES_IN_PODS")?,
             audit_log: variable("TAGLINE_TEST_AUDIT_LOG")?.into(),
             demo: variable("TAGLINE_TEST_DEMO")?.into(),
         })

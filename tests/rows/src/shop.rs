@@ -78,7 +78,7 @@ impl Shop {
     #[track_caller]
     pub fn tag(&self, release: Release<'_>) -> &Self {
         let Release { version, faults } = release;
-        self.repo.write("release.toml", format!("version = \"{version}\"\n{faults}\n"));
+        self.repo.write("release.toml", format!("version = \"{version}\"\n[faults]\n{faults}\n"));
         self.repo.commit(&format!("Version {version}"));
         self.repo.tag(&format!("v{version}"));
         self
