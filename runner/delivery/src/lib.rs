@@ -19,9 +19,11 @@ pub mod diagnose;
 mod error;
 pub mod inputs;
 pub mod object;
+pub mod preflight;
 pub mod progress;
 pub mod rollout;
 mod site;
+pub mod status;
 
 pub use error::{DeliveryError, Failure};
 pub use object::{Object, ObjectId};

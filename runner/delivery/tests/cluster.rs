@@ -46,11 +46,9 @@ async fn a_field_that_is_not_known_and_a_kind_that_is_not_served_are_refused() {
     typo["spec"]["replica"] = json!(3);
     let error = space.cluster.apply(&Object(typo), Apply::by(MANAGER)).await.unwrap_err();
     assert!(matches!(&error, ClusterError::Invalid { message, .. } if message.contains("replica")), "{error:?}");
-    let error = space.cluster.create(
-        &Object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "dat": {}})),
-        MANAGER,
-    );
-    assert!(matches!(error.await, Err(ClusterError::Invalid { message, .. }) if message.contains("dat")));
+    let typo = Object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "dat": {}}));
+    let error = space.cluster.create(&typo, MANAGER).await.unwrap_err();
+    assert!(matches!(&error, ClusterError::Invalid { message, .. } if message.contains("dat")), "{error:?}");
 
     let error = space.cluster.served("external-secrets.io/v1beta1", "ExternalSecret").await.unwrap_err();
     assert_eq!(error.to_string(), "external-secrets.io/v1beta1 ExternalSecret is not served by this cluster");

@@ -51,7 +51,7 @@ impl Cluster {
     /// The apiVersions of a kind's group that serve it; of the core group none but `v1` exists.
     async fn served_versions(&self, api_version: &str, kind: &str) -> Result<Vec<String>, ClusterError> {
         let Some((group, _)) = api_version.split_once('/') else { return Ok(Vec::new()) };
-        let answer = self.call(&Call::get(root(group)), group).await?;
+        let answer = self.call(&Call::get(format!("/apis/{group}")), group).await?;
         let versions = answer.json();
         let versions = versions["versions"].as_array().cloned().unwrap_or_default();
         let mut served = Vec::new();

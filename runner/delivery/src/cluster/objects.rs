@@ -111,6 +111,16 @@ impl Cluster {
         Ok(self.list_at(&resource, kind, &base, &[("labelSelector", label_text(labels))]).await?.0)
     }
 
+    /// Reads all objects of a kind in all namespaces.
+    ///
+    /// # Errors
+    /// Those of reaching the server, and a missing right.
+    pub async fn list_everywhere(&self, api_version: &str, kind: &str) -> Result<Vec<Object>, ClusterError> {
+        let resource = self.served(api_version, kind).await?;
+        let base = Resource { namespaced: false, ..resource.clone() }.path("", None, None);
+        Ok(self.list_at(&resource, kind, &base, &[]).await?.0)
+    }
+
     /// All pages of a list and its resourceVersion. Kind and apiVersion, which lists leave out, are put in.
     pub(crate) async fn list_at(
         &self,

@@ -14,16 +14,16 @@ use tagline_delivery::progress::Later;
 use tagline_delivery::{Milestone, Object, ObjectId, Progress, Stop, Target};
 
 /// A namespace of the test cluster; removed with all that is in it when dropped.
-pub struct Space {
+pub(crate) struct Space {
     /// A connection to it as the cluster's administrator.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     /// Where the administrator's kubeconfig is.
-    pub kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 /// The kubeconfig of the test cluster and its context; None, and a skip noted, where there is no cluster.
 #[track_caller]
-pub fn kubeconfig() -> Option<(PathBuf, String)> {
+pub(crate) fn kubeconfig() -> Option<(PathBuf, String)> {
     let Some(path) = std::env::var_os("TAGLINE_TEST_KUBECONFIG").map(PathBuf::from) else {
         tagline_tests::gate::skip("cluster", "TAGLINE_TEST_KUBECONFIG is not set; cargo xtask cluster up, then env");
         return None;
@@ -40,7 +40,7 @@ fn current_context(path: &std::path::Path) -> String {
 }
 
 /// A fresh namespace `tagline-test-NAME-…`; None, and a skip noted, where there is no cluster.
-pub async fn space(name: &str) -> Option<Space> {
+pub(crate) async fn space(name: &str) -> Option<Space> {
     let (kubeconfig, context) = kubeconfig()?;
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
     let namespace = format!("tagline-test-{name}-{}-{:x}", std::process::id(), nanos & 0xFFFF_FFFF);
@@ -58,17 +58,17 @@ pub async fn space(name: &str) -> Option<Space> {
 
 impl Space {
     /// Its name.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.cluster.namespace()
     }
 
     /// Applies an object as [`MANAGER`].
-    pub async fn apply(&self, object: Value) -> Object {
+    pub(crate) async fn apply(&self, object: Value) -> Object {
         self.cluster.apply(&Object(object), Apply::by(MANAGER)).await.expect("it is applied")
     }
 
     /// Another connection to it, by another kubeconfig or context.
-    pub async fn connect(&self, kubeconfig: PathBuf, context: &str) -> Cluster {
+    pub(crate) async fn connect(&self, kubeconfig: PathBuf, context: &str) -> Cluster {
         let target = Target { context: context.to_owned(), namespace: self.namespace().to_owned() };
         Cluster::connect(&target, &[kubeconfig]).await.expect("it is known")
     }
@@ -102,34 +102,34 @@ impl Drop for Space {
 
 /// A link to an engine: keeps what it is told. Time is the machine's.
 #[derive(Default)]
-pub struct Link {
+pub(crate) struct Link {
     /// Lines and warnings.
-    pub lines: Mutex<Vec<String>>,
+    pub(crate) lines: Mutex<Vec<String>>,
     /// Milestones, those of earlier engines too.
-    pub milestones: Mutex<Vec<Milestone>>,
+    pub(crate) milestones: Mutex<Vec<Milestone>>,
     /// Files of evidence.
-    pub files: Mutex<Vec<(String, Vec<u8>)>>,
+    pub(crate) files: Mutex<Vec<(String, Vec<u8>)>>,
     stop: tokio::sync::watch::Sender<Option<Stop>>,
 }
 
 impl Link {
     /// A new one.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
     /// What was said so far.
-    pub fn said(&self) -> Vec<String> {
+    pub(crate) fn said(&self) -> Vec<String> {
         self.lines.lock().expect("no test panics with it").clone()
     }
 
     /// The names of the milestones so far.
-    pub fn reached(&self) -> Vec<String> {
+    pub(crate) fn reached(&self) -> Vec<String> {
         self.milestones.lock().expect("no test panics with it").iter().map(|each| each.name.clone()).collect()
     }
 
     /// Tells the action to end.
-    pub fn end(&self, stop: Stop) {
+    pub(crate) fn end(&self, stop: Stop) {
         self.stop.send_replace(Some(stop));
     }
 }
@@ -176,13 +176,13 @@ impl Progress for Link {
 
 /// The test image by tag: busybox with `httpd`.
 #[track_caller]
-pub fn image() -> String {
+pub(crate) fn image() -> String {
     let registry = std::env::var("TAGLINE_TEST_REGISTRY").expect("the cluster's registry is known");
     format!("{registry}/tagline-test/busybox:latest")
 }
 
 /// A Deployment `name` whose pods answer `/` on port 8080 with `text`, labels `app: NAME` and the release.
-pub fn web(name: &str, release: &str, text: &str, replicas: u32) -> Value {
+pub(crate) fn web(name: &str, release: &str, text: &str, replicas: u32) -> Value {
     let serve = format!("mkdir -p /tmp/w && echo '{text}' > /tmp/w/index.html && exec httpd -f -p 8080 -h /tmp/w");
     deployment(
         name,
@@ -197,7 +197,7 @@ pub fn web(name: &str, release: &str, text: &str, replicas: u32) -> Value {
 }
 
 /// A Deployment of one container.
-pub fn deployment(name: &str, release: &str, replicas: u32, container: Value) -> Value {
+pub(crate) fn deployment(name: &str, release: &str, replicas: u32, container: Value) -> Value {
     let labels = json!({"app": name, "tagline.dev/release": release});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -214,7 +214,7 @@ pub fn deployment(name: &str, release: &str, replicas: u32, container: Value) ->
 }
 
 /// A Service on port 80 to port 8080 of the pods with these labels.
-pub fn service(name: &str, selector: Value) -> Value {
+pub(crate) fn service(name: &str, selector: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
         "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
