@@ -37,7 +37,7 @@ impl Cluster {
                 Err(again) => again,
             };
             lost |= !again.harmless;
-            let pause = pause(tries, again.asked);
+            let pause = pause(tries, again.answer.is_some(), again.asked);
             let waited = start.elapsed();
             let repeatable = again.harmless || call.repeat == Repeat::Harmless;
             if !repeatable || waited + pause > again.within {

@@ -83,9 +83,11 @@ impl Reach {
     }
 }
 
-/// The pause before the next try: doubles from 0.25 s to 5 s, or what the server asked for, at most 30 s.
-pub(crate) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
-    let own = Duration::from_millis(250 << tries.min(5)).min(Duration::from_secs(5));
+/// The pause before the next try: doubles from 0.25 s, to 1 s where nobody listens (asking costs nothing), to 5 s where
+/// somebody is busy, or what the server asked for, at most 30 s.
+pub(crate) fn pause(tries: u32, listens: bool, asked: Option<Duration>) -> Duration {
+    let most = Duration::from_secs(if listens { 5 } else { 1 });
+    let own = Duration::from_millis(250 << tries.min(5)).min(most);
     asked.map_or(own, |asked| asked.clamp(own, Duration::from_secs(30)))
 }
 
@@ -127,9 +129,10 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_are_bounded() {
-        let pauses: Vec<_> = (0..8).map(|tries| pause(tries, None).as_millis()).collect();
-        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000, 5000]);
-        assert_eq!(pause(0, Some(Duration::from_secs(7))), Duration::from_secs(7));
-        assert_eq!(pause(0, Some(Duration::from_hours(1))), Duration::from_secs(30));
+        let pauses = |listens| (0..7).map(|tries| pause(tries, listens, None).as_millis()).collect::<Vec<_>>();
+        assert_eq!(pauses(true), [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(pauses(false), [250, 500, 1000, 1000, 1000, 1000, 1000]);
+        assert_eq!(pause(0, true, Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(pause(0, true, Some(Duration::from_hours(1))), Duration::from_secs(30));
     }
 }

@@ -3,6 +3,8 @@
 //! Without `TAGLINE_TEST_KUBECONFIG` (see `docs/testing.md`) a test notes a skip and returns.
 #![expect(dead_code, reason = "each test program uses its part of it")]
 
+pub(crate) mod script;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
