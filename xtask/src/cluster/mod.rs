@@ -52,7 +52,8 @@ pub(crate) fn command(args: &[&str]) -> Result<bool> {
 /// Takes the cluster down and frees its programs: the cluster's part of `cargo xtask clean`.
 pub(crate) fn clean() -> Result<()> {
     let home = Home::new()?;
-    if shell::is_root() {
+    // Another cache's cluster is none of ours.
+    if home.state().exists() || home.run("").exists() {
         down(&home)?;
     }
     programs::forget(&home)?;

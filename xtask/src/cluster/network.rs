@@ -27,9 +27,14 @@ pub(super) const POSTGRES_SERVICE: &str = "10.245.0.54";
 pub(super) const BRIDGE: &str = "tagline-pods";
 /// The bridge that leads nowhere.
 const NOWHERE: &str = "tagline-svc";
-/// Settings that the bridge plugin or kube-proxy change.
-const SYSCTLS: [&str; 6] = [
+/// How long the kernel remembers a connection that was not answered, seconds. kube-proxy refuses a Service without
+/// endpoints after the kernel has noted the connection as one without translation, if it comes from this machine; with
+/// the usual 120 s the same client port is then refused for so long, though the endpoints have come.
+const SYN_SENT: &str = "net/netfilter/nf_conntrack_tcp_timeout_syn_sent";
+/// Settings that we, the bridge plugin or kube-proxy change.
+const SYSCTLS: [&str; 7] = [
     "net/ipv4/ip_forward",
+    SYN_SENT,
     "net/ipv4/conf/all/route_localnet",
     "net/netfilter/nf_conntrack_max",
     "net/netfilter/nf_conntrack_tcp_timeout_established",
@@ -54,6 +59,10 @@ pub(super) fn sysctls() -> BTreeMap<String, String> {
     SYSCTLS.iter().filter_map(read).collect()
 }
 
+fn set(name: &str, value: &str) -> Result<()> {
+    fs::write(Path::new("/proc/sys").join(name), value).with_context(|| format!("cannot set {name} to {value}"))
+}
+
 /// Makes bridges, routes and rules; again does no harm.
 pub(super) fn up() -> Result<()> {
     if !has(BRIDGE) {
@@ -67,7 +76,9 @@ pub(super) fn up() -> Result<()> {
     }
     ip(&["link", "set", NOWHERE, "up"])?;
     ip(&["route", "replace", SERVICES, "dev", NOWHERE, "src", NODE])?;
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot turn forwarding on")?;
+    for (name, value) in [("net/ipv4/ip_forward", "1"), (SYN_SENT, "2")] {
+        set(name, value)?;
+    }
     firewall::up()
 }
 
@@ -78,9 +89,8 @@ pub(super) fn down(before: &BTreeMap<String, String>) -> Result<()> {
         ip(&["link", "delete", &link])?;
     }
     for (name, value) in before {
-        let file = Path::new("/proc/sys").join(name);
-        if fs::read_to_string(&file).is_ok_and(|now| now.trim() != value) {
-            fs::write(&file, value).with_context(|| format!("cannot put {name} back to {value}"))?;
+        if fs::read_to_string(Path::new("/proc/sys").join(name)).is_ok_and(|now| now.trim() != value) {
+            set(name, value)?;
         }
     }
     Ok(())
