@@ -10,6 +10,7 @@ use tagline_store::{DeploymentRow, RunFilter, Store};
 use tagline_syntax::diagnostic::SourceFile;
 use tagline_syntax::environments::{self, Environment, EnvironmentsFile};
 
+use super::environment_now;
 use crate::args::EnvironmentsArgs;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -29,10 +30,15 @@ pub(crate) fn run(context: &Context, args: &EnvironmentsArgs) -> Outcome {
         Some(name) => {
             let standing = found.standings.iter().find(|one| one.name.eq_ignore_ascii_case(name));
             let standing = standing.ok_or_else(|| unknown(name, &found))?;
+            let place = standing.rules.as_ref().and_then(|rules| rules.cluster.as_ref());
+            let now = place.map(environment_now::read);
             if args.json {
-                context.output.json(&standing.as_json());
+                let mut value = standing.as_json();
+                value["cluster"] = now.as_ref().map_or(Value::Null, environment_now::as_json);
+                context.output.json(&value);
             } else {
                 print_one(context, standing, &found);
+                context.output.lines(now.iter().flat_map(|now| environment_now::lines(context, now)));
             }
         }
     }
