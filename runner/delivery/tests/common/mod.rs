@@ -3,6 +3,7 @@
 //! Without `TAGLINE_TEST_KUBECONFIG` (see `docs/testing.md`) a test notes a skip and returns.
 #![expect(dead_code, reason = "each test program uses its part of it")]
 
+pub(crate) mod proxy;
 pub(crate) mod script;
 
 use std::path::PathBuf;
@@ -112,6 +113,7 @@ pub(crate) struct Link {
     /// Files of evidence.
     pub(crate) files: Mutex<Vec<(String, Vec<u8>)>>,
     stop: tokio::sync::watch::Sender<Option<Stop>>,
+    count: tokio::sync::watch::Sender<usize>,
 }
 
 impl Link {
@@ -123,6 +125,14 @@ impl Link {
     /// What was said so far.
     pub(crate) fn said(&self) -> Vec<String> {
         self.lines.lock().expect("no test panics with it").clone()
+    }
+
+    /// Until a line that begins so was said; a minute at most.
+    pub(crate) async fn until(&self, begin: &str) {
+        let mut count = self.count.subscribe();
+        let said = count.wait_for(|_| self.said().iter().any(|line| line.starts_with(begin)));
+        let said = tokio::time::timeout(Duration::from_mins(1), said).await;
+        said.expect("it is said within a minute").expect("the sender lives as long as the link");
     }
 
     /// The names of the milestones so far.
@@ -139,6 +149,7 @@ impl Link {
 impl Progress for Link {
     fn say(&self, line: String) {
         self.lines.lock().expect("no test panics with it").push(line);
+        self.count.send_modify(|count| *count += 1);
     }
 
     fn warn(&self, line: String) {
