@@ -87,6 +87,9 @@ fn events_come_one_a_line_and_nothing_else_on_standard_output() {
         assert!(event["at"].as_str().unwrap().ends_with('Z'), "{event}");
         assert!(event.get("token").is_none(), "an agent's secret: {event}");
     }
+    let step = events.iter().find(|event| event["event"] == "StepStarted").expect("the step");
+    assert_eq!(step["step"], 1, "steps are numbered from 1 as in every text");
+    assert_eq!(tagline.show(1)["jobs"][0]["steps"][0]["number"], 1);
     let again = tagline.run(["run", "--tag", "v1.2.3", "--json"]);
     assert_eq!(again.success().json_lines(), events, "the same tag repeats its outcome");
 }

@@ -43,7 +43,7 @@ impl<'c> Face<'c> {
         let kind = if json {
             Kind::Json { number: 0 }
         } else if context.output.err.terminal && !dumb {
-            Kind::Tree { screen: Screen::new(), usual: Usual::new(), coming: None }
+            Kind::Tree { screen: Screen::new(context.output.err), usual: Usual::new(), coming: None }
         } else {
             Kind::Pipe { last: Instant::now(), prefix: prefix.unwrap_or_default() }
         };
@@ -167,7 +167,7 @@ impl<'c> Face<'c> {
         let still = |job: &JobView| match (job.status, job.steps.last()) {
             (Status::InProgress, step) => {
                 let total = state.plan.jobs.get(&job.id.job).map_or(0, |planned| planned.job.steps.len());
-                let step = step.map_or_else(String::new, |s| format!("{}/{total} {}: ", s.number + 1, plain(&s.name)));
+                let step = step.map_or_else(String::new, |s| format!("{}/{total} {}: ", s.number, plain(&s.name)));
                 let silence = spool::silent_for(&spool::path(store.folder(), state.run, &job.id, job.attempt));
                 let silent = silence.filter(|silence| *silence >= Duration::from_secs(1));
                 let silent = silent.map_or_else(String::new, |s| format!(", silent for {}s", s.as_secs()));
@@ -194,7 +194,7 @@ impl<'c> Face<'c> {
         for job in jobs(state).iter().filter(|job| job.status == Status::InProgress) {
             let Some(step) = job.steps.last() else { continue };
             let path = spool::path(store.folder(), state.run, &job.id, job.attempt);
-            let tail = spool::tail(&path, Some(step.number), PEEK).unwrap_or_default();
+            let tail = spool::tail(&path, Some(step.number - 1), PEEK).unwrap_or_default();
             lines.push(format!("{} > {}", plain(&job.name), plain(&step.name)));
             if tail.lines.is_empty() {
                 lines.push("    | (no output yet)".to_owned());
@@ -264,7 +264,8 @@ fn finished(state: &RunState, event: &Event) -> Option<JobView> {
     }
 }
 
-/// An event on one line: run, number in the run, time, name, then what belongs to it. Agents' secrets stay out.
+/// An event on one line: run, number in the run, time, name, then what belongs to it; steps are numbered from 1. Agents'
+/// secrets stay out.
 pub(crate) fn as_json(state: &RunState, number: u64, event: &Event) -> Value {
     let mut line = serde_json::Map::new();
     line.insert("run".to_owned(), state.run.0.into());
@@ -274,7 +275,10 @@ pub(crate) fn as_json(state: &RunState, number: u64, event: &Event) -> Value {
     let fact = serde_json::to_value(&event.fact).unwrap_or_default();
     if let Some(fields) = fact.get(event.fact.name()).and_then(Value::as_object) {
         let open = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "token" | "run"));
-        line.extend(open.map(|(name, value)| (name.clone(), value.clone())));
+        line.extend(open.map(|(name, value)| match (name.as_str(), value.as_u64()) {
+            ("step", Some(number)) => (name.clone(), (number + 1).into()),
+            _ => (name.clone(), value.clone()),
+        }));
     }
     Value::Object(line)
 }

@@ -35,7 +35,7 @@ pub(crate) fn of(state: &RunState, job: &JobView, store: &Store, context: &Conte
     let step = job.steps.iter().find(|step| step.status == Status::Failure);
     let tail = job.started_at.and_then(|_| {
         let path = spool::path(store.folder(), state.run, &job.id, job.attempt);
-        spool::tail(&path, step.map(|step| step.number), LINES).ok()
+        spool::tail(&path, step.map(|step| step.number - 1), LINES).ok()
     });
     let tail = tail.unwrap_or_default();
     let mut details = Vec::new();
@@ -91,9 +91,9 @@ fn head(state: &RunState, job: &JobView) -> String {
     match (job.status, step) {
         (Status::Lost, _) => format!("{name} was lost{}", reason(&job.why)),
         (Status::TimedOut, _) => format!("{name} timed out after {took}{}", reason(&job.why)),
-        (_, Some(step)) if (step.number as usize) < total => {
+        (_, Some(step)) if step.number as usize <= total => {
             let took = super::tree::took(Some(step.started_at), step.ended_at);
-            let (number, step_name) = (step.number + 1, plain(&step.name));
+            let (number, step_name) = (step.number, plain(&step.name));
             format!("{name} failed in step {number} of {total} ({step_name}) after {took}{}", reason(&step.why))
         }
         _ if took.is_empty() => format!("{name} failed before it started{}", reason(&job.why)),

@@ -206,7 +206,7 @@ pub struct JobView {
 pub struct MilestoneView {
     /// The attempt of the job.
     pub attempt: Attempt,
-    /// The step, from 0.
+    /// The step, from 1.
     pub step: u32,
     /// A word.
     pub name: String,
@@ -220,7 +220,7 @@ pub struct MilestoneView {
 /// A step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepView {
-    /// From 0.
+    /// From 1.
     pub number: u32,
     /// Its id.
     pub id: String,
@@ -372,7 +372,7 @@ fn leg_view(state: &RunState, key: JobKey, leg: &LegState, place: Place) -> JobV
         (None, place) => progress(state, &key, leg, place),
     };
     let step = |(number, step): (&u32, &crate::Step)| StepView {
-        number: *number,
+        number: number + 1,
         id: step.id.clone(),
         name: step.name.clone(),
         status: step.ended.as_ref().map_or(Status::InProgress, |end| end.conclusion.into()),
@@ -428,7 +428,7 @@ fn milestones(state: &RunState, key: &JobKey) -> Vec<MilestoneView> {
     let of_leg = state.reached.iter().filter(|reached| reached.key == *key);
     let view = |reached: &std::sync::Arc<crate::Reached>| MilestoneView {
         attempt: reached.attempt,
-        step: reached.step,
+        step: reached.step + 1,
         name: reached.milestone.name.clone(),
         text: reached.milestone.text.clone(),
         at: reached.at,
