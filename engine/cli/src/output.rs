@@ -1,8 +1,10 @@
 //! The one way out: results to standard output, everything else to standard error.
 //!
 //! Invariants: a closed pipe ends the writing, never the program; without colour the text is the same but for its SGR
-//! codes; symbols appear only on a terminal with a UTF-8 locale, everywhere else the state's word stands for them.
+//! codes; symbols appear only on a terminal with a UTF-8 locale, everywhere else the state's word stands for them. A
+//! terminal with another locale gets our punctuation in ASCII, too.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,6 +145,20 @@ impl Facts {
         }
     }
 
+    /// The text as this stream can show it. Each sign is as wide as what stands for it.
+    pub(crate) fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !self.terminal || self.symbols || text.is_ascii() {
+            return Cow::Borrowed(text);
+        }
+        let ascii = |letter| match letter {
+            '·' | '–' => '-',
+            '…' => '~',
+            '→' => '>',
+            other => other,
+        };
+        Cow::Owned(text.chars().map(ascii).collect())
+    }
+
     /// The text in a style, where colour is welcome.
     pub(crate) fn paint(&self, style: Style, text: impl Display) -> String {
         let code = match style {
@@ -196,7 +212,8 @@ impl Output {
 
     /// A line of the result. What came from outside goes through [`crate::words::plain`] before.
     pub(crate) fn line(&self, text: impl Display) {
-        self.outcome(writeln!(io::stdout().lock(), "{text}"));
+        let text = text.to_string();
+        self.outcome(writeln!(io::stdout().lock(), "{}", self.out.shown(&text)));
     }
 
     /// Lines of the result.
@@ -207,10 +224,9 @@ impl Output {
     }
 
     /// A line beside the result: progress, warnings, errors.
-    #[expect(clippy::unused_self, reason = "one way out, beside `line`")]
     pub(crate) fn note(&self, text: impl Display) {
         // Whoever closed standard error does not want to know.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", self.err.shown(&text.to_string()));
     }
 
     /// One JSON value, on lines of its own.
@@ -272,6 +288,14 @@ pub(crate) fn bug(what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_without_utf_8_gets_ascii() {
+        let terminal = Facts { terminal: true, ..Facts::PLAIN };
+        assert_eq!(terminal.shown("1 of 2 · a → b…"), "1 of 2 - a > b~");
+        assert_eq!(Facts { symbols: true, ..terminal }.shown("a · b"), "a · b");
+        assert_eq!(Facts::PLAIN.shown("a · b"), "a · b");
+    }
 
     #[test]
     fn a_pipe_gets_words_and_a_terminal_both() {

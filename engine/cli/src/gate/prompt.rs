@@ -97,7 +97,7 @@ impl Desk<'_> {
     /// One question and what follows from its answer.
     async fn turn(&mut self, review: &Review) -> Result<Step, Failure> {
         let may = review.view.you.as_ref().is_some_and(|you| you.may_vote);
-        Self::ask(&self.menu(review, may));
+        self.ask(&self.menu(review, may));
         let answer = tokio::select! {
             biased;
             answer = self.controls.answer() => answer,
@@ -239,7 +239,7 @@ impl Desk<'_> {
 
     /// Asks for a line; none is the wish to leave.
     async fn question(&mut self, text: &str) -> Option<String> {
-        Self::ask(text);
+        self.ask(text);
         match self.controls.answer().await {
             Answer::Line(line) => Some(line),
             Answer::End => None,
@@ -258,10 +258,10 @@ impl Desk<'_> {
         Step::Leave(Answered::Quit)
     }
 
-    fn ask(text: &str) {
+    fn ask(&self, text: &str) {
         let mut screen = std::io::stderr().lock();
         // A terminal that is gone answers nothing, and its end of input leaves the release waiting.
-        let _ = screen.write_all(text.as_bytes()).and_then(|()| screen.flush());
+        let _ = screen.write_all(self.context.output.err.shown(text).as_bytes()).and_then(|()| screen.flush());
     }
 
     fn say(&self, text: &str) {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
+use crate::output::Facts;
+
 /// Redraws are at least so far apart.
 pub(crate) const PACE: Duration = Duration::from_millis(100);
 /// The live area has at most so many lines.
@@ -16,6 +18,7 @@ const TALLEST: usize = 12;
 /// Standard error as a terminal.
 #[derive(Debug)]
 pub(crate) struct Screen {
+    facts: Facts,
     /// What is drawn.
     area: Vec<String>,
     /// What is drawn with the next lines in its place.
@@ -26,8 +29,8 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Nothing is drawn yet.
-    pub(crate) fn new() -> Self {
-        Self { area: Vec::new(), next: None, drawn_at: None, quiet: None }
+    pub(crate) fn new(facts: Facts) -> Self {
+        Self { facts, area: Vec::new(), next: None, drawn_at: None, quiet: None }
     }
 
     /// How many lines the live area may have now.
@@ -59,7 +62,7 @@ impl Screen {
         }
         let text = format!("{}{}", self.erase(), joined(&area));
         self.area = area;
-        write(&text);
+        self.write(&text);
     }
 
     /// Prints lines for good, above the live area.
@@ -71,7 +74,7 @@ impl Screen {
         if let Some(next) = self.next.take() {
             self.area = next;
         }
-        write(&format!("{erase}{}{}", joined(lines), joined(&self.area)));
+        self.write(&format!("{erase}{}{}", joined(lines), joined(&self.area)));
     }
 
     /// With the next printed lines the live area, where there is one, becomes this.
@@ -87,7 +90,14 @@ impl Screen {
         self.area.clear();
         self.next = None;
         self.quiet = None;
-        write(&text);
+        self.write(&text);
+    }
+
+    fn write(&self, text: &str) {
+        if !text.is_empty() {
+            // A terminal that is gone shows nothing.
+            let _ = io::stderr().lock().write_all(self.facts.shown(text).as_bytes());
+        }
     }
 
     fn erase(&self) -> String {
@@ -106,13 +116,6 @@ impl Drop for Screen {
 
 fn joined(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
-}
-
-fn write(text: &str) {
-    if !text.is_empty() {
-        // A terminal that is gone shows nothing.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
-    }
 }
 
 /// The terminal does not show what is typed, until this is dropped. Ctrl-C still works.
