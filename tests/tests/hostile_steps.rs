@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use tagline_tests::{Background, Scratch, TAG, Tagline, gate, until};
+use tagline_tests::{Background, Scratch, TAG, Tagline, gate, holds, until};
 
 /// A workflow of one job `build` with these steps.
 fn job(steps: &str) -> String {
@@ -23,7 +23,7 @@ fn started(tagline: &Tagline, line: &str) -> Background {
     let engine = tagline.spawn(["run", "--tag", TAG]);
     let spool = tagline.spool(1, "build", 1);
     let told = format!("\"{line}\"");
-    until(line, || fs::read_to_string(&spool).ok().filter(|text| text.contains(&told)));
+    holds(&spool, &told);
     engine
 }
 
@@ -69,6 +69,10 @@ fn an_image_that_cannot_be_had_is_named() {
         let tagline = scratch.tagline().dir(repo.path());
         let out = tagline.run(["run", "--tag", TAG, "--runner", runner]);
         out.code(1).stdout_has("127.0.0.1:9/nobody/nothing:1").stdout_has("effect").stdout_has("tagline rerun 1");
+        // Each try is told when it fails, with when the next one comes.
+        for wait in ["1.0s", "10.0s"] {
+            out.stderr_has(&format!("trying again in {wait}"));
+        }
         assert!(tagline.log_is_missing(1, "build") || !tagline.log(1, "build").contains("inside"), "{out}");
     }
 }

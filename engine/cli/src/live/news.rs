@@ -55,7 +55,8 @@ pub(crate) fn of(event: &Event, state: &RunState, context: &Context) -> Option<N
             News::new(Job, mark(job.status), &job.name, outcome(&job))
         }
         Fact::LaunchFailed { key, why, again_at, .. } => {
-            let text = format!("could not be launched: {why}; tried again {}", context.time(*again_at));
+            let wait = words::between(event.at, *again_at);
+            let text = format!("could not be launched: {why}; trying again in {wait}");
             News::new(Always, Mark::Warning, name(state, key), text)
         }
         Fact::ArtifactStored { key, name: artifact, digest, size, .. } => {
@@ -115,7 +116,7 @@ fn gate_news(event: &Event, state: &RunState, context: &Context) -> Option<News>
 
 fn step_news(state: &RunState, key: &JobKey, number: u32) -> Option<News> {
     let job = view::job(state, key)?;
-    let step = job.steps.iter().find(|step| step.number == number)?;
+    let step = job.steps.iter().find(|step| step.number == number + 1)?;
     let total = state.plan.jobs.get(&key.job).map_or(0, |planned| planned.job.steps.len());
     let place = if (number as usize) < total { format!("{}/{total} ", number + 1) } else { String::new() };
     let text = match step.status {

@@ -122,6 +122,12 @@ impl Sample {
         }
     }
 
+    /// A step of a job begins.
+    pub(crate) fn step(&mut self, job: &str, step: u32, name: &str, time: &str) {
+        let begun = Report::StepStarted { step, id: String::new(), name: name.to_owned() };
+        self.report(job, vec![begun], time);
+    }
+
     fn start(&mut self, job: &str, time: &str) {
         let sender = Self::sender(job);
         self.tell(Input::JobStarting { key: sender.key, token: sender.token, executor: "sandbox".into() }, time);

@@ -57,6 +57,14 @@ impl<'l> Look<'l> {
         Self { facts, name: longest.unwrap_or(0).clamp(16, LONGEST_NAME) }
     }
 
+    /// Wide enough for the names of running steps, too, where there is room.
+    fn widened(self, running: &[&JobView]) -> Self {
+        let steps = running.iter().flat_map(|job| &job.steps);
+        let longest = steps.map(|step| console::measure_text_width(&plain(&step.name)) + 2).max().unwrap_or(0);
+        let most = (self.facts.width / 3).min(LONGEST_NAME);
+        Self { name: self.name.max(longest.min(most)), ..self }
+    }
+
     /// A job that has ended, as it is printed for good.
     pub(crate) fn ended(&self, state: &RunState, job: &JobView) -> String {
         let took = took(job.started_at, job.ended_at);
@@ -79,13 +87,14 @@ impl<'l> Look<'l> {
             all.iter().filter(|job| matches!(job.status, Status::Waiting | Status::Queued)).collect();
         // Each running job has its line; steps share what is left beside what waits.
         let mut spare = room.saturating_sub(running.len() + waiting.len().min(3));
+        let look = self.widened(&running);
         for job in &running {
-            area.push(self.running(state, job, now, usual));
+            area.push(look.running(state, job, now, usual));
             let steps = steps(job, spare.min(5));
             spare -= steps.len();
-            area.extend(steps.into_iter().map(|step| self.step(step, now)));
+            area.extend(steps.into_iter().map(|step| look.step(step, now)));
         }
-        area.extend(waiting.iter().map(|job| self.waiting(job)));
+        area.extend(waiting.iter().map(|job| look.waiting(job)));
         if area.len() > room {
             let hidden = area.len() - room.saturating_sub(1);
             area.truncate(room.saturating_sub(1));
@@ -109,7 +118,7 @@ impl<'l> Look<'l> {
         let detail = match job.steps.last() {
             _ if !job.why.is_empty() => job.why.clone(),
             None => String::new(),
-            Some(step) if (step.number as usize) < total => format!("step {} of {total}", step.number + 1),
+            Some(step) if step.number as usize <= total => format!("step {} of {total}", step.number),
             Some(_) => "cleaning up".to_owned(),
         };
         let usually = usual.get(&job.id.job).map(|ms| format!("usually {}", words::duration(*ms)));
@@ -276,6 +285,19 @@ Run 418  village-storefront v1.2.3  4f9c2ab "Fix tenant cache"  release.yml
                 assert!(widest < width, "{width}: {area:#?}");
             }
         }
+    }
+
+    #[test]
+    fn names_of_steps_are_whole_where_there_is_room() {
+        let mut sample = Sample::staging();
+        let name = "Run cargo test --workspace";
+        sample.step("deploy-staging", 2, name, "14:22:40");
+        let area = |width: usize| {
+            let facts = Facts { width, ..WIDE };
+            Look::of(&facts, &sample.state).area(&sample.state, at("14:23:05"), &Usual::new(), 12).join("\n")
+        };
+        assert!(area(120).contains(name), "{}", area(120));
+        assert!(!area(60).contains(name), "{}", area(60));
     }
 
     #[test]
