@@ -67,7 +67,9 @@ fn two_people_must_say_yes_and_one_of_them_from_the_team() {
     assert!(tagline.log_is_missing(1, "deploy"), "two managers are not enough");
     repo.user("Ona@Example.com");
     tagline.run(vote("approve", &plan)).success().stdout_has("tagline resume 1");
-    tagline.run(["show", "1"]).success().stdout_has("tagline resume 1");
+    let shown = tagline.run(["show", "1"]);
+    shown.success().stdout_has("queued: waits for an engine to start deploy, and none serves the store");
+    shown.stdout_has("tagline resume 1");
     tagline.run(["resume", "1"]).success();
     repo.user("rasa@example.com");
     tagline.run(vote("approve", &plan)).refused(1, "already-decided", "production");

@@ -1,7 +1,7 @@
 //! `tagline show`: a run with its jobs and approvals; with `--plan` what waits to be approved.
 
 use tagline_run::view::{self, JobView, RunView, Status};
-use tagline_run::{GateId, RunState};
+use tagline_run::{GateId, Place, RunState};
 use tagline_server::beside;
 use tagline_store::Store;
 
@@ -40,7 +40,12 @@ fn print(context: &Context, run: &RunView, state: &RunState) {
         plain(&run.subject),
         plain(run.workflow_path.rsplit('/').next().unwrap_or_default()),
     ));
-    let why = if run.why.is_empty() { String::new() } else { format!(": {}", plain(&run.why)) };
+    let stands = run.status == Status::Queued && !is_driven(context);
+    let why = match run.why.as_str() {
+        "" if stands => format!(": {}", no_engine(state)),
+        "" => String::new(),
+        why => format!(": {}", plain(why)),
+    };
     out.line(format!("{}{why}", facts.state(run.status.into(), run.status.word())));
     let took = run.finished_at.map(|end| format!(", took {}", between(run.created_at, end))).unwrap_or_default();
     let (by, since) = (plain(&run.requested_by.email), context.time(run.created_at));
@@ -66,7 +71,7 @@ fn print(context: &Context, run: &RunView, state: &RunState) {
         ));
     }
     let mut next = next(run, state);
-    if run.status == Status::Queued && !is_driven(context) {
+    if stands {
         next.push(format!("tagline resume {}", run.id));
     }
     for line in next.iter().map(|line| context.at_store(line)) {
@@ -90,6 +95,14 @@ fn print_job(context: &Context, job: &JobView, width: usize) {
         let line = format!("  {} {} {took}  {}", out.out.mark(step.status.into()), plain(&step.name), plain(&step.why));
         out.line(line.trim_end());
     }
+}
+
+/// What a run that could go on waits for.
+fn no_engine(state: &RunState) -> String {
+    let free = state.jobs.keys().filter(|id| state.places(id).contains(&Place::Free)).map(|id| plain(id));
+    let free: Vec<String> = free.collect();
+    let could = if free.is_empty() { String::new() } else { format!(" to start {}", free.join(", ")) };
+    format!("waits for an engine{could}, and none serves the store")
 }
 
 /// Whether an engine serves the store, so that what is queued goes on by itself.
