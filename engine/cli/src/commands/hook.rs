@@ -133,14 +133,18 @@ fn start(context: &Context, tag: &str) -> Result<(), Failure> {
     let repository = context.repository()?;
     let found = match tagline_syntax::tag::ReleaseTag::parse(tag) {
         Ok(_) => repository.tag(tag)?,
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            say(context, tag, &format!("nothing starts on it, for it names no version: {error}"));
+            return Ok(());
+        }
     };
     let actor = actor(std::env::var(ACTOR).ok().as_deref()).or(found.tagger).unwrap_or(found.commit.author);
     let ask = Ask { tag: Some(tag.to_owned()), actor: Some(actor), ..Ask::default() };
     let planned = match planner::plan(&repository, &ask) {
         Ok(planned) => planned,
-        Err(PlannerError::NothingStarts { .. }) => {
-            say(context, tag, "no workflow starts on it");
+        Err(PlannerError::NothingStarts { passed_over, .. }) => {
+            let why: Vec<String> = passed_over.iter().map(|(path, why)| format!(": {}: {why}", plain(path))).collect();
+            say(context, tag, &format!("no workflow starts on it{}", why.join("")));
             return Ok(());
         }
         Err(error) => return Err(error.into()),
