@@ -45,16 +45,19 @@ pub fn explain(state: &RunState, key: &JobKey) -> Option<Explanation> {
     // What was true when the job was started stays true of it, however the run was ended later.
     facts.cancelled &= job_state.ready.is_none();
     let verdict = job_condition(&state.plan, planned, &facts).ok().filter(|_| had_its_turn);
+    let clauses = verdict.map(|verdict| verdict.clauses).unwrap_or_default();
+    // What was false stands in the clauses.
+    let why = if clauses.iter().all(|clause| clause.holds) { view.why.as_str() } else { "" };
     let at = planned.job.condition.as_ref().map_or(planned.job.at, |text| text.at);
     Some(Explanation {
         job: key.clone(),
         status: view.status,
-        sentence: sentence(state, key, job_state, view.status, &view.why),
+        sentence: sentence(state, key, job_state, view.status, why),
         file: state.plan.workflow.path.clone(),
         line: at.line,
         column: at.column,
-        clauses: verdict.map(|verdict| verdict.clauses).unwrap_or_default(),
-        next: next(state, key, view.status),
+        next: next(state, key, view.status, &clauses),
+        clauses,
     })
 }
 
@@ -78,7 +81,12 @@ fn sentence(state: &RunState, key: &JobKey, job: &JobState, status: Status, why:
     format!("{key} {what}")
 }
 
-fn next(state: &RunState, key: &JobKey, status: Status) -> Option<String> {
+fn next(state: &RunState, key: &JobKey, status: Status, clauses: &[Clause]) -> Option<String> {
+    if status == Status::Skipped
+        && let Some(name) = variable(clauses)
+    {
+        return Some(format!("set {name} in .tagline/environments.yml; it counts from the next run on"));
+    }
     let run = state.run;
     let gate = state.gate_of(key).filter(|(_, gate)| gate.status.is_pending()).map(|(_, gate)| gate);
     match (status, gate) {
@@ -104,4 +112,14 @@ fn next(state: &RunState, key: &JobKey, status: Status) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The variable that made a condition false: the first one in its first false part. A run keeps the variables it began
+/// with, so to run the job again would skip it again.
+fn variable(clauses: &[Clause]) -> Option<String> {
+    let broken = clauses.iter().find(|clause| !clause.holds)?;
+    let parsed = tagline_syntax::expression::parse(&broken.text).ok()?;
+    let references = parsed.references();
+    let variable = references.iter().find(|reference| reference.context == "vars")?;
+    variable.keys().next().map(str::to_owned)
 }
