@@ -36,13 +36,11 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     if !folder.database().exists() {
         return Err(StoreError::Missing(folder.root().to_owned()));
     }
-    // Not SQLITE_OPEN_READ_ONLY: reading a WAL needs its shared memory file, which the first reader may have to make.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(folder.database(), flags).map_err(|error| explain(folder, error))?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.pragma_update(None, "query_only", true)?;
-    let found = format_of(&connection).map_err(|error| explain(folder, error))?;
+    let mut opened = reader(folder, false);
+    if opened.as_ref().is_err_and(is_cramped) {
+        opened = reader(folder, true);
+    }
+    let (connection, found) = opened.map_err(|error| explain(folder, error))?;
     if found == 0 {
         return Err(StoreError::Missing(folder.root().to_owned()));
     }
@@ -50,12 +48,31 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
+/// A connection for reading, with the database's format. `alone` keeps the others out and needs no shared memory: where a
+/// full disk has no room for that nobody has the database open, for they would have it, too.
+fn reader(folder: &StoreFolder, alone: bool) -> rusqlite::Result<(Connection, i64)> {
+    // Not SQLITE_OPEN_READ_ONLY: reading a WAL needs its shared memory file, which the first reader may have to make.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.database(), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    if alone {
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+    }
+    let format = format_of(&connection)?;
+    Ok((connection, format))
+}
+
+/// The WAL's shared memory file has no room: SQLite has no word of its own for that.
+fn is_cramped(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 /// Turns SQLite's "full" into ours; every other error stays what it is.
 pub(crate) fn explain(folder: &StoreFolder, error: rusqlite::Error) -> StoreError {
-    // The WAL's shared memory file has no room: SQLite has no word of its own for that.
-    let cramped = error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
     match error.sqlite_error_code() {
-        _ if cramped => StoreError::Full(folder.root().to_owned()),
+        _ if is_cramped(&error) => StoreError::Full(folder.root().to_owned()),
         Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full(folder.root().to_owned()),
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             StoreError::Damaged { what: format!("{}", folder.database().display()), why: error.to_string() }
