@@ -86,7 +86,7 @@ impl Background {
     #[track_caller]
     fn code(&mut self) -> i32 {
         let words = self.words.clone();
-        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
+        let status = crate::ended(&format!("`{words}`"), &mut self.child);
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1)
     }

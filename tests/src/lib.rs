@@ -5,7 +5,7 @@
 //! - [`Background`] is a `tagline` that goes on running; [`Terminal`] one on a pseudo terminal.
 //! - [`gate`] says what this machine has: a test that needs more notes a skip with its reason, and fails in CI.
 //!
-//! Nothing here sleeps for a guessed time: it waits for a line, an exit or a condition, each with a limit.
+//! Nothing here sleeps for a guessed time: it waits for a line, an exit, a file or a condition, each with a limit.
 
 mod background;
 mod binary;
@@ -26,4 +26,4 @@ pub use repo::Repo;
 pub use scratch::Scratch;
 pub use tagline::Tagline;
 pub use terminal::Terminal;
-pub use wait::{LIMIT, until};
+pub use wait::{LIMIT, ended, holds, until};

@@ -104,7 +104,7 @@ impl Terminal {
     #[track_caller]
     pub fn ended(&mut self) -> i32 {
         let words = self.words.clone();
-        let status = crate::until(&format!("the end of `{words}`"), || self.child.try_wait().expect("our own child"));
+        let status = crate::ended(&format!("`{words}`"), &mut self.child);
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         status.code().or(signal.map(|number| 128 + number)).unwrap_or(-1)
     }
@@ -223,7 +223,7 @@ mod tests {
         let mut terminal = shell("echo ready; while :; do read a || exit 7; done");
         terminal.expect("ready");
         let mut child = terminal.close();
-        let status = crate::until("the hang-up", || child.try_wait().unwrap());
+        let status = crate::ended("a shell without a terminal", &mut child);
         assert!(!status.success());
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tagline_tests::{Repo, Scratch, Tagline, until};
+use tagline_tests::{Repo, Scratch, Tagline, ended};
 
 /// Build, staging, and production behind a gate.
 const WORKFLOW: &str = "
@@ -209,7 +209,7 @@ fn a_terminal_that_closes_at_the_prompt_leaves_the_release_waiting() {
     let mut terminal = tagline.terminal(["run", "--tag", "v1.2.3"]);
     terminal.expect("quit (leave it waiting) >");
     let mut child = terminal.close();
-    until("the end of the command whose terminal closed", || child.try_wait().expect("our own child"));
+    ended("the command whose terminal closed", &mut child);
     tagline.run(["resume", "1"]).code(3);
 }
 

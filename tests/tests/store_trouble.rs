@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
-use tagline_tests::{Repo, Scratch, TAG, Tagline, gate, until};
+use tagline_tests::{Repo, Scratch, TAG, Tagline, gate, holds, until};
 
 const RULES: &str = "environments: {production: {reviewers: {any-of: [ona@example.com]}}}\n";
 
@@ -99,11 +99,11 @@ fn a_full_disk_loses_no_vote_that_was_told_and_the_release_goes_on_after() {
     tagline.run(["run", "--tag", TAG]).code(3);
     let plan = tagline.plan(1, "production");
     repo.user("ona@example.com");
+    // The next command has to make it again.
+    fs::remove_file(tagline.store().join("tagline.db-shm")).unwrap();
     disk.fill();
-    // What only reads answers, or says that not even that has room.
     for words in [&["runs"][..], &["show", "1"]] {
-        let out = tagline.run(words);
-        assert!(out.code == 0 || out.stderr.contains("error[disk-full]"), "{out}");
+        tagline.run(words).success();
     }
     let full = tagline.run(["approve", "1", "--environment", "production", "--plan", &plan]);
     let told = full.code == 0;
@@ -254,7 +254,7 @@ fn a_run_at_hand_is_an_engine_as_well() {
     let (_repo, tagline) = project(&scratch, "echo ready && sleep 600");
     let engine = tagline.spawn(["run", "--tag", TAG]);
     let spool = tagline.spool(1, "build", 1);
-    until("the step", || fs::read_to_string(&spool).ok().filter(|text| text.contains("\"ready\"")));
+    holds(&spool, "\"ready\"");
     tagline.run(["serve", "--headless"]).refused(5, "store-busy", &engine.id().to_string());
     tagline.run(["cancel", "1", "--force"]).success();
     assert_eq!(engine.wait(), 130);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use tagline_tests::{Scratch, TAG, Tagline, until};
+use tagline_tests::{Scratch, TAG, Tagline, ended, holds, until};
 
 const WORKFLOW: &str = "on: {push: {tags: ['v*']}}
 jobs:
@@ -28,7 +28,7 @@ const RULES: &str = "environments: {production: {reviewers: {any-of: [ona@exampl
 fn logged(tagline: &Tagline, line: &str) {
     let spool = tagline.spool(1, "build", 1);
     let told = format!("\"{line}\"");
-    until(line, || fs::read_to_string(&spool).ok().filter(|text| text.contains(&told)));
+    holds(&spool, &told);
 }
 
 /// The engine goes with its window; the job does not, and is found again.
@@ -41,7 +41,7 @@ fn a_terminal_that_closes_while_a_job_runs_loses_nothing() {
     terminal.expect("Run 1");
     logged(&tagline, "ready");
     let mut child = terminal.close();
-    until("the end of the command", || child.try_wait().unwrap());
+    ended("the command", &mut child);
     let work = tagline.spool(1, "build", 1).with_file_name("work");
     fs::write(work.join("go"), "").unwrap();
     logged(&tagline, "finished");
@@ -62,7 +62,7 @@ fn a_terminal_that_closes_ends_a_command_that_ignores_the_hang_up() {
     terminal.expect("Run 1");
     logged(&tagline, "ready");
     let mut child = terminal.close();
-    until("the end of the command", || child.try_wait().unwrap());
+    ended("the command", &mut child);
     fs::write(tagline.spool(1, "build", 1).with_file_name("work").join("go"), "").unwrap();
     tagline.run(["resume", "1"]).code(3);
 }
@@ -104,7 +104,7 @@ fn a_terminal_that_closes_at_the_prompt_is_no_vote() {
             terminal.expect("Type 1.2.3 to approve");
         }
         let mut child = terminal.close();
-        until("the end of the command", || child.try_wait().unwrap());
+        ended("the command", &mut child);
         let shown = tagline.show(1);
         assert_eq!(shown["approvals"].as_array().unwrap().len(), 0, "after `{}`", typed.escape_debug());
         assert_eq!(tagline.runs()[0]["status"], "waiting", "after `{}`", typed.escape_debug());
