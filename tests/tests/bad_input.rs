@@ -145,6 +145,17 @@ fn keys_that_stand_twice_or_are_not_known() {
 }
 
 #[test]
+fn an_image_that_can_be_none() {
+    for name in ["Shop/Web", "shop:", "shop@sha256:12", "shop web"] {
+        let workflow =
+            "on: {push: {tags: ['v*']}}\njobs:\n  build:\n    runs-on: x\n    container: NAME\n    steps: [{run: x}]\n";
+        let (_scratch, tagline, out) = release(workflow.replace("NAME", &format!("'{name}'")));
+        out.code(2).stderr_has(&format!("`{name}` is not the name of an image")).stderr_has("release.yml:5");
+        tagline.nothing_began();
+    }
+}
+
+#[test]
 fn needs_in_a_circle_name_every_job_of_it() {
     let job = |name: &str, needs: &str| format!("  {name}: {{needs: {needs}, runs-on: x, steps: [{{run: echo}}]}}\n");
     let jobs = [job("lint", "pack"), job("build", "lint"), job("pack", "build"), job("last", "pack")].concat();
