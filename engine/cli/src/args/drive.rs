@@ -39,6 +39,17 @@ pub(crate) struct DemoArgs {
     pub(crate) runner: Runner,
 }
 
+/// What every command takes that drives runs.
+#[derive(Debug, Args)]
+pub(crate) struct DriveArgs {
+    /// A file of secrets, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `tagline run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -59,15 +70,12 @@ pub(crate) struct RunArgs {
     /// A JSON file that becomes `github.event`
     #[arg(long, value_name = "FILE")]
     pub(crate) payload: Option<PathBuf>,
-    /// A file of secrets, one NAME=VALUE a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) secrets: Option<PathBuf>,
     /// Release a version lower than the live one
     #[arg(long)]
     pub(crate) allow_downgrade: bool,
-    /// Print events as JSON, one a line
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// How it is driven
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
 }
 
 /// `tagline serve`.
@@ -78,9 +86,9 @@ pub(crate) struct ServeArgs {
     pub(crate) headless: bool,
 }
 
-/// `tagline approve`.
+/// What both votes take.
 #[derive(Debug, Args)]
-pub(crate) struct ApproveArgs {
+pub(crate) struct VoteArgs {
     /// The run
     pub(crate) run: RunId,
     /// The environment
@@ -89,9 +97,6 @@ pub(crate) struct ApproveArgs {
     /// The plan that was read: 12 or more digits of its digest
     #[arg(long, value_name = "DIGEST")]
     pub(crate) plan: Option<String>,
-    /// A comment to record
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
     /// Sign the vote with this SSH key, instead of Git's signing key
     #[arg(long, value_name = "SSHKEY")]
     pub(crate) key: Option<PathBuf>,
@@ -100,26 +105,26 @@ pub(crate) struct ApproveArgs {
     pub(crate) json: bool,
 }
 
+/// `tagline approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The vote
+    #[command(flatten)]
+    pub(crate) vote: VoteArgs,
+    /// A comment to record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
 /// `tagline reject`.
 #[derive(Debug, Args)]
 pub(crate) struct RejectArgs {
-    /// The run
-    pub(crate) run: RunId,
-    /// The environment
-    #[arg(long, short)]
-    pub(crate) environment: Option<String>,
-    /// The plan that was read: 12 or more digits of its digest
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) plan: Option<String>,
+    /// The vote
+    #[command(flatten)]
+    pub(crate) vote: VoteArgs,
     /// The reason to record
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
-    /// Sign the vote with this SSH key, instead of Git's signing key
-    #[arg(long, value_name = "SSHKEY")]
-    pub(crate) key: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `tagline cancel`.
@@ -146,12 +151,9 @@ pub(crate) struct RerunArgs {
     /// This job and those after it
     #[arg(long, value_name = "JOB")]
     pub(crate) from: Option<String>,
-    /// A file of secrets, one NAME=VALUE a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) secrets: Option<PathBuf>,
-    /// Print events as JSON, one a line
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// How it is driven
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
 }
 
 /// `tagline resume`.
@@ -159,12 +161,9 @@ pub(crate) struct RerunArgs {
 pub(crate) struct ResumeArgs {
     /// The run; without it all that are not over
     pub(crate) run: Option<RunId>,
-    /// A file of secrets, one NAME=VALUE a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) secrets: Option<PathBuf>,
-    /// Print events as JSON, one a line
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// How it is driven
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
 }
 
 /// `tagline hook …`.

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use drive::{
     ApproveArgs, CancelArgs, DemoArgs, HookCommand, HookInstallArgs, RejectArgs, RerunArgs, ResumeArgs, RunArgs,
-    ServeArgs,
+    ServeArgs, VoteArgs,
 };
 pub(crate) use keep::{
     BackupArgs, CompletionsArgs, DoctorArgs, SbomArgs, SbomFormat, SecretArgs, SecretCommand, SecretListArgs,

@@ -17,13 +17,13 @@ pub(crate) fn run(context: &Context, args: RerunArgs) -> Outcome {
             .effect("nothing was run")
             .next("git config user.email you@example.com")
     })?;
-    super::run::give(context, args.run, args.secrets.as_deref())?;
+    super::run::give(context, args.run, args.drive.secrets.as_deref())?;
     let what = match (args.failed, args.from) {
         (true, _) => Rerun::Failed,
         (false, Some(job)) => Rerun::From(job),
         (false, None) => Rerun::All,
     };
-    let manner = Manner { holder: "tagline rerun", json: args.json, ask: true };
+    let manner = Manner { holder: "tagline rerun", json: args.drive.json, ask: true };
     live::block_on(async {
         beside::tell(&context.store, args.run, Input::Rerun { by, what }).await?;
         live::drive(context, &[args.run], &manner).await

@@ -16,15 +16,15 @@ pub(crate) fn run(context: &Context, args: &ResumeArgs) -> Outcome {
         context.output.note("No run waits, and none was interrupted");
         return Ok(Exit::Done);
     }
-    if args.secrets.is_some() && args.run.is_none() {
+    if args.drive.secrets.is_some() && args.run.is_none() {
         return Err(Failure::unusable("which-run", "secrets are given to one run: name it")
             .effect("nothing was run")
             .next(context.command("runs --active")));
     }
     for run in &runs {
-        super::run::give(context, *run, args.secrets.as_deref())?;
+        super::run::give(context, *run, args.drive.secrets.as_deref())?;
     }
-    let manner = Manner { holder: "tagline resume", json: args.json, ask: true };
+    let manner = Manner { holder: "tagline resume", json: args.drive.json, ask: true };
     live::block_on(live::drive(context, &runs, &manner))
 }
 

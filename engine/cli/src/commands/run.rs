@@ -36,12 +36,12 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     }
     let options = BeginOptions {
         runner: args.runner.word().to_owned(),
-        secrets: args.secrets.as_deref().map(given).transpose()?.unwrap_or_default(),
+        secrets: args.drive.secrets.as_deref().map(given).transpose()?.unwrap_or_default(),
         allow_downgrade: args.allow_downgrade,
         ..BeginOptions::default()
     };
     warn(context, &planned);
-    let manner = Manner { holder: "tagline run", json: args.json, ask: true };
+    let manner = Manner { holder: "tagline run", json: args.drive.json, ask: true };
     live::block_on(async {
         live::runner::require(&options.runner).await?;
         let store = context.open_store()?;

@@ -1,15 +1,13 @@
 //! `tagline approve` and `tagline reject`: one vote on the plan that waits, by command line or prompt.
 
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 use serde_json::json;
 use tagline_plan::Person;
 use tagline_plan::digest::names;
-use tagline_run::{Decision, GateId, GateStatus, RunId, RunState, Signature};
+use tagline_run::{Decision, GateId, GateStatus, RunState, Signature};
 use tagline_server::{beside, vote as votes};
 
-use crate::args::{ApproveArgs, RejectArgs};
+use crate::args::{ApproveArgs, RejectArgs, VoteArgs};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -20,34 +18,28 @@ use crate::words::{plain, short_digest};
 /// Digits of a digest that name a plan.
 const DIGITS: usize = 12;
 
-/// What both commands take.
+/// What both commands come to.
 struct Args {
     decision: Decision,
-    run: RunId,
-    environment: Option<String>,
-    plan: Option<String>,
     comment: Option<String>,
-    key: Option<PathBuf>,
-    json: bool,
+    vote: VoteArgs,
 }
 
 /// Approves.
 pub(crate) fn approve(context: &Context, args: ApproveArgs) -> Outcome {
-    let ApproveArgs { run, environment, plan, comment, key, json } = args;
-    vote(context, &Args { decision: Decision::Approve, run, environment, plan, comment, key, json })
+    vote(context, &Args { decision: Decision::Approve, comment: args.comment, vote: args.vote })
 }
 
 /// Rejects.
 pub(crate) fn reject(context: &Context, args: RejectArgs) -> Outcome {
-    let RejectArgs { run, environment, plan, comment, key, json } = args;
-    vote(context, &Args { decision: Decision::Reject, run, environment, plan, comment, key, json })
+    vote(context, &Args { decision: Decision::Reject, comment: args.comment, vote: args.vote })
 }
 
 fn vote(context: &Context, args: &Args) -> Outcome {
-    let (followed, _) = Followed::open(context, args.run)?;
+    let (followed, _) = Followed::open(context, args.vote.run)?;
     let gate = find(context, &followed.state, args)?;
-    match &args.plan {
-        None if gate::can_ask(context) && !args.json => live::block_on(ask(context, followed, gate, args)),
+    match &args.vote.plan {
+        None if gate::can_ask(context) && !args.vote.json => live::block_on(ask(context, followed, gate, args)),
         None => Err(no_plan(context, &followed.state, gate, args)),
         Some(plan) => {
             check(context, &followed.state, gate, plan, args.decision)?;
@@ -58,11 +50,11 @@ fn vote(context: &Context, args: &Args) -> Outcome {
 
 /// The gate that is meant: the open one, or a sentence why there is none.
 fn find(context: &Context, state: &RunState, args: &Args) -> Result<GateId, Failure> {
-    let error = match votes::open_gate(state, args.environment.as_deref()) {
+    let error = match votes::open_gate(state, args.vote.environment.as_deref()) {
         Ok(gate) => return Ok(gate),
         Err(error) => error,
     };
-    let wanted = |name: &str| args.environment.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name));
+    let wanted = |name: &str| args.vote.environment.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name));
     let last = state.gates.iter().rev().find(|(_, gate)| wanted(&gate.environment) && gate.opened.is_some());
     let several = state.gates.values().any(|gate| gate.status == GateStatus::Open);
     match last {
@@ -126,14 +118,14 @@ fn named(state: &RunState, gate: GateId) -> (String, String) {
 async fn record(context: &Context, mut followed: Followed, gate: GateId, args: &Args) -> Outcome {
     let person = person(&followed)?;
     eligible(context, &followed, gate, &person, args.decision)?;
-    let key = gate::signing_key(&followed.store, &followed.state, args.key.as_deref());
+    let key = gate::signing_key(&followed.store, &followed.state, args.vote.key.as_deref());
     let comment = args.comment.clone().unwrap_or_default();
     let ballot = Ballot { decision: args.decision, comment, key, via: "cli" };
     let cast = gate::cast(context, &followed.state, gate, &person, ballot).await?;
     followed.catch_up()?;
     let review = gate::review(&followed.store, &followed.state, gate, Some(&person.email));
     let Some(review) = review else { return Ok(Exit::Done) };
-    if args.json {
+    if args.vote.json {
         let statement = &cast.vote.statement;
         let signed = match &cast.vote.signature {
             Signature::Ssh { fingerprint, .. } => Some(fingerprint),
@@ -201,7 +193,7 @@ async fn ask(context: &Context, mut followed: Followed, gate: GateId, args: &Arg
     loop {
         let driven = beside::engine_serves(&context.store).await?;
         followed.catch_up()?;
-        let asking = Asking { gate: Some(gate), driven, stay: false, key: args.key.clone() };
+        let asking = Asking { gate: Some(gate), driven, stay: false, key: args.vote.key.clone() };
         return Ok(match gate::prompt(context, &mut followed, &mut controls, &asking).await? {
             Answered::Voted(Decision::Approve) => Exit::Done,
             Answered::Voted(Decision::Reject) => Exit::Rejected,
