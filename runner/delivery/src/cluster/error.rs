@@ -100,7 +100,7 @@ pub enum ClusterError {
         api_version: String,
         /// `ExternalSecret`.
         kind: String,
-        /// The versions of its group that are served.
+        /// The versions of its group that serve it, the server's preferred one first.
         served: Vec<String>,
     },
     /// Fields belong to others (server-side apply).
@@ -200,7 +200,7 @@ impl ClusterError {
             Self::Forbidden { .. } => "grant it: tagline doctor --role".to_owned(),
             Self::Denied { .. } => "change the manifest, or the rule of the cluster".to_owned(),
             Self::NotFound(_) => "look whether its name and namespace are right".to_owned(),
-            Self::NotServed { served, .. } => match served.last() {
+            Self::NotServed { served, .. } => match served.first() {
                 Some(version) => format!("write apiVersion: {version}"),
                 None => "install its CustomResourceDefinition first, or correct apiVersion and kind".to_owned(),
             },

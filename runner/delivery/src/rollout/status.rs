@@ -200,3 +200,99 @@ fn job(object: &Object) -> RolloutStatus {
         state,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment(wanted: i64, counts: [i64; 4], generation: i64, observed: Option<i64>) -> Object {
+        let [all, updated, ready, available] = counts;
+        let mut status = json!({"replicas": all, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": available});
+        if let Some(observed) = observed {
+            status["observedGeneration"] = json!(observed);
+        }
+        Object(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "w", "generation": generation},
+            "spec": {"replicas": wanted}, "status": status}),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_deployment_is_done_only_with_all_pods_new_and_available(
+            wanted in 0_i64..5, counts in prop::array::uniform4(0_i64..6), generation in 1_i64..4, observed in prop::option::of(0_i64..4),
+        ) {
+            let [all, updated, ready, available] = counts;
+            let status = status(&deployment(wanted, counts, generation, observed)).unwrap();
+            let done = wanted > 0 && observed.is_some_and(|observed| observed >= generation)
+                && updated >= wanted && all <= updated && ready >= wanted && available >= wanted;
+            prop_assert_eq!(status.is_done(), done, "{:?}", status);
+            prop_assert!(!status.is_done() || status.there() >= wanted);
+        }
+
+        #[test]
+        fn no_object_is_a_panic(kind in "Deployment|StatefulSet|DaemonSet|Job", number in any::<i64>(), text in "\\PC{0,8}") {
+            for value in [json!(number), json!(text), json!(null), json!([number]), json!({"a": text})] {
+                let object = json!({"kind": kind, "metadata": {"generation": value}, "spec": {"replicas": value, "updateStrategy": value},
+                    "status": {"replicas": value, "updatedReplicas": value, "conditions": value, "desiredNumberScheduled": value}});
+                status(&Object(object));
+            }
+        }
+    }
+
+    fn conditions(kind: &str, conditions: Value) -> State {
+        let object = json!({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": "j", "generation": 1},
+            "status": {"observedGeneration": 1, "conditions": conditions}});
+        status(&Object(object)).unwrap().state
+    }
+
+    #[test]
+    fn a_deadline_that_is_exceeded_is_a_failure_but_not_of_an_older_spec() {
+        let late = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}]);
+        assert_eq!(
+            conditions("Deployment", late.clone()),
+            State::Failed("ProgressDeadlineExceeded: timed out".to_owned())
+        );
+        let mut stale = deployment(2, [2, 2, 2, 2], 5, Some(4));
+        stale.set("/status/conditions", late);
+        assert!(matches!(status(&stale).unwrap().state, State::Progressing(_)));
+    }
+
+    #[test]
+    fn a_job_is_failed_as_soon_as_it_is_said_and_complete_only_when_it_is() {
+        let said = |kind: &str| json!([{"type": kind, "status": "True", "reason": "R"}]);
+        assert_eq!(conditions("Job", said("FailureTarget")), State::Failed("R".to_owned()));
+        assert_eq!(conditions("Job", said("Failed")), State::Failed("R".to_owned()));
+        assert!(matches!(conditions("Job", said("SuccessCriteriaMet")), State::Progressing(_)));
+        assert_eq!(conditions("Job", said("Complete")), State::Done);
+    }
+
+    #[test]
+    fn a_stateful_set_is_done_up_to_its_partition_and_by_its_revision() {
+        let set = |partition: i64, updated: i64, same: bool| {
+            let object = json!({"kind": "StatefulSet", "metadata": {"name": "s", "generation": 1}, "spec": {"replicas": 3,
+                "updateStrategy": {"rollingUpdate": {"partition": partition}}}, "status": {"observedGeneration": 1, "replicas": 3,
+                "updatedReplicas": updated, "readyReplicas": 3, "availableReplicas": 3,
+                "currentRevision": if same { "b" } else { "a" }, "updateRevision": "b"}});
+            status(&Object(object)).unwrap().state
+        };
+        assert_eq!(set(0, 3, true), State::Done);
+        assert!(matches!(set(0, 3, false), State::Progressing(_)));
+        assert_eq!(set(2, 1, false), State::Done);
+        assert!(matches!(set(2, 0, false), State::Progressing(_)));
+        assert!(matches!(set(3, 0, false), State::Failed(_)));
+    }
+
+    #[test]
+    fn a_paused_workload_and_one_that_is_deleted_will_not_get_there() {
+        let mut paused = deployment(1, [0, 0, 0, 0], 1, Some(1));
+        paused.set("/spec/paused", json!(true));
+        assert!(matches!(status(&paused).unwrap().state, State::Failed(_)));
+        let mut going = deployment(1, [1, 1, 1, 1], 1, Some(1));
+        going.set("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+        assert!(matches!(status(&going).unwrap().state, State::Failed(_)));
+    }
+}

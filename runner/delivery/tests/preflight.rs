@@ -1,0 +1,123 @@
+//! What would stop a delivery is found before it starts, all of it at once, on a real cluster.
+
+mod common;
+
+use common::{Space, service, space, web};
+use serde_json::json;
+use tagline_delivery::Object;
+use tagline_delivery::cluster::{Precondition, Propagation, Verb};
+use tagline_delivery::preflight::{Extra, Needs, check};
+
+async fn said(space: &Space, needs: &Needs<'_>) -> Vec<String> {
+    let problems = check(&space.cluster, needs).await.expect("the server answers");
+    assert!(problems.iter().all(|problem| !problem.next.is_empty()));
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+#[tokio::test]
+async fn all_problems_are_told_at_once() {
+    let Some(space) = space("preflight").await else { return };
+    space.apply(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"pods": "4"}}})).await;
+    // The controller counts what is there before the numbers are in its status.
+    let counted = |quotas: &[Object]| quotas.iter().any(|quota| quota.text("/status/hard/pods") == "4").then_some(());
+    let filter = tagline_delivery::cluster::Filter::name("small");
+    let link = common::Link::new();
+    let minute = std::time::Duration::from_mins(1);
+    let wait =
+        tagline_delivery::rollout::wait_for(&space.cluster, ("v1", "ResourceQuota"), filter, minute, &*link, counted);
+    assert_eq!(wait.await.unwrap(), Some(()));
+    let workload = Object(web("w", "r1", "1", 6));
+    let objects = [
+        workload.clone(),
+        Object(service("s", json!({"app": "other"}))),
+        Object(
+            json!({"apiVersion": "external-secrets.io/v1beta1", "kind": "ExternalSecret", "metadata": {"name": "e"}}),
+        ),
+        Object(
+            json!({"apiVersion": "autoscaling/v2beta2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}),
+        ),
+    ];
+    let verbs = [
+        Verb::new("patch", "apps/v1", "Deployment"),
+        Verb::new("patch", "external-secrets.io/v1beta1", "ExternalSecret"),
+    ];
+    let needs = Needs { verbs: &verbs, objects: &objects, extra: &[Extra::of(&workload, 6)] };
+    let expected = [
+        "Service/s selects no pod: no pod template has app=other".to_owned(),
+        "autoscaling/v2beta2 HorizontalPodAutoscaler is not served by this cluster (served: autoscaling/v2, autoscaling/v1)".to_owned(),
+        "external-secrets.io/v1beta1 ExternalSecret is not served by this cluster".to_owned(),
+        format!("needs 6 pods, quota small leaves 4 (namespace {})", space.namespace()),
+    ];
+    let mut found = said(&space, &needs).await;
+    let next = check(&space.cluster, &needs).await.unwrap();
+    let served = next.iter().find(|problem| problem.message.starts_with("autoscaling")).unwrap();
+    assert_eq!(served.next, "write apiVersion: autoscaling/v2");
+    found.sort();
+    let mut expected = expected.to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn pods_that_no_node_has_room_for_are_advice() {
+    let Some(space) = space("nodes").await else { return };
+    let mut large = web("w", "r1", "1", 2);
+    large["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1000"}});
+    let extra = [Extra::of(&Object(large), 2)];
+    let problems = check(&space.cluster, &Needs { extra: &extra, ..Needs::default() }).await.unwrap();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].message, "w needs 2 more pods of 1000 cpu, the nodes have room for 0");
+    assert!(problems[0].advice);
+}
+
+#[tokio::test]
+async fn a_namespace_that_ends_or_is_missing_is_told() {
+    let Some(space) = space("ending").await else { return };
+    let name = space.namespace().to_owned();
+    // A finalizer holds it in its end for as long as the test looks.
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["tagline.dev/test"]}});
+    let held = space.apply(config).await;
+    let id = tagline_delivery::ObjectId {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        namespace: None,
+        name: name.clone(),
+    };
+    let namespace = space.cluster.get(&id).await.unwrap().unwrap();
+    space.cluster.delete(&id, &Precondition::same(&namespace), Propagation::Background).await.unwrap();
+    assert_eq!(said(&space, &Needs::default()).await, [format!("namespace {name} is being deleted")]);
+    let apply = space
+        .cluster
+        .apply(&Object(service("s", json!({"app": "w"}))), tagline_delivery::cluster::Apply::by("tagline"))
+        .await;
+    assert_eq!(apply.unwrap_err().to_string(), format!("namespace {name} is being deleted"));
+    let free = tagline_delivery::cluster::Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    space.cluster.patch(&held.id(), "tagline", &free).await.unwrap();
+    let target = tagline_delivery::Target { namespace: format!("{name}-no"), ..space.cluster.target().clone() };
+    let gone =
+        tagline_delivery::cluster::Cluster::connect(&target, std::slice::from_ref(&space.kubeconfig)).await.unwrap();
+    let problems = check(&gone, &Needs::default()).await.unwrap();
+    assert_eq!(problems[0].message, format!("namespace {name}-no does not exist"));
+}
+
+#[tokio::test]
+async fn every_right_of_the_plan_that_is_missing_is_named() {
+    let Some(space) = space("role").await else { return };
+    let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
+    let parsed: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(&restricted).unwrap()).unwrap();
+    let cluster = space.connect(restricted.into(), parsed["current-context"].as_str().unwrap()).await;
+    let verbs = [
+        Verb::new("patch", "v1", "Service"),
+        Verb::new("create", "v1", "Pod").part("exec"),
+        Verb::new("delete", "apps/v1", "Deployment"),
+    ];
+    let workload = Object(web("w", "r1", "1", 1));
+    let extra = [Extra::of(&workload, 1)];
+    let needs = Needs { verbs: &verbs, objects: std::slice::from_ref(&workload), extra: &extra };
+    let problems = check(&cluster, &needs).await.unwrap();
+    let mut said: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+    said.sort();
+    let namespace = space.namespace();
+    let expected = ["create pods/exec", "delete deployments.apps", "patch services"];
+    assert_eq!(said, expected.map(|right| format!("may not {right} in namespace {namespace}")));
+}
