@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use tagline_executor::{
     Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, LimitsError, Link, LinkError, LinkEvent,
 };
-use tagline_protocol::{AgentState, JobSpec, Record};
+use tagline_protocol::{AgentState, JobSpec, Record, Request};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
 use tagline_store::Store;
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::engine::{EngineConfig, Message};
 use crate::job::{self, Surroundings};
 use crate::ledger::{Cleanup, TellError};
+use crate::services::deliver::Deliveries;
 use crate::{secrets, services};
 
 /// How often a broken link is made anew before the job counts as gone.
@@ -116,6 +117,7 @@ struct Job {
     pending: Option<(String, bool)>,
     steps_started: bool,
     offset: u64,
+    deliveries: Deliveries,
 }
 
 /// How a link ended.
@@ -130,7 +132,8 @@ impl Job {
     fn new(context: Context, errand: Errand, cancels: mpsc::UnboundedReceiver<(String, bool)>) -> Self {
         let from = Sender { key: errand.key.clone(), attempt: errand.attempt, token: errand.token.clone() };
         let folder = JobFolder::new(services::job_folder(&context, &from));
-        Self { context, errand, from, folder, cancels, pending: None, steps_started: false, offset: 0 }
+        let deliveries = Deliveries::new(context.clone(), from.clone());
+        Self { context, errand, from, folder, cancels, pending: None, steps_started: false, offset: 0, deliveries }
     }
 
     /// Attends until the job is over. Returns the outbox row that is done then.
@@ -205,6 +208,7 @@ impl Job {
         if matches!(self.link().await, Ok(End::Finished)) {
             return true;
         }
+        self.deliveries.end("its job's agent is gone").await;
         if !self.steps_started
             && let Err(error) = executor.clean(&self.folder).await
         {
@@ -271,7 +275,7 @@ impl Job {
         let around = Surroundings {
             secrets: opened,
             paths: executor.paths(&state.plan.repository),
-            user: executor.step_user(&self.limits()?),
+            user: executor.step_user(&self.folder).map_err(|error| services::chain(&error))?,
             in_container: leg.ready.leg.image.is_some(),
         };
         let made = job::specification(state, key, *attempt, around).ok_or_else(unknown)?;
@@ -295,7 +299,7 @@ impl Job {
             }
         }
         if let Some((why, kill)) = self.pending.take() {
-            self.pass_on(&link, why, kill).await?;
+            self.cancel(&link, why, kill).await?;
         }
         let mut answers: JoinSet<(u64, Result<tagline_protocol::Reply, String>)> = JoinSet::new();
         let mut listening = true;
@@ -308,6 +312,12 @@ impl Job {
                             return Ok(End::Finished);
                         }
                     }
+                    LinkEvent::Request { id, body: body @ Request::Deliver { .. } } => {
+                        if let Some(answer) = self.deliveries.ask(id, body) {
+                            link.reply(id, answer).await?;
+                        }
+                    }
+                    LinkEvent::Withdraw { id, why } => self.deliveries.withdraw(id, &why),
                     LinkEvent::Request { id, body } => {
                         let (context, from, folder) = (self.context.clone(), self.from.clone(), self.folder.clone());
                         answers.spawn(async move {
@@ -317,12 +327,28 @@ impl Job {
                     LinkEvent::Closed => return Ok(End::Closed),
                 },
                 Some(Ok((id, answer))) = answers.join_next() => link.reply(id, answer).await?,
+                news = self.deliveries.next() => {
+                    self.deliveries.pass_on(&link, news).await?;
+                    if let Some((why, kill)) = self.pending.take() {
+                        self.cancel(&link, why, kill).await?;
+                    }
+                }
                 cancel = self.cancels.recv(), if listening => match cancel {
-                    Some((why, kill)) => self.pass_on(&link, why, kill).await?,
+                    Some((why, kill)) => self.cancel(&link, why, kill).await?,
                     None => listening = false,
                 },
             }
         }
+    }
+
+    /// Deliveries end first. A cancel is passed on beside that: the agent waits for them. A kill comes after them.
+    async fn cancel(&mut self, link: &Link, why: String, kill: bool) -> Result<(), LinkError> {
+        self.deliveries.stop(&why);
+        if kill && self.deliveries.are_running() {
+            self.pending = Some((why, kill));
+            return Ok(());
+        }
+        self.pass_on(link, why, kill).await
     }
 
     /// A cancel that cannot be passed on is kept for the next link.
@@ -346,6 +372,8 @@ impl Job {
                 self.context.report(&self.from, Report::StepFinished { step, outcome, conclusion, why });
             }
             Record::JobFinished { result, .. } => {
+                // Mostly there are none; an agent that was killed, or lost its patience, did not wait for them.
+                self.deliveries.end("its job has ended").await;
                 let report = Report::Finished {
                     conclusion: conclude(result.conclusion),
                     outputs: result.outputs,

@@ -5,6 +5,8 @@
 //! stored with one sync. What to do is always derived from the state ([`tagline_run::outstanding`]), so a start after a
 //! crash is the same as any other turn.
 
+mod deliveries;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,19 +16,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tagline_executor::JobFolder;
 use tagline_run::locks::{self, Contender};
+use tagline_plan::PlannedDelivery;
 use tagline_run::{
-    Attempt, Effect, Event, Fact, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token, outstanding,
+    Attempt, Effect, Event, Fact, GateId, GateStatus, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token,
+    outstanding,
 };
 use tagline_store::{EngineLock, RunFilter, Store, StoreError, StoreFolder};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use crate::attend::{self, Attendant, Errand};
 use crate::clock;
+use crate::delivery::Deliverer;
+use crate::delivery::retire::Retirement;
 use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
 use crate::lock;
+use crate::source;
 use crate::tidy;
 use crate::timer::Timers;
 
@@ -55,6 +63,8 @@ pub struct EngineConfig {
     pub max_jobs: usize,
     /// What jobs run on.
     pub executors: Executors,
+    /// Who carries out deliveries.
+    pub deliverer: Arc<dyn Deliverer>,
     /// What is to go wrong, for tests.
     pub faults: Faults,
 }
@@ -77,6 +87,8 @@ pub struct Engine {
     updates: broadcast::Sender<Update>,
     store: Arc<Store>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
+    /// Follows the store's clock.
+    clock: AbortHandle,
 }
 
 /// A message to the dispatcher.
@@ -91,6 +103,12 @@ pub(crate) enum Message {
     Again { runs: Vec<RunId> },
     /// What an earlier engine had left was seen to; the outbox row that is done then.
     Cleaned { key: Option<String> },
+    /// The plans of a gate's deliveries are made, or it is known why they cannot be.
+    Prepared { run: RunId, gate: GateId, deliveries: Result<Vec<PlannedDelivery>, String> },
+    /// It is time to remove what a delivery has left: the outbox row's key.
+    Due { key: String },
+    /// It was looked at; what the run is to be told, unless it must be tried again.
+    Retired { key: String, run: RunId, input: Option<Box<Input>> },
     /// End the dispatcher.
     Stop,
 }
@@ -115,8 +133,11 @@ impl Engine {
         let store = Arc::new(Store::open(&config.folder)?);
         let (messages, inbox) = mpsc::unbounded_channel();
         let (updates, _) = broadcast::channel(UPDATES);
-        let leftovers = tidy::leftovers(&config.folder);
+        let mut leftovers = tidy::leftovers(&config.folder);
         let active = store.runs(&RunFilter { active: true, ..RunFilter::default() })?;
+        leftovers.extend(tidy::old_trees(&config.folder, &active.iter().map(|row| row.id).collect()));
+        clock::of_store(&config.folder);
+        let clock = tokio::spawn(clock::follow(config.folder.clone())).abort_handle();
         let mut dispatcher = Dispatcher {
             ledger: Ledger::new(store.clone(), config.faults.fail_write),
             config: Arc::new(config),
@@ -124,6 +145,8 @@ impl Engine {
             messages: messages.clone(),
             updates: updates.clone(),
             timers: Timers::new(messages.clone()),
+            preparing: BTreeMap::new(),
+            retirements: BTreeMap::new(),
             attendants: BTreeMap::new(),
             waiting: VecDeque::new(),
             cleaned: Vec::new(),
@@ -142,7 +165,7 @@ impl Engine {
             path: store.folder().root().to_owned(),
             source,
         })?;
-        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)) })
+        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)), clock })
     }
 
     /// The store the engine drives.
@@ -176,6 +199,7 @@ impl Engine {
     /// seconds at most. Jobs that run go on, keep their results, and are found again.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
+        self.clock.abort();
         let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(dispatcher) = dispatcher {
             // A dispatcher that panicked has said so already; its lock went with it.
@@ -192,8 +216,11 @@ impl Drop for Engine {
 
 /// Whether it is an attendant that says this.
 fn of_job(input: &Input) -> bool {
-    use Input::{AgentGone, ArtifactStored, LaunchFailed, Reported};
-    matches!(input, Reported { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. })
+    use Input::{AgentGone, ArtifactStored, LaunchFailed, Milestone, Reported};
+    matches!(
+        input,
+        Reported { .. } | Milestone { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. }
+    )
 }
 
 fn gone(store: &Store) -> TellError {
@@ -214,6 +241,10 @@ struct Dispatcher {
     messages: mpsc::UnboundedSender<Message>,
     updates: broadcast::Sender<Update>,
     timers: Timers,
+    /// Gates whose deliveries are being planned.
+    preparing: BTreeMap<(RunId, GateId), AbortHandle>,
+    /// What deliveries have left, by the key of the outbox row, and who waits for its time.
+    retirements: BTreeMap<String, (Retirement, AbortHandle)>,
     attendants: BTreeMap<(RunId, JobKey, Token), Attendant>,
     /// Legs that may start as soon as there is room, in the order they asked.
     waiting: VecDeque<(RunId, JobKey, Attempt)>,
@@ -243,6 +274,7 @@ impl Dispatcher {
         self.settle(touched);
         Faults::kill(self.config.faults.kill_done, || self.entries());
         self.clean_up();
+        self.watch_retirements();
     }
 
     /// Removes what an engine that was killed has left of jobs that had ended.
@@ -372,6 +404,15 @@ impl Dispatcher {
                     self.try_again(unread);
                 }
                 Message::Cleaned { key } => self.cleaned_one(key),
+                Message::Prepared { run, gate, deliveries } => {
+                    self.preparing.remove(&(run, gate));
+                    if let Some(input) = self.prepared(run, gate, deliveries) {
+                        inputs.push((run, input, at));
+                        replies.push(None);
+                    }
+                }
+                Message::Due { key } => self.retire(&key),
+                Message::Retired { key, run, input } => self.retired(key, run, input, &mut touched),
                 Message::Stop => go_on = false,
             }
         }
@@ -425,6 +466,9 @@ impl Dispatcher {
                 Ok(told) if !told.events.is_empty() => {
                     touched.insert(told.run);
                     self.publish(told.run, &told.events);
+                    if told.events.iter().any(|event| matches!(event.fact, Fact::Milestone { .. })) {
+                        self.watch_retirements();
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "an input was refused"),
@@ -491,15 +535,7 @@ impl Dispatcher {
                         attendant.cancel(&why, kill);
                     }
                 }
-                Effect::PrepareGate { gate, environment: _, after } => {
-                    let passed = self.passed(run, &root, after.as_deref());
-                    let input = match (passed, crate::random::hex()) {
-                        (Ok(passed), Ok(nonce)) => Input::GatePrepared { gate, nonce, passed, deliveries: Vec::new() },
-                        (Err(error), _) => Input::GateUnprepared { gate, why: error.to_string() },
-                        (_, Err(error)) => Input::GateUnprepared { gate, why: error.to_string() },
-                    };
-                    inputs.push((run, input));
-                }
+                Effect::PrepareGate { gate, .. } => inputs.extend(self.prepare(run, gate).map(|input| (run, input))),
                 Effect::SetTimer { timer, at } => {
                     self.timers.at(&self.handle, run, &timer, at);
                     timers.push(timer);
@@ -511,7 +547,15 @@ impl Dispatcher {
             }
         }
         self.timers.keep(run, &timers);
+        self.preparing.retain(|(of, gate), task| {
+            let wanted = *of != run || state.gates.get(gate).is_some_and(|gate| gate.status == GateStatus::Requested);
+            if !wanted {
+                task.abort();
+            }
+            wanted
+        });
         if state.finished.is_some() {
+            self.tidy(vec![source::trees(&self.config.folder.cache()).join(run.to_string())]);
             self.forget_secrets(run);
             self.cleaned.push(ledger::secrets_key(&state));
             self.ledger.forget(run);
@@ -535,14 +579,18 @@ impl Dispatcher {
         if self.attendants.contains_key(&id) {
             return;
         }
-        let context = attend::Context {
+        let context = self.context(state.clone(), root);
+        self.attendants.insert(id, Attendant::spawn(&self.handle, context, errand));
+    }
+
+    fn context(&self, state: Arc<RunState>, root: &str) -> attend::Context {
+        attend::Context {
             store: self.ledger.store().clone(),
             config: self.config.clone(),
             messages: self.messages.clone(),
-            state: state.clone(),
+            state,
             root: PathBuf::from(root),
-        };
-        self.attendants.insert(id, Attendant::spawn(&self.handle, context, errand));
+        }
     }
 
     /// Digests that runs of this repository brought through an environment.

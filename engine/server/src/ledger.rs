@@ -12,6 +12,7 @@ use tagline_run::{Attempt, Corrupt, Ending, Event, Fact, GateStatus, Input, JobK
 use tagline_store::{Append, Outgoing, Store, StoreError, Summary};
 use thiserror::Error;
 
+use crate::delivery::retire;
 use crate::vote::{self, VoteError};
 
 /// Why an input came to nothing.
@@ -182,6 +183,7 @@ impl Ledger {
         });
         append.summary = summary(&state);
         append.outgoing.extend(cleanups(run, &state, &events));
+        append.outgoing.extend(retire::outgoing(run, &state, &events));
         if events.iter().any(|event| matches!(event.fact, Fact::RunFinished { .. })) {
             append.outgoing.push(Outgoing { key: secrets_key(&state), body: "{}".to_owned() });
         }

@@ -10,7 +10,8 @@
 mod attend;
 mod begin;
 pub mod beside;
-mod clock;
+pub mod clock;
+pub mod delivery;
 mod engine;
 mod executors;
 mod faults;

@@ -8,12 +8,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tagline_plan::digest::digest_bytes;
 use tagline_plan::{Person, Plan, Request, Trigger, WorkflowFile};
-use tagline_syntax::diagnostic::{Diagnostic, SourceFile};
+use tagline_syntax::diagnostic::{Diagnostic, SourceFile, tidy};
 use tagline_syntax::environments::{self, EnvironmentsFile};
 use tagline_syntax::filter::{PushFilter, PushRef};
 use tagline_syntax::tag::ReleaseTag;
 use tagline_syntax::workflow::{self, Event, Workflow};
 
+use crate::delivery;
 use crate::planner_error::PlannerError;
 use crate::repository::{CommitInfo, ENVIRONMENTS_FILE, ReadFile, Repository, RepositoryError, Source, TagInfo};
 
@@ -94,6 +95,14 @@ impl Occasion {
         let source = if repository.is_bare() { Source::Commit(commit.id.clone()) } else { Source::WorkingTree };
         let event = ask.event.clone().unwrap_or_else(|| "push".to_owned());
         Ok(Self { event, tag: None, commit, reference, source })
+    }
+
+    /// Where its workflow is read.
+    fn origin(&self) -> String {
+        match &self.source {
+            Source::Commit(id) => id.get(..7).unwrap_or(id).to_owned(),
+            Source::WorkingTree => "working tree".to_owned(),
+        }
     }
 
     fn describe(&self) -> String {
@@ -240,7 +249,16 @@ fn one(
         inputs,
     };
     match tagline_plan::build(request) {
-        Ok(plan) => Ok(Planned { plan, source: file.source, warnings: file.warnings, notes: rules.notes.clone() }),
+        Ok(plan) => {
+            let mut diagnostics = delivery::check(&plan, &file.source);
+            if !diagnostics.is_empty() {
+                diagnostics.extend(file.warnings);
+                tidy(&mut diagnostics);
+                let origin = occasion.origin();
+                return Err(PlannerError::Unusable { file: Box::new(file.source), diagnostics, origin });
+            }
+            Ok(Planned { plan, source: file.source, warnings: file.warnings, notes: rules.notes.clone() })
+        }
         Err(errors) => Err(PlannerError::Plan { file: Box::new(file.source), errors }),
     }
 }

@@ -84,6 +84,32 @@ pub(crate) async fn archive(wanted: &Wanted, cache: &Path) -> Result<Archive, So
     Ok(Archive { file, commit, _work: None })
 }
 
+/// Where the trees of runs are.
+pub(crate) fn trees(cache: &Path) -> PathBuf {
+    cache.join("tree")
+}
+
+/// The files themselves in a folder, which is made unless it is there: whole or not at all.
+pub(crate) async fn tree(wanted: &Wanted, folder: &Path) -> Result<(), SourceError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let commit = resolve(wanted).await?;
+    let parent = folder.parent().unwrap_or(folder);
+    fs::create_dir_all(parent)?;
+    let work = tempfile::Builder::new().prefix(".tree-").tempdir_in(parent)?;
+    let clone = work.path().join("tree");
+    make_clone(wanted, &commit, &clone).await?;
+    if wanted.working_tree {
+        overlay_working_tree(&wanted.root, &clone).await?;
+    }
+    match fs::rename(&clone, folder) {
+        // Another one was faster.
+        Err(_) if folder.is_dir() => Ok(()),
+        renamed => Ok(renamed?),
+    }
+}
+
 async fn resolve(wanted: &Wanted) -> Result<String, SourceError> {
     if wanted.working_tree && wanted.revision.bytes().all(|b| b == b'0') {
         return Ok(wanted.revision.clone());

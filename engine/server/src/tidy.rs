@@ -2,12 +2,15 @@
 //!
 //! They are listed while the store is locked and its new engine has made none yet; what has those names then is nobody's.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tagline_store::StoreFolder;
+
+use crate::source::trees;
 
 /// A program that the killed engine had started may go on for a moment and write into what is removed.
 const TRIES: u32 = 20;
@@ -16,10 +19,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What is half made in a store.
 pub(crate) fn leftovers(folder: &StoreFolder) -> Vec<PathBuf> {
     let cache = folder.cache();
-    let places = [folder.blobs(), cache.join("source"), cache];
+    let places = [folder.blobs(), cache.join("source"), trees(&cache), cache];
     let entries = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
     let hidden = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."));
     hidden.map(|entry| entry.path()).collect()
+}
+
+/// The trees of runs that have ended.
+pub(crate) fn old_trees(folder: &StoreFolder, active: &BTreeSet<u64>) -> Vec<PathBuf> {
+    let entries = fs::read_dir(trees(&folder.cache())).into_iter().flatten().flatten();
+    let run = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+    entries.filter(|entry| run(entry).is_some_and(|run| !active.contains(&run))).map(|entry| entry.path()).collect()
 }
 
 /// Removes them; one that cannot be removed is left to the next engine.

@@ -12,10 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::clock;
 use crate::engine::Message;
-
-/// How long a sleeper trusts the clock.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a timer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +78,7 @@ impl Timers {
 async fn wait(due: Due) {
     match due {
         Due::After(duration) => tokio::time::sleep(duration).await,
-        Due::At(at) => loop {
-            let left = at.duration_since(Timestamp::now());
-            let Ok(left) = Duration::try_from(left) else { return };
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(LOOK_AGAIN)).await;
-        },
+        Due::At(at) => clock::until(at).await,
     }
 }
 

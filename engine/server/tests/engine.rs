@@ -112,6 +112,7 @@ fn engine(folder: &StoreFolder) -> Engine {
         agent: agent(),
         max_jobs: 4,
         executors,
+        deliverer: std::sync::Arc::new(tagline_server::delivery::NoCluster),
         faults: tagline_server::Faults::default(),
     })
     .unwrap()

@@ -42,6 +42,7 @@ async fn drive(role: &Role) {
         agent: role.agent.clone(),
         max_jobs: 4,
         executors: Executors::new(vec![("sandbox".to_owned(), sandbox)], exposure),
+        deliverer: std::sync::Arc::new(tagline_server::delivery::NoCluster),
         faults,
     })
     .unwrap();

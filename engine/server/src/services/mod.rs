@@ -1,6 +1,8 @@
 //! What a job may ask of its engine: the source, artifacts, images. The engine decides what a job may have; credentials
 //! stay here.
 
+pub(crate) mod deliver;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,6 +39,8 @@ pub(crate) async fn answer(
         Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
         Request::Image { reference } => image(folder, id, &reference).await,
         Request::Push { layout, reference, digest } => push(folder, &layout, &reference, &digest).await,
+        // They outlive a link: see `deliver`.
+        Request::Deliver { .. } => Err("a delivery is not asked for here".to_owned()),
     }
 }
 
@@ -206,7 +210,7 @@ fn plain_name(name: &str) -> io::Result<()> {
     if plain { Ok(()) } else { Err(io::Error::other(format!("`{name}` is no plain file name"))) }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| chain(&error)),
         Err(error) => Err(error.to_string()),

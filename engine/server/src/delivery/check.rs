@@ -1,0 +1,96 @@
+//! What can be said against delivery steps before anything runs: their inputs as far as they are written out, and where
+//! they deliver to.
+
+use indexmap::IndexMap;
+use tagline_delivery::inputs::{Action, Problem};
+use tagline_plan::{Plan, PlannedJob};
+use tagline_syntax::diagnostic::{Diagnostic, SourceFile, Span};
+use tagline_syntax::environments::Environment;
+use tagline_syntax::expression::Template;
+use tagline_syntax::workflow::{Position, Text};
+
+/// Everything that is wrong with the delivery steps of a plan, with its place in the workflow.
+pub(crate) fn check(plan: &Plan, source: &SourceFile) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for job in plan.jobs.values() {
+        let mut named = false;
+        for (uses, with) in job.job.steps.iter().filter_map(|step| step.delivery()) {
+            if !named {
+                named = true;
+                found.extend(environments(plan, job, uses, source));
+            }
+            of_step(plan, job, uses, with, source, &mut found);
+        }
+    }
+    found
+}
+
+/// The environments of a job that nothing can be delivered to.
+fn environments(plan: &Plan, job: &PlannedJob, uses: &Text, source: &SourceFile) -> Vec<Diagnostic> {
+    let Some(written) = &job.job.environment else {
+        let message = format!("{} delivers to a cluster, and its job names no environment", uses.text);
+        let help = "give the job `environment:`; its `cluster:` in .tagline/environments.yml says where";
+        return vec![Diagnostic::error("no-environment", line(source, uses.at, 0), message).help(help)];
+    };
+    let lacks = |(name, rules): &(&String, &Environment)| {
+        rules.cluster.is_none().then(|| {
+            let message = format!("environment `{name}` has no `cluster:`, so nothing can be delivered to it");
+            let help = "say where in .tagline/environments.yml: cluster: { context: …, namespace: … }";
+            Diagnostic::error("no-cluster", line(source, written.name.at, 0), message).help(help)
+        })
+    };
+    of_job(plan, job).iter().filter_map(lacks).collect()
+}
+
+/// The environments that the legs of a job name, as far as they are known.
+fn of_job<'p>(plan: &'p Plan, job: &PlannedJob) -> Vec<(&'p String, &'p Environment)> {
+    let mut names: Vec<&String> = job.legs.iter().flatten().filter_map(|leg| leg.environment.as_ref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let environments = plan.policy.environments.iter();
+    environments.filter(|(name, _)| names.iter().any(|named| named.eq_ignore_ascii_case(name))).collect()
+}
+
+fn of_step(
+    plan: &Plan,
+    job: &PlannedJob,
+    uses: &Text,
+    with: &IndexMap<String, Text>,
+    source: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (name, value) in with {
+        let names_steps = |template: Template| template.references().iter().any(|r| r.context == "steps");
+        if job.job.environment.is_some() && Template::parse(&value.text).is_ok_and(names_steps) {
+            let message = format!("`{name}` comes from a step of the same job, so nobody can approve it");
+            let help = "make it an output of an earlier job, and take it from `needs`";
+            let span = line(source, value.at, 0);
+            found.push(Diagnostic::error("steps-in-gated-delivery", span, message).help(help));
+        }
+    }
+    let texts: IndexMap<String, String> = with.iter().map(|(name, value)| (name.clone(), value.text.clone())).collect();
+    let protected = of_job(plan, job).into_iter().find(|(_, rules)| rules.reviewers.is_some());
+    let environment = protected.map(|(name, _)| name.as_str()).unwrap_or_default();
+    for problem in Action::check_for(&uses.text, &texts, environment, protected.is_some()) {
+        let Problem { key, line: number, message } = problem;
+        let given = with.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key)).map(|(_, value)| value);
+        let at = given.map_or(uses.at, |value| value.at);
+        let span = line(source, at, number.unwrap_or_default());
+        found.push(Diagnostic::error("bad-delivery", span, format!("{key}: {message}")));
+    }
+}
+
+/// What stands from a place to the end of its line. Of a block, whose text begins in the line after its `|`, so many lines
+/// further.
+fn line(source: &SourceFile, at: Position, further: usize) -> Span {
+    let text = source.text();
+    let mut start = source.offset(at).unwrap_or_default();
+    if text[start..].starts_with(['|', '>']) {
+        for _ in 0..=further {
+            start = text[start..].find('\n').map_or(start, |end| start + end + 1);
+        }
+        start += text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
+    }
+    let end = text[start..].find(['\n', '\r']).map_or(text.len(), |end| start + end);
+    Span::new(start, end)
+}
