@@ -21,6 +21,7 @@ pub mod inputs;
 pub mod object;
 pub mod preflight;
 pub mod progress;
+pub mod render;
 pub mod rollout;
 mod site;
 pub mod status;
