@@ -8,6 +8,7 @@ mod bench;
 mod cluster;
 mod conformance;
 mod paths;
+mod rows;
 mod setup;
 mod shell;
 mod test;
@@ -25,6 +26,8 @@ usage: cargo xtask COMMAND
                                --write puts the score into README.md
   cluster build|up [--use-kubeconfig]|check|status|env|down
                                a real Kubernetes on this machine; env prints what a shell evaluates
+  rows [--all] [ROW]...        carries out the runbooks' rows on the cluster, by real workflows under load;
+                               --all adds crash points and faults
   bench [--write] [ROW]...     measures Tagline beside its peers, release build; rows by part of their name;
                                --write puts the table into docs/performance.md
 ";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["clean"] => setup::clean(),
         ["test", rest @ ..] => test::command(rest),
         ["cluster", rest @ ..] => cluster::command(rest),
+        ["rows", rest @ ..] => rows::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
         // Not for people: see `bench::memory`.
         ["max-rss-of", rest @ ..] => bench::measured_child(rest),

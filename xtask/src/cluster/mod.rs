@@ -272,3 +272,16 @@ fn env(home: &Home) -> Result<bool> {
     println!("export PATH='{}':\"$PATH\"", home.bin().display());
     Ok(true)
 }
+
+/// Brings the cluster up, and what tests read of it from their environment.
+pub(crate) fn for_tests() -> Result<Vec<(&'static str, String)>> {
+    let home = Home::new()?;
+    up(&home, None)?;
+    let state = State::load(&home)?.context("the cluster is up and says nothing of itself")?;
+    let mut environment = state.environment();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(home.bin()).chain(std::env::split_paths(&path));
+    environment.push(("PATH", std::env::join_paths(folders)?.to_string_lossy().into_owned()));
+    environment.push(("KUBECACHEDIR", home.run("kubectl-cache").display().to_string()));
+    Ok(environment)
+}
