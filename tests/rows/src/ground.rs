@@ -9,10 +9,8 @@ use crate::Kubectl;
 /// The test cluster and what stands beside it, as the environment names it.
 #[derive(Debug, Clone)]
 pub struct Ground {
-    /// Credentials of an administrator of the cluster.
+    /// Credentials of an administrator of the cluster, in its current context.
     pub kubeconfig: PathBuf,
-    /// The context in it.
-    pub context: String,
     /// `HOST:PORT` of the registry on loopback, which the cluster pulls from.
     pub registry: String,
     /// `http://HOST:PORT` of Prometheus.
@@ -44,7 +42,6 @@ impl Ground {
         let variable = |name: &'static str| std::env::var(name).map_err(|_| name);
         Ok(Self {
             kubeconfig: variable("TAGLINE_TEST_KUBECONFIG")?.into(),
-            context: std::env::var("TAGLINE_TEST_CONTEXT").unwrap_or_else(|_| "tagline-test".to_owned()),
             registry: variable("TAGLINE_TEST_REGISTRY")?,
             prometheus: variable("TAGLINE_TEST_PROMETHEUS")?,
             postgres: variable("TAGLINE_TEST_POSTGRES")?,

@@ -28,7 +28,7 @@ impl Kubectl {
     pub fn command<const N: usize>(&self, args: [&str; N]) -> Command {
         let mut command = Command::new("kubectl");
         command.arg("--kubeconfig").arg(&self.ground.kubeconfig);
-        command.args(["--context", &self.ground.context, "--namespace", &self.namespace]);
+        command.args(["--namespace", &self.namespace]);
         command.args(args).stdin(Stdio::null());
         command
     }

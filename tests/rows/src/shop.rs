@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tagline_tests::{Outcome, Repo, Scratch, Tagline, workspace};
 
 use crate::{Database, Ground, Kubectl};
@@ -54,7 +55,8 @@ impl Shop {
         let scratch = Scratch::new();
         let repo = scratch.repo(example);
         let database = Database::new(ground);
-        let tagline = scratch.tagline().dir(repo.path()).env("KUBECONFIG", &ground.kubeconfig.to_string_lossy());
+        let kubeconfig = contexts(ground, &scratch);
+        let tagline = scratch.tagline().dir(repo.path()).env("KUBECONFIG", &kubeconfig);
         let shop = Self { scratch, repo, tagline, ground: ground.clone(), database, suffix };
         shop.copy(&workspace().join("examples").join(example), Path::new(""), example);
         let demo = shop.repo.path().join("bin/demo");
@@ -62,6 +64,27 @@ impl Shop {
         fs::copy(&ground.demo, &demo).expect("the demo application is built");
         shop.repo.commit("Begin");
         shop
+    }
+
+    /// Makes a namespace of the example with the Secrets that its workloads refer to.
+    #[track_caller]
+    pub fn namespace_with_secrets(&self, name: &str) -> &Self {
+        let namespace = self.namespace(name);
+        let database = &self.database;
+        let secret = |name: &str, pairs: &[(&str, &str)]| {
+            let data: serde_json::Map<String, Value> =
+                pairs.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}).to_string()
+        };
+        let kubectl = self.kubectl(name);
+        let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        kubectl.apply(&space.to_string());
+        let (url, user, password) = (database.url(), database.name(), database.password.as_str());
+        let of_database = [("jdbc-url", url.as_str()), ("username", user), ("password", password)];
+        kubectl.apply(&secret("village-storefront-db", &of_database));
+        kubectl.apply(&secret("village-storefront-r2", &[("access-key-id", "id"), ("secret-access-key", "key")]));
+        kubectl.apply(&secret("village-storefront-stripe", &[("api-key", "sk_test")]));
+        self
     }
 
     /// The name of a namespace of the example in this test.
@@ -148,10 +171,16 @@ impl Shop {
         }
     }
 
-    /// The example's namespaces become those of this test: `namespace: NAME` wherever a file says so.
+    /// The example's namespaces become those of this test, `namespace: NAME` wherever a file says so, and the variables of
+    /// its environments those of this machine, with seconds for minutes and hours.
     fn adapt(&self, text: &str, example: &str) -> String {
         let mut adapted = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
+            let variable = |(name, _): &&(&str, String)| line.starts_with(&format!("  {name}: "));
+            if let Some((name, value)) = self.variables().iter().find(variable) {
+                adapted.push_str(&format!("  {name}: {value}\n"));
+                continue;
+            }
             match line.find("namespace: ") {
                 Some(at) if line.get(at + 11..).is_some_and(|rest| rest.starts_with(example)) => {
                     let (key, rest) = line.split_at(at + 11);
@@ -165,11 +194,56 @@ impl Shop {
         adapted
     }
 
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let text = str::to_owned;
+        vec![
+            ("REGISTRY", self.ground.registry.clone()),
+            ("PROMETHEUS", self.ground.prometheus.clone()),
+            ("MANIFESTS", text("k8s/local")),
+            ("MIN_READY", text("1s")),
+            ("DRAIN", text("4s")),
+            ("STAGING_WATCH", text("0s")),
+            ("INTERVAL", text("1s")),
+            ("WINDOW", text("10s")),
+            ("WATCH", text("20s")),
+            ("ERRORS_FOR", text("5s")),
+            ("ERRORS_WITHIN", text("15s")),
+            ("LATENCY_FOR", text("8s")),
+            ("MEMORY_FOR", text("8s")),
+        ]
+    }
+
     /// A field of what `show --json` says of a run.
     #[track_caller]
     pub fn shown(&self, run: u64, pointer: &str) -> Value {
         self.tagline.show(run).pointer(pointer).cloned().unwrap_or_default()
     }
+}
+
+/// A kubeconfig with the contexts that the examples name, all of the one test cluster; none is current, so that a command
+/// that did not name its context would fail.
+#[track_caller]
+fn contexts(ground: &Ground, scratch: &Scratch) -> String {
+    let file = scratch.join("kubeconfig");
+    fs::copy(&ground.kubeconfig, &file).expect("the cluster's kubeconfig");
+    let file = file.to_string_lossy().into_owned();
+    let config = |args: &[&str]| {
+        let mut command = Command::new("kubectl");
+        command.args(["config", "--kubeconfig", &file]).args(args);
+        let out = command.output().expect("kubectl is on the PATH");
+        assert!(out.status.success(), "kubectl config: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    };
+    let current = config(&["current-context"]);
+    let of = |what: &str| {
+        config(&["view", "-o", &format!("jsonpath={{.contexts[?(@.name==\"{current}\")].context.{what}}}")])
+    };
+    let (cluster, user) = (of("cluster"), of("user"));
+    for name in ["dev-cluster", "staging", "prod"] {
+        config(&["set-context", name, "--cluster", &cluster, "--user", &user]);
+    }
+    config(&["unset", "current-context"]);
+    file
 }
 
 impl Drop for Shop {

@@ -95,7 +95,8 @@ impl Seen {
         let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count();
         self.fewest_ready = self.fewest_ready.min(ready);
         let pods = pods["items"].as_array().into_iter().flatten();
-        let images = pods.filter(|pod| selects(&selector, pod)).map(|pod| pod["spec"]["containers"][0]["image"].clone());
+        let images =
+            pods.filter(|pod| selects(&selector, pod)).map(|pod| pod["spec"]["containers"][0]["image"].clone());
         let images: BTreeSet<String> = images.map(|image| image.to_string()).collect();
         self.most_images = self.most_images.max(images.len());
         if self.selectors.last().is_none_or(|(_, last)| *last != selector) {
