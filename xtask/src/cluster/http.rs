@@ -17,3 +17,25 @@ pub(super) fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn status_and_body_of_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("bound").to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a request");
+            let mut asked = [0; 512];
+            let length = stream.read(&mut asked).expect("a request");
+            stream.write_all(b"HTTP/1.0 503 No\r\nServer: x\r\n\r\nnot yet\n").expect("an answer");
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        });
+        assert_eq!(get(&address, "/-/ready"), Some((503, "not yet\n".to_owned())));
+        assert!(server.join().expect("the server").starts_with("GET /-/ready HTTP/1.0\r\n"));
+        assert_eq!(get(&address, "/-/ready"), None);
+    }
+}

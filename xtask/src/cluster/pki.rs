@@ -149,3 +149,26 @@ impl Pair {
         format!("{value:#}\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kubelet_s_user_is_its_node() {
+        let named = USERS.iter().any(|(_, user, _)| *user == format!("system:node:{NODE_NAME}"));
+        assert!(named, "the API server's node authorizer looks for this name");
+    }
+
+    #[test]
+    fn a_kubeconfig_leads_to_the_api_server_as_its_user() {
+        let authority = Authority::new().expect("an authority");
+        let pair = authority.sign("somebody", "some:group", Vec::new()).expect("a certificate");
+        let text = pair.kubeconfig(&authority.certificate, "somebody");
+        let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(config["clusters"][0]["cluster"]["server"], server());
+        let context = &config["contexts"][0];
+        assert_eq!(context["name"], config["current-context"]);
+        assert_eq!(context["context"]["user"], config["users"][0]["name"]);
+    }
+}

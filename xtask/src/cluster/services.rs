@@ -74,3 +74,24 @@ fn service(namespace: &str, name: &str, address: &str, ports: &[(&str, &str, u16
         }),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_port_of_a_url() {
+        let url = super::super::postgres::url(&postgres_host(), 5432);
+        assert_eq!(host_and_port(&url), "postgres.tagline-services.svc.cluster.local 5432");
+    }
+
+    #[test]
+    fn a_slice_belongs_to_its_service_and_leads_to_the_node() {
+        let [service, slice] = service("some", "db", "10.245.0.9", &[("db", "TCP", 5432, 4711)]);
+        assert_eq!(service["spec"]["clusterIP"], "10.245.0.9");
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], 4711);
+        assert_eq!(slice["metadata"]["labels"]["kubernetes.io/service-name"], service["metadata"]["name"]);
+        assert_eq!(slice["ports"][0]["port"], 4711);
+        assert_eq!(slice["endpoints"][0]["addresses"][0], network::NODE);
+    }
+}

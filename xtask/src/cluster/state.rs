@@ -116,3 +116,54 @@ impl Ports {
         Ok(Self { etcd: port(0)?, etcd_peer: port(1)?, prometheus: port(2)?, postgres: port(3)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(restricted: Option<PathBuf>) -> State {
+        let ports = Ports { etcd: 1, etcd_peer: 2, prometheus: 3, postgres: 4 };
+        State {
+            foreign: restricted.is_none(),
+            kubeconfig: "admin".into(),
+            audit_log: restricted.clone(),
+            postgres_in_pods: restricted.as_ref().map(|_| "postgres://in-pods".to_owned()),
+            restricted,
+            registry: "127.0.0.1:5000".to_owned(),
+            prometheus: ports.prometheus(),
+            postgres: ports.postgres(),
+            ports,
+            sysctls: BTreeMap::new(),
+            processes: BTreeMap::new(),
+        }
+    }
+
+    fn names(state: &State) -> Vec<&'static str> {
+        state.environment().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn tests_are_told_where_everything_is() {
+        let own = state(Some("file".into()));
+        let pairs = own.environment();
+        assert!(pairs.contains(&("TAGLINE_TEST_PROMETHEUS", "http://127.0.0.1:3".to_owned())));
+        assert!(names(&own).contains(&"TAGLINE_TEST_AUDIT_LOG"));
+        assert!(names(&own).contains(&"TAGLINE_TEST_POSTGRES_IN_PODS"));
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_somebody_else_s_cluster_does_not_have() {
+        let foreign = names(&state(None));
+        assert!(foreign.contains(&"TAGLINE_TEST_KUBECONFIG"));
+        assert!(!foreign.contains(&"TAGLINE_TEST_AUDIT_LOG"));
+        assert!(!foreign.contains(&"TAGLINE_TEST_KUBECONFIG_RESTRICTED"));
+    }
+
+    #[test]
+    fn ports_differ() {
+        let ports = Ports::free().expect("free ports");
+        let all = [ports.etcd, ports.etcd_peer, ports.prometheus, ports.postgres];
+        let different: std::collections::BTreeSet<u16> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len());
+    }
+}
