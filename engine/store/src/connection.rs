@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -36,9 +37,9 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     if !folder.database().exists() {
         return Err(StoreError::Missing(folder.root().to_owned()));
     }
-    let mut opened = reader(folder, false);
+    let mut opened = reader(folder);
     if opened.as_ref().is_err_and(is_cramped) {
-        opened = reader(folder, true);
+        opened = in_memory(folder);
     }
     let (connection, found) = opened.map_err(|error| explain(folder, error))?;
     if found == 0 {
@@ -48,20 +49,33 @@ pub(crate) fn open_read_only(folder: &StoreFolder) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
-/// A connection for reading, with the database's format. `alone` keeps the others out and needs no shared memory: where a
-/// full disk has no room for that nobody has the database open, for they would have it, too.
-fn reader(folder: &StoreFolder, alone: bool) -> rusqlite::Result<(Connection, i64)> {
+/// A connection for reading, with the database's format.
+fn reader(folder: &StoreFolder) -> rusqlite::Result<(Connection, i64)> {
+    let connection = existing(folder)?;
+    let format = format_of(&connection)?;
+    Ok((connection, format))
+}
+
+/// A copy of the database in memory. Where a full disk has no room for the shared memory nobody else has the database
+/// open, and alone it is read without; no longer than for the copy, or nobody could write once there is room.
+fn in_memory(folder: &StoreFolder) -> rusqlite::Result<(Connection, i64)> {
+    let source = existing(folder)?;
+    source.pragma_update(None, "locking_mode", "exclusive")?;
+    let mut copy = Connection::open_in_memory()?;
+    Backup::new(&source, &mut copy)?.run_to_completion(1024, Duration::ZERO, None)?;
+    copy.pragma_update(None, "query_only", true)?;
+    let format = format_of(&copy)?;
+    Ok((copy, format))
+}
+
+fn existing(folder: &StoreFolder) -> rusqlite::Result<Connection> {
     // Not SQLITE_OPEN_READ_ONLY: reading a WAL needs its shared memory file, which the first reader may have to make.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(folder.database(), flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "query_only", true)?;
-    if alone {
-        connection.pragma_update(None, "locking_mode", "exclusive")?;
-    }
-    let format = format_of(&connection)?;
-    Ok((connection, format))
+    Ok(connection)
 }
 
 /// The WAL's shared memory file has no room: SQLite has no word of its own for that.
