@@ -143,8 +143,8 @@ fn start(context: &Context, tag: &str) -> Result<(), Failure> {
     let planned = match planner::plan(&repository, &ask) {
         Ok(planned) => planned,
         Err(PlannerError::NothingStarts { passed_over, .. }) => {
-            let why: Vec<String> = passed_over.iter().map(|(path, why)| format!(": {}: {why}", plain(path))).collect();
-            say(context, tag, &format!("no workflow starts on it{}", why.join("")));
+            let why: Vec<String> = passed_over.iter().map(|(path, why)| format!("{path}: {why}")).collect();
+            say(context, tag, &format!("no workflow starts on it ({})", plain(&why.join("; "))));
             return Ok(());
         }
         Err(error) => return Err(error.into()),

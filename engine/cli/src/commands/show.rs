@@ -99,8 +99,9 @@ fn print_job(context: &Context, job: &JobView, width: usize) {
 
 /// What a run that could go on waits for.
 fn no_engine(state: &RunState) -> String {
-    let free = state.jobs.keys().filter(|id| state.places(id).contains(&Place::Free)).map(|id| plain(id));
-    let free: Vec<String> = free.collect();
+    // Whose turn it is in a line is for an engine to say.
+    let free = |id: &&String| state.places(id).iter().any(|place| matches!(place, Place::Free | Place::Lock(..)));
+    let free: Vec<String> = state.jobs.keys().filter(free).map(|id| plain(id)).collect();
     let could = if free.is_empty() { String::new() } else { format!(" to start {}", free.join(", ")) };
     format!("waits for an engine{could}, and none serves the store")
 }
