@@ -37,6 +37,9 @@ pub(crate) async fn connect(context: &str, files: &[PathBuf]) -> Result<Connecti
     config.proxy_url = None;
     // Repeating is decided here, by what is harmless.
     config.default_retry = false;
+    // Seen in the server's audit log.
+    let agent = concat!("tagline/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
     let credentials = config.auth_info.clone();
     let client = kube::Client::try_from(config).map_err(|error| wrong(causes(&error)))?;
