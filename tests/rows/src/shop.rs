@@ -138,14 +138,25 @@ impl Shop {
         self.tagline.runs().first().and_then(|run| run["id"].as_u64()).expect("a run")
     }
 
-    /// The milestones of a run's job, in order.
+    /// The names of the milestones of a run's job, in order.
     #[track_caller]
     pub fn milestones(&self, run: u64, job: &str) -> Vec<String> {
+        let all = self.all_milestones(run, job);
+        all.iter().filter_map(|milestone| milestone["name"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The first milestone of that name.
+    #[track_caller]
+    pub fn milestone(&self, run: u64, job: &str, name: &str) -> Value {
+        let all = self.all_milestones(run, job);
+        all.into_iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("run {run} has no `{name}` in {job}"))
+    }
+
+    fn all_milestones(&self, run: u64, job: &str) -> Vec<Value> {
         let shown = self.tagline.show(run);
         let jobs = shown["jobs"].as_array().cloned().unwrap_or_default();
         let job = jobs.into_iter().find(|one| one["id"] == job).unwrap_or_default();
-        let list = job["milestones"].as_array().cloned().unwrap_or_default();
-        list.iter().filter_map(|milestone| milestone["name"].as_str().map(str::to_owned)).collect()
+        job["milestones"].as_array().cloned().unwrap_or_default()
     }
 
     /// The address of a Service with a node port, on loopback.
