@@ -135,7 +135,6 @@ fn fresh(home: &Home, given: Option<PathBuf>) -> Result<State> {
         postgres: named("TAGLINE_TEST_POSTGRES", own).unwrap_or(ports.postgres()),
         postgres_in_pods: own.then(|| postgres::url(&services::postgres_host(), 5432)),
         ports,
-        sysctls: network::sysctls(),
         processes: BTreeMap::new(),
     })
 }
@@ -176,7 +175,7 @@ fn start_all(home: &Home, state: &mut State) -> Result<()> {
 }
 
 fn start_cluster(home: &Home, state: &mut State) -> Result<()> {
-    network::up()?;
+    network::up(home)?;
     pki::make(home)?;
     step("etcd", control::etcd(home, state))?;
     step("kube-apiserver", control::api_server(home, state))?;
@@ -215,9 +214,9 @@ fn down(home: &Home) -> Result<bool> {
     let state = State::load(home).ok().flatten();
     cgroup::remove()?;
     // Without a sign that they are ours, chains of that name are those of another Kubernetes.
-    let ours = network::here() || state.as_ref().is_some_and(|state| !state.foreign);
+    let ours = network::here() || state.is_some_and(|state| !state.foreign);
     if ours {
-        network::down(&state.map(|state| state.sysctls).unwrap_or_default())?;
+        network::down(home)?;
     }
     for folder in [home.run(""), home.logs()] {
         if folder.exists() {

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::firewall;
+use super::home::Home;
 use crate::shell;
 
 /// The node's address: the API server, the kubelet and PostgreSQL listen there.
@@ -42,6 +43,9 @@ const SYSCTLS: [&str; 7] = [
     "net/netfilter/nf_conntrack_tcp_be_liberal",
 ];
 
+/// The file of the settings as they were.
+const BEFORE: &str = "sysctls.json";
+
 fn ip(args: &[&str]) -> Result<String> {
     shell::output(Command::new("ip").args(args))
 }
@@ -51,7 +55,7 @@ fn has(link: &str) -> bool {
 }
 
 /// The settings as they are now.
-pub(super) fn sysctls() -> BTreeMap<String, String> {
+fn sysctls() -> BTreeMap<String, String> {
     let read = |name: &&str| {
         let value = fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
         Some(((*name).to_owned(), value.trim().to_owned()))
@@ -59,12 +63,21 @@ pub(super) fn sysctls() -> BTreeMap<String, String> {
     SYSCTLS.iter().filter_map(read).collect()
 }
 
+/// Writes down the settings as they were before the cluster, once: not in the state, which is written often.
+fn remember(home: &Home) -> Result<()> {
+    if !home.run(BEFORE).exists() {
+        home.write(BEFORE, &serde_json::to_string_pretty(&sysctls())?)?;
+    }
+    Ok(())
+}
+
 fn set(name: &str, value: &str) -> Result<()> {
     fs::write(Path::new("/proc/sys").join(name), value).with_context(|| format!("cannot set {name} to {value}"))
 }
 
 /// Makes bridges, routes and rules; again does no harm.
-pub(super) fn up() -> Result<()> {
+pub(super) fn up(home: &Home) -> Result<()> {
+    remember(home)?;
     if !has(BRIDGE) {
         // A fixed address, or the bridge takes that of its newest pod.
         ip(&["link", "add", BRIDGE, "address", "02:00:0a:f4:00:01", "type", "bridge"])?;
@@ -83,15 +96,16 @@ pub(super) fn up() -> Result<()> {
 }
 
 /// Removes rules, bridges and with them routes, and puts the settings back.
-pub(super) fn down(before: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn down(home: &Home) -> Result<()> {
     firewall::down()?;
     for link in links() {
         ip(&["link", "delete", &link])?;
     }
-    for (name, value) in before {
-        if fs::read_to_string(Path::new("/proc/sys").join(name)).is_ok_and(|now| now.trim() != value) {
-            set(name, value)?;
-        }
+    let text = fs::read_to_string(home.run(BEFORE)).unwrap_or_default();
+    let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
+    let now = sysctls();
+    for (name, value) in before.iter().filter(|(name, value)| now.get(*name) != Some(*value)) {
+        set(name, value)?;
     }
     Ok(())
 }

@@ -53,8 +53,6 @@ pub(super) struct State {
     pub(super) postgres_in_pods: Option<String>,
     /// Ports in use.
     pub(super) ports: Ports,
-    /// Settings of the kernel as they were before.
-    pub(super) sysctls: BTreeMap<String, String>,
     /// Processes, by component.
     pub(super) processes: BTreeMap<String, Process>,
 }
@@ -133,7 +131,6 @@ mod tests {
             prometheus: ports.prometheus(),
             postgres: ports.postgres(),
             ports,
-            sysctls: BTreeMap::new(),
             processes: BTreeMap::new(),
         }
     }
