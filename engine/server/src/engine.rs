@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tagline_executor::JobFolder;
-use tagline_run::locks::{self, Contender};
 use tagline_plan::PlannedDelivery;
+use tagline_run::locks::{self, Contender};
 use tagline_run::{
     Attempt, Effect, Event, Fact, GateId, GateStatus, Input, JobKey, Lock, Report, RunId, RunState, TimerId, Token,
     outstanding,
@@ -217,10 +217,7 @@ impl Drop for Engine {
 /// Whether it is an attendant that says this.
 fn of_job(input: &Input) -> bool {
     use Input::{AgentGone, ArtifactStored, LaunchFailed, Milestone, Reported};
-    matches!(
-        input,
-        Reported { .. } | Milestone { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. }
-    )
+    matches!(input, Reported { .. } | Milestone { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. })
 }
 
 fn gone(store: &Store) -> TellError {

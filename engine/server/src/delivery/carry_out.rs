@@ -44,7 +44,8 @@ pub(crate) struct Delivery {
 pub(crate) async fn carry_out(delivery: Delivery) -> Result<IndexMap<String, String>, String> {
     let Delivery { context, from, id, step, asked, says, stop } = delivery;
     let state = context.state.clone();
-    let known: Vec<Milestone> = state.milestones(&from.key, from.attempt, step).map(|one| of_run(&one.milestone)).collect();
+    let known: Vec<Milestone> =
+        state.milestones(&from.key, from.attempt, step).map(|one| of_run(&one.milestone)).collect();
     if let Some(end) = known.iter().rev().find(|milestone| milestone.name == DELIVERED) {
         return Ok(outputs(end));
     }
@@ -53,7 +54,16 @@ pub(crate) async fn carry_out(delivery: Delivery) -> Result<IndexMap<String, Str
     let site = site(&state, &environment, &from.key, from.attempt, step, tree(&context).await?)?;
     let own = |milestone: &&Milestone| milestone.name != PLANNED && milestone.name != DELIVERED;
     let milestones = Mutex::new(known.iter().filter(own).cloned().collect());
-    let desk = Desk { environment: site.environment.clone(), context: context.clone(), from, step, id, says, stop, milestones };
+    let desk = Desk {
+        environment: site.environment.clone(),
+        context: context.clone(),
+        from,
+        step,
+        id,
+        says,
+        stop,
+        milestones,
+    };
     let desk = Arc::new(desk);
     let kept = choose(&context, &desk, &site, &known, asked.as_ref()).await?;
     let deliverer = &context.config.deliverer;
@@ -117,7 +127,8 @@ fn approved(context: &Context, desk: &Desk) -> Option<String> {
     let (_, gate) = context.state.gate_of(&desk.from.key)?;
     let opened = gate.opened.as_ref().filter(|_| matches!(gate.status, GateStatus::Approved { .. }))?;
     let key = &desk.from.key;
-    let of_step = |one: &&tagline_plan::PlannedDelivery| one.job == key.job && one.leg == key.leg && one.step == desk.step;
+    let of_step =
+        |one: &&tagline_plan::PlannedDelivery| one.job == key.job && one.leg == key.leg && one.step == desk.step;
     opened.plan.deliveries.iter().find(of_step).map(|one| one.digest.clone())
 }
 

@@ -16,7 +16,7 @@ mod prepare;
 pub(crate) mod retire;
 mod site;
 
-pub use deliverer::{Deliverer, Delivered, Due, Earlier, Later, NoCluster, Prepared};
+pub use deliverer::{Delivered, Deliverer, Due, Earlier, Later, NoCluster, Prepared};
 
 pub(crate) use carry_out::{Delivery, carry_out};
 pub(crate) use check::check;

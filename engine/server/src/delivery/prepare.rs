@@ -67,7 +67,10 @@ async fn one(
         Err(_) if !site.protected || is_free(&step.uses) => return Ok(None),
         Err(unknown) => {
             let unknown = unknown.join("; ");
-            return Err(format!("{unknown}; {} asks for an approval, and nobody can approve what is not known", site.environment));
+            return Err(format!(
+                "{unknown}; {} asks for an approval, and nobody can approve what is not known",
+                site.environment
+            ));
         }
     };
     let past = past(context, &site.environment).await?;

@@ -85,7 +85,8 @@ fn built(state: &RunState) -> Vec<String> {
 
 /// Every `sha256:` with 64 hex digits in a text.
 fn digests_in(text: &str) -> impl Iterator<Item = String> {
-    let is_digest = |part: &&str| part["sha256:".len()..].bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_digest =
+        |part: &&str| part["sha256:".len()..].bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     text.match_indices("sha256:").filter_map(|(at, _)| text.get(at..at + DIGEST)).filter(is_digest).map(str::to_owned)
 }
 

@@ -41,7 +41,12 @@ impl Dispatcher {
     }
 
     /// What a gate is told; none when its run is not driven any more.
-    pub(super) fn prepared(&self, run: RunId, gate: GateId, planned: Result<Vec<PlannedDelivery>, String>) -> Option<Input> {
+    pub(super) fn prepared(
+        &self,
+        run: RunId,
+        gate: GateId,
+        planned: Result<Vec<PlannedDelivery>, String>,
+    ) -> Option<Input> {
         let entry = self.ledger.get(run)?;
         let environment = &entry.state.gates.get(&gate)?.environment;
         let after = entry.state.rules(environment).and_then(|(_, rules)| rules.after.as_deref());
@@ -102,13 +107,20 @@ impl Dispatcher {
         self.handle.spawn(async move {
             let run = retirement.run;
             let told = delivery::retire::retire(&retirement, &state, deliverer.as_ref()).await;
-            let input = told.inspect_err(|why| tracing::warn!(key, why, "what a delivery has left cannot be removed now"));
+            let input =
+                told.inspect_err(|why| tracing::warn!(key, why, "what a delivery has left cannot be removed now"));
             let _ = messages.send(Message::Retired { key, run, input: input.ok().map(Box::new) });
         });
     }
 
     /// Stores what became of it and ticks it off, in one transaction.
-    pub(super) fn retired(&mut self, key: String, run: RunId, input: Option<Box<Input>>, touched: &mut BTreeSet<RunId>) {
+    pub(super) fn retired(
+        &mut self,
+        key: String,
+        run: RunId,
+        input: Option<Box<Input>>,
+        touched: &mut BTreeSet<RunId>,
+    ) {
         let Some((retirement, _)) = self.retirements.remove(&key) else { return };
         let Some(input) = input else { return self.wait_for(key, retirement, AGAIN) };
         self.cleaned.push(key.clone());

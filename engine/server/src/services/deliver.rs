@@ -107,7 +107,10 @@ impl Deliveries {
         }
     }
 
-    fn ended(&mut self, ended: Result<(u64, Result<IndexMap<String, String>, String>), tokio::task::JoinError>) -> News {
+    fn ended(
+        &mut self,
+        ended: Result<(u64, Result<IndexMap<String, String>, String>), tokio::task::JoinError>,
+    ) -> News {
         let (id, answer) = match ended {
             Ok((id, answer)) => (id, answer.map(|outputs| Reply::Delivered { outputs })),
             Err(error) => {

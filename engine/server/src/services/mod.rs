@@ -210,7 +210,9 @@ fn plain_name(name: &str) -> io::Result<()> {
     if plain { Ok(()) } else { Err(io::Error::other(format!("`{name}` is no plain file name"))) }
 }
 
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| chain(&error)),
         Err(error) => Err(error.to_string()),
