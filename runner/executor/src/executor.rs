@@ -8,7 +8,7 @@ use crate::docker::{Docker, Orphan};
 use crate::error::ExecutorError;
 use crate::fake::Fake;
 use crate::folder::JobFolder;
-use crate::launch::{Launch, Limits};
+use crate::launch::Launch;
 use crate::sandbox::Sandbox;
 
 /// A place jobs run in. Clones share it.
@@ -111,13 +111,10 @@ impl Executor {
         }
     }
 
-    /// Who the steps run as, for the job's specification; none is left to the agent, which in a sandbox that root
-    /// started takes an unprivileged user.
-    pub fn step_user(&self, limits: &Limits) -> Option<StepUser> {
-        match self {
-            Self::Docker(_) => limits.user,
-            Self::Sandbox(_) | Self::Fake(_) => None,
-        }
+    /// Who the steps of a launched job run as, for its specification; none is left to the agent, which in a sandbox that
+    /// root started takes an unprivileged user.
+    pub fn step_user(&self, folder: &JobFolder) -> Result<Option<StepUser>, ExecutorError> {
+        Ok(folder.agent()?.and_then(|agent| agent.user))
     }
 }
 

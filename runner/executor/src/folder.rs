@@ -68,6 +68,9 @@ pub struct AgentFile {
     /// Active namespaces, for the sandbox; empty is a plain process.
     #[serde(default)]
     pub isolation: Vec<String>,
+    /// Who the steps run as, for Docker; none is the agent's own user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<StepUser>,
 }
 
 impl AgentFile {
@@ -302,6 +305,7 @@ mod tests {
             start_time: 9,
             container: None,
             isolation: vec!["user".into()],
+            user: None,
         }
     }
 

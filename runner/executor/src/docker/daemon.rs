@@ -1,6 +1,7 @@
 //! The container daemon: Docker's, or Podman's where only that is there.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerState, ContainerSummary};
 use bollard::query_parameters::{
-    CreateContainerOptions, CreateImageOptions, KillContainerOptions, ListContainersOptions, LogsOptions,
-    RemoveContainerOptions, WaitContainerOptions,
+    CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions, KillContainerOptions,
+    ListContainersOptions, LogsOptions, RemoveContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt;
 use oci_client::Reference;
@@ -23,6 +24,11 @@ use crate::registry::Credentials;
 const OURS: &str = "tagline.run";
 /// Lines of a container's output that help to understand its end.
 const LINES: &str = "20";
+
+/// Root's numbers.
+pub(super) const ROOT: &str = "0:0";
+/// More of a file of a container is not read.
+const LARGEST: usize = 1024 * 1024;
 
 /// A daemon that answered.
 #[derive(Debug, Clone)]
@@ -124,6 +130,33 @@ impl Daemon {
         }
     }
 
+    /// `USER` of an image that is here, as written; none where it has none.
+    pub(super) async fn image_user(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        let found = self.client.inspect_image(image).await.map_err(|error| failed("look at an image", &error))?;
+        Ok(found.config.and_then(|config| config.user).filter(|user| !user.is_empty()))
+    }
+
+    /// A small file of a container, which need not run; empty where it has none.
+    pub(super) async fn file_of(&self, id: &str, path: &str) -> Result<String, ExecutorError> {
+        let options = DownloadFromContainerOptions { path: path.to_owned() };
+        let mut archive = Vec::new();
+        let mut pieces = std::pin::pin!(self.client.download_from_container(id, Some(options)));
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(_) if archive.len() > LARGEST => break,
+                Ok(piece) => archive.extend_from_slice(&piece),
+                Err(error) if status(&error) == Some(404) => return Ok(String::new()),
+                Err(error) => return Err(failed("read a file of a container", &error)),
+            }
+        }
+        let mut text = Vec::new();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let entry = archive.entries().ok().and_then(|mut entries| entries.next()?.ok());
+        // A torn or odd archive has no file to read: then a name in it is not found, which is said.
+        let _ = entry.map(|mut entry| entry.read_to_end(&mut text));
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Kills a container and waits until it has ended.
     pub(super) async fn kill(&self, id: &str) -> Result<(), ExecutorError> {
         let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
@@ -204,11 +237,11 @@ impl Daemon {
 async fn user(client: &Client) -> Result<String, ExecutorError> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     if uid.is_root() {
-        return Ok("0:0".to_owned());
+        return Ok(ROOT.to_owned());
     }
     let info = client.info().await.map_err(|error| failed("tell about itself", &error))?;
     let rootless = info.security_options.unwrap_or_default().iter().any(|option| option.contains("rootless"));
-    Ok(if rootless { "0:0".to_owned() } else { format!("{}:{}", uid.as_raw(), gid.as_raw()) })
+    Ok(if rootless { ROOT.to_owned() } else { format!("{}:{}", uid.as_raw(), gid.as_raw()) })
 }
 
 fn login((user, secret): (String, String), reference: &Reference) -> DockerCredentials {

@@ -6,12 +6,13 @@
 
 mod create;
 mod daemon;
+mod user;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tagline_protocol::JobPaths;
+use tagline_protocol::{JobPaths, StepUser};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -24,7 +25,7 @@ use crate::registry::Credentials;
 use crate::{Found, Launched};
 
 use create::{Plan, plan};
-use daemon::{Container, Created, Daemon};
+use daemon::{Container, Created, Daemon, ROOT};
 
 /// The executor's name in `agent.json`.
 const NAME: &str = "docker";
@@ -124,20 +125,37 @@ impl Docker {
         if let Some(found) = self.recorded(launch).await? {
             return Ok(found);
         }
-        if let Some(user) = launch.limits.user {
-            launch.folder.give_to(user)?;
-        }
         let plan = self.plan(launch).await?;
         let container = self.make(&plan).await?;
+        let user = self.step_user(launch, &plan, &container.id).await?;
         if container.running {
-            record(launch, &container.id)?;
+            record(launch, &container.id, user)?;
             self.listening(launch, &container.id).await?;
             return Ok(launched(false));
         }
+        if let Some(user) = user {
+            launch.folder.give_to(user)?;
+        }
         launch.folder.forget_agent()?;
-        record(launch, &container.id)?;
+        record(launch, &container.id, user)?;
         self.start(launch, &container.id).await?;
         Ok(launched(true))
+    }
+
+    /// Who the steps run as: as the options say, else as the job's image does. An agent that is not root can become
+    /// nobody else, and the runner's own image is not the job's choice.
+    async fn step_user(
+        &self,
+        launch: &Launch,
+        plan: &Plan,
+        container: &str,
+    ) -> Result<Option<StepUser>, ExecutorError> {
+        let daemon = self.daemon().await?;
+        let image = plan.body.image.as_deref().filter(|_| launch.image.is_some() && daemon.user() == ROOT);
+        match (launch.limits.user, image) {
+            (None, Some(image)) => user::of_image(daemon, image, container).await,
+            (user, _) => Ok(user),
+        }
     }
 
     /// The container that `agent.json` names, if it runs.
@@ -299,7 +317,7 @@ fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
     }
 }
 
-fn record(launch: &Launch, id: &str) -> Result<(), ExecutorError> {
+fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), ExecutorError> {
     Ok(launch.folder.write_agent(&AgentFile {
         version: AgentFile::VERSION,
         executor: NAME.to_owned(),
@@ -308,6 +326,7 @@ fn record(launch: &Launch, id: &str) -> Result<(), ExecutorError> {
         start_time: 0,
         container: Some(id.to_owned()),
         isolation: vec!["container".to_owned()],
+        user,
     })?)
 }
 

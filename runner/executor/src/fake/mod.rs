@@ -126,6 +126,7 @@ impl Fake {
             start_time: 0,
             container: None,
             isolation: isolation.clone(),
+            user: None,
         })?;
         let task = agent::run(listener, launch.folder.clone(), launch.token.clone(), script);
         let task = tokio::spawn(task);

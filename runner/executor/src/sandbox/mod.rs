@@ -211,6 +211,7 @@ fn record(launch: &Launch, process: Process, isolation: Vec<String>) -> Result<L
         start_time: process.start_time,
         container: None,
         isolation: isolation.clone(),
+        user: None,
     })?;
     Ok(Launched { isolation, new: true })
 }

@@ -138,10 +138,49 @@ async fn limits_and_the_steps_user_are_carried_out() {
     let Some(mut setting) = setting().await else { return };
     setting.launch.limits = "--user 1234 --network none --hostname shop --pids-limit 50".parse().unwrap();
     let script = "id -u; id -g; hostname; ls /sys/class/net; touch file && echo wrote";
+    setting.executor.launch(&setting.launch).await.unwrap();
     let mut job = spec(&setting.executor, &[script]);
-    job.user = setting.executor.step_user(&setting.launch.limits);
+    job.user = setting.executor.step_user(&setting.launch.folder).unwrap();
     let told = run(&setting.executor, &setting.launch, job).await;
     assert_eq!(told.lines(), ["1234", "1234", "shop", "lo", "wrote"], "{:?}", told.records);
+    setting.clean().await;
+}
+
+/// An image made of the tests' own by lines of a Dockerfile; it goes with this value.
+struct Image(String);
+
+impl Image {
+    fn of(lines: &str) -> Self {
+        let name = format!("tagline-test-{}", std::process::id());
+        let mut build = std::process::Command::new("docker");
+        build.args(["build", "--quiet", "--tag", &name, "-"]).stdin(std::process::Stdio::piped());
+        let mut child = build.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let text = format!("FROM {}\n{lines}\n", gate::BUSYBOX);
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{text}");
+        Self(name)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("docker").args(["image", "rm", "--force", &self.0]).output();
+    }
+}
+
+#[tokio::test]
+async fn steps_run_as_the_user_of_the_jobs_image() {
+    if !gate::require_root() {
+        return;
+    }
+    let Some(mut setting) = setting().await else { return };
+    let image = Image::of("USER 4321:4322");
+    setting.launch.image = Some(ImageRef::Reference(image.0.clone()));
+    setting.executor.launch(&setting.launch).await.unwrap();
+    let mut job = spec(&setting.executor, &["id -u; id -g; touch file && echo wrote"]);
+    job.user = setting.executor.step_user(&setting.launch.folder).unwrap();
+    let told = run(&setting.executor, &setting.launch, job).await;
+    assert_eq!(told.lines(), ["4321", "4322", "wrote"], "{:?}", told.records);
     setting.clean().await;
 }
 

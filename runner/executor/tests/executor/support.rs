@@ -57,7 +57,7 @@ pub(crate) fn spec(executor: &Executor, scripts: &[&str]) -> JobSpec {
         in_container: false,
         masks: Vec::new(),
         paths: executor.paths("shop"),
-        user: executor.step_user(&Limits::default()),
+        user: None,
     }
 }
 
