@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tagline_run::{RunId, RunState};
+use tagline_server::clock;
 use tagline_server::repository::Repository;
 use tagline_store::{Store, StoreError, StoreFolder};
 
@@ -99,6 +100,14 @@ impl Context {
         Ok((store, state))
     }
 
+    /// Says so where the store's clock was moved: nobody should wonder about times that have not come yet.
+    pub(crate) fn warn_of_clock(&self) {
+        if let Some(moved) = clock::of_store(&self.store).filter(|moved| !moved.is_zero()) {
+            self.output
+                .note(format!("warning: the clock of this store is {moved:#} ahead of the time of day, for a test"));
+        }
+    }
+
     /// Milliseconds since the epoch as the reader sees them now.
     pub(crate) fn time_of(&self, milliseconds: i64) -> String {
         Timestamp::from_millisecond(milliseconds).map_or_else(|_| "?".to_owned(), |at| self.time(at))
@@ -106,7 +115,7 @@ impl Context {
 
     /// A time as the reader sees it now.
     pub(crate) fn time(&self, at: Timestamp) -> String {
-        words::time(at, Timestamp::now(), &self.zone)
+        words::time(at, clock::now(), &self.zone)
     }
 }
 

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     let store = arguments.global.store.clone();
     let context = Context::new(&arguments.global);
     let outcome = context.and_then(|context| {
+        context.warn_of_clock();
         let exit = commands::run(&context, arguments.command)?;
         Ok(context.output.checked(exit))
     });

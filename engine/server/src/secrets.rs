@@ -77,7 +77,7 @@ pub fn read_file(text: &str) -> Result<IndexMap<String, String>, SecretError> {
 
 /// Seals secrets given to a run that is there already. They are removed when it ends.
 pub fn give(store: &Store, run: RunId, given: &IndexMap<String, String>) -> Result<(), StoreError> {
-    let at = jiff::Timestamp::now().as_millisecond();
+    let at = crate::clock::now().as_millisecond();
     given.iter().try_for_each(|(name, value)| store.set_secret(&run_scope(run), name, value, at))
 }
 

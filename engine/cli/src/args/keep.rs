@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 
 /// `tagline secret …`.
 #[derive(Debug, Subcommand)]
@@ -67,6 +68,17 @@ pub(crate) enum StoreCommand {
     Verify,
     /// Make lists and overviews again from the journal
     Rebuild,
+    /// Move the store's clock forward, for tests of what happens hours later
+    #[command(hide = true)]
+    Clock(ClockArgs),
+}
+
+/// `tagline store clock`.
+#[derive(Debug, Args)]
+pub(crate) struct ClockArgs {
+    /// By how much: 25h, 90m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) forward: SignedDuration,
 }
 
 /// `tagline store backup`.

@@ -15,8 +15,8 @@ pub(crate) use drive::{
     ServeArgs, VoteArgs,
 };
 pub(crate) use keep::{
-    BackupArgs, CompletionsArgs, DoctorArgs, SbomArgs, SbomFormat, SecretArgs, SecretCommand, SecretListArgs,
-    StoreCommand,
+    BackupArgs, ClockArgs, CompletionsArgs, DoctorArgs, SbomArgs, SbomFormat, SecretArgs, SecretCommand,
+    SecretListArgs, StoreCommand,
 };
 pub(crate) use look::{
     ArtifactsCommand, ArtifactsGetArgs, ArtifactsListArgs, ArtifactsVerifyArgs, EnvironmentsArgs, ExplainArgs,

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use jiff::Timestamp;
 use serde_json::json;
 use tagline_server::repository::{ENVIRONMENTS_FILE, Repository};
 use tagline_server::secrets;
@@ -42,7 +41,7 @@ fn set(context: &Context, args: &SecretArgs) -> Outcome {
     let scope = scope(context, args.environment.as_ref())?;
     let value = read_value(context, &name)?;
     let value = secrets::value(&name, &value)?;
-    context.open_store()?.set_secret(&scope, &name, value, Timestamp::now().as_millisecond())?;
+    context.open_store()?.set_secret(&scope, &name, value, tagline_server::clock::now().as_millisecond())?;
     context.output.note(format!("{name} is set{}", of(args.environment.as_ref())));
     Ok(Exit::Done)
 }

@@ -95,6 +95,10 @@ fn print_job(context: &Context, job: &JobView, width: usize) {
         let line = format!("  {} {} {took}  {}", out.out.mark(step.status.into()), plain(&step.name), plain(&step.why));
         out.line(line.trim_end());
     }
+    for milestone in &job.milestones {
+        let (at, name) = (context.time(milestone.at), plain(&milestone.name));
+        out.line(format!("    {at}  {name:<12}  {}", plain(&milestone.text)).trim_end());
+    }
 }
 
 /// What a run that could go on waits for.

@@ -1,14 +1,16 @@
 //! `tagline store`: back up, verify, repair.
 
+use std::time::Duration;
+
 use tagline_run::RunState;
 use tagline_server::ledger::summary;
-use tagline_server::lock;
+use tagline_server::{clock, lock};
 use tagline_store::Verified;
 
-use crate::args::{BackupArgs, StoreCommand};
+use crate::args::{BackupArgs, ClockArgs, StoreCommand};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::words::number;
 
 /// Runs it.
@@ -21,6 +23,7 @@ pub(crate) fn run(context: &Context, command: &StoreCommand) -> Outcome {
             Ok(Exit::Done)
         }
         StoreCommand::Rebuild => rebuild(context),
+        StoreCommand::Clock(args) => clock(context, args),
     }
 }
 
@@ -37,6 +40,16 @@ fn rebuild(context: &Context) -> Outcome {
     let store = context.open_store()?;
     store.rebuild(&|events| RunState::load(events).map(|state| summary(&state)).map_err(|error| error.to_string()))?;
     print(context, &store.verify()?, "read, lists made again");
+    Ok(Exit::Done)
+}
+
+/// An engine that serves the store notices within a second.
+fn clock(context: &Context, args: &ClockArgs) -> Outcome {
+    context.read_store()?;
+    let wrong = |why: String| Failure::unusable("bad-time", "the clock cannot be moved").why(why);
+    let by = Duration::try_from(args.forward).map_err(|_| wrong("it only moves forward".to_owned()))?;
+    let moved = clock::forward(&context.store, by).map_err(|error| wrong(error.to_string()))?;
+    context.output.line(format!("the clock of this store is {moved:#} ahead"));
     Ok(Exit::Done)
 }
 

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use tagline_evidence::ssh::SigningKey;
 use tagline_plan::Person;
 use tagline_run::view::{self, ApprovalView};
 use tagline_run::{Decision, GateId, Input, RunState, Signature, Vote};
-use tagline_server::{beside, vote};
+use tagline_server::{beside, clock, vote};
 use tagline_store::Store;
 
 use crate::context::Context;
@@ -58,7 +57,7 @@ pub(crate) async fn cast(
     ballot: Ballot,
 ) -> Result<Cast, Failure> {
     let Ballot { decision, comment, key, via } = ballot;
-    let statement = state.statement(gate, decision, &person.email, &comment, Timestamp::now()).ok_or_else(|| {
+    let statement = state.statement(gate, decision, &person.email, &comment, clock::now()).ok_or_else(|| {
         Failure::failed("no-gate", "nothing waits for an approval there").next(context.command("runs"))
     })?;
     let vote = vote::sign(statement, person.clone(), key.as_ref(), via)?;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tagline_plan::{GateJob, GateStep};
+use tagline_plan::{GateJob, GateStep, PlannedDelivery};
 use tagline_run::view::{ApprovalView, ArtifactView, ReviewerView, VoteView, approval};
-use tagline_run::{Decision, GateId, RunState};
+use tagline_run::{Decision, GateId, JobKey, RunState};
 use tagline_store::Store;
 
 use super::bill::{self, Bill};
@@ -58,6 +58,7 @@ impl Review {
             page.add("Outputs", &line);
         }
         jobs(&view.jobs, &mut page);
+        deliveries(&view.deliveries, &mut page);
         page.add("Rules", &self.rules());
         page.add("Address", view.url.as_deref().unwrap_or_default());
         page.add("Votes", &self.votes(context));
@@ -175,6 +176,16 @@ fn jobs(jobs: &[GateJob], page: &mut Page) {
             number += 1;
             page.more(&format!("{number:>3} {}", step_line(step)));
         }
+    }
+}
+
+/// What changes in the cluster, by delivery step.
+fn deliveries(deliveries: &[PlannedDelivery], page: &mut Page) {
+    for delivery in deliveries {
+        let job = JobKey::new(&delivery.job, delivery.leg);
+        let plan = short_digest(&delivery.digest);
+        page.add("Delivers", &format!("{} in {job}, step {}, plan {plan}", delivery.uses, delivery.step + 1));
+        delivery.summary.iter().for_each(|line| page.more(&format!("  {line}")));
     }
 }
 

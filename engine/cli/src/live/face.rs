@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tagline_run::view::{JobView, Status, job, jobs};
 use tagline_run::{Event, Fact, JobKey, RunState};
+use tagline_server::clock;
 use tagline_store::Store;
 use tokio::sync::oneshot;
 
@@ -116,7 +116,7 @@ impl<'c> Face<'c> {
         let facts = self.facts();
         if let Kind::Tree { screen, usual, .. } = &mut self.kind {
             let look = Look::of(&facts, state);
-            screen.renew(|| look.area(state, Timestamp::now(), usual, Screen::lines()));
+            screen.renew(|| look.area(state, clock::now(), usual, Screen::lines()));
         }
     }
 
@@ -148,7 +148,7 @@ impl<'c> Face<'c> {
                 }
                 if screen.is_due() {
                     let look = Look::of(&facts, state);
-                    screen.draw(look.area(state, Timestamp::now(), usual, Screen::lines()));
+                    screen.draw(look.area(state, clock::now(), usual, Screen::lines()));
                 }
             }
         }

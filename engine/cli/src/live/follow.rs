@@ -92,7 +92,7 @@ impl Followed {
         if self.state.finished.is_some() {
             return Some(Stop::Ended);
         }
-        tree::holds(&self.state, jiff::Timestamp::now()).then_some(Stop::Waiting)
+        tree::holds(&self.state, tagline_server::clock::now()).then_some(Stop::Waiting)
     }
 
     /// Shows the run until it ends or waits for people.

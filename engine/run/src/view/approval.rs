@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Serialize;
-use tagline_plan::{GateJob, Person};
+use tagline_plan::{GateJob, Person, PlannedDelivery};
 
 use super::count;
 use crate::event::ApprovedBy;
@@ -73,6 +73,9 @@ pub struct ApprovalView {
     pub outputs: BTreeMap<String, IndexMap<String, String>>,
     /// The artifacts.
     pub artifacts: Vec<ArtifactView>,
+    /// What its delivery steps will do, as far as it is planned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<PlannedDelivery>,
     /// How many must say yes; 0 where nobody is asked.
     pub required: u32,
     /// Of them, from which team how many.
@@ -192,6 +195,7 @@ pub fn approval(state: &RunState, id: GateId, viewer: Option<&str>, live: Option
         live,
         after: rules.and_then(|rules| rules.after.clone()),
         artifacts: artifacts(state, &plan.artifacts),
+        deliveries: plan.deliveries,
         jobs: plan.jobs,
         outputs: plan.outputs,
         required: requires.map_or(0, |requires| requires.required.max(1)),
