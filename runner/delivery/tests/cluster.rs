@@ -183,7 +183,7 @@ async fn a_watch_gives_the_whole_set_after_each_change() {
 }
 
 #[tokio::test]
-async fn every_missing_right_is_named_and_a_rejected_token_is_said() {
+async fn every_missing_right_is_named() {
     let Some(space) = space("rights").await else { return };
     let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
     let text = std::fs::read_to_string(&restricted).unwrap();
@@ -224,4 +224,57 @@ async fn every_missing_right_is_named_and_a_rejected_token_is_said() {
         matches!(&error, ClusterError::Forbidden { verb, resource, .. } if verb == "patch" && resource == "configmaps"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn expired_credentials_and_a_server_of_another_authority_are_told_apart() {
+    let Some(space) = space("expired").await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let text = std::fs::read_to_string(&space.kubeconfig).unwrap();
+    let mut config: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let context = space.cluster.target().context.clone();
+    let claims = "eyJleHAiOjE3NjM0NjAwMDB9";
+    for user in config["users"].as_array_mut().unwrap() {
+        user["user"] = json!({"token": format!("e30.{claims}.c2ln")});
+    }
+    std::fs::write(&file, config.to_string()).unwrap();
+    let error = space.connect(file.clone(), &context).await.version().await;
+    // Where anybody may ask for the version, the token is refused all the same.
+    let said = error.unwrap_err().to_string();
+    assert!(said.ends_with("does not accept the credentials: the token expired 2025-11-18T10:00:00Z"), "{said}");
+    let cluster = config["clusters"][0]["cluster"].as_object_mut().unwrap();
+    cluster.shift_remove("certificate-authority-data");
+    cluster.shift_remove("certificate-authority");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let error = space.connect(file, &context).await.version().await.unwrap_err();
+    assert!(matches!(error, ClusterError::Untrusted { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_watch_and_a_command_survive_an_api_server_that_goes_away() {
+    let Some(space) = space("gone").await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut proxy, through) = common::proxy::Proxy::start(&space.kubeconfig, folder.path()).await;
+    let cluster = space.connect(through, &space.cluster.target().context).await;
+    let mut watch = cluster.watch("v1", "ConfigMap", Filter::name("a")).await.unwrap();
+    assert_eq!(watch.next().await.unwrap(), Vec::<Object>::new());
+    let web = space.apply(web("web", "r1", "1", 1)).await;
+    let pods = wait_ready(&space.cluster, &[web], &Wait::default(), &*Link::new()).await.unwrap();
+    proxy.cut().await;
+    // What happens while nobody looks is seen afterwards; a command waits and is run once.
+    space.cluster.create(&config("a", "1"), MANAGER).await.unwrap();
+    let command = {
+        let (cluster, pod) = (cluster.clone(), pods[0].name().to_owned());
+        let limits = ExecLimits { timeout: Duration::from_secs(30), bytes: 100 };
+        let argv = ["sh", "-c", "echo x >> /tmp/count; wc -l < /tmp/count"].map(str::to_owned);
+        tokio::spawn(async move { cluster.exec(&pod, None, &argv, None, limits).await })
+    };
+    let before = cluster.requests();
+    while cluster.requests() < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    proxy.mend().await;
+    assert_eq!(watch.next().await.unwrap().len(), 1);
+    assert_eq!(command.await.unwrap().unwrap().stdout, b"1\n");
 }

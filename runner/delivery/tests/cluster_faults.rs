@@ -228,3 +228,48 @@ async fn a_context_must_be_named_and_known() {
     std::fs::write(&file, "{").unwrap();
     assert!(matches!(Cluster::connect(&named("test"), &[file]).await, Err(ClusterError::Kubeconfig { .. })));
 }
+
+#[tokio::test]
+async fn a_server_that_has_just_started_may_not_know_its_users_yet() {
+    let unknown = || status(403, "Forbidden", "User \"u\" cannot get resource \"configmaps\" in API group \"\"");
+    let script = vec![Act::Drop, status(401, "Unauthorized", "Unauthorized"), unknown(), ok(&config("a", "1"))];
+    let server = Server::start(script).await;
+    let (cluster, _folder) = connect(&server.url, TOKEN).await;
+    assert!(cluster.get(&cluster.id("v1", "ConfigMap", "a")).await.unwrap().is_some());
+    // Of a server that was there all the time it is an answer.
+    let server = Server::start(vec![unknown()]).await;
+    let (cluster, _folder) = connect(&server.url, TOKEN).await;
+    let error = cluster.get(&cluster.id("v1", "ConfigMap", "a")).await.unwrap_err();
+    assert!(matches!(error, ClusterError::Forbidden { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_too_slow_is_no_absent_server() {
+    let server = Server::start(vec![Act::Hold(vec!["{".to_owned()])]).await;
+    let (cluster, _folder) = connect(&server.url, TOKEN).await;
+    let call = HttpCall { timeout: Duration::from_millis(300), ..HttpCall::get("/slow") };
+    let error = cluster.pod_http("p", 80, &call).await.unwrap_err();
+    assert_eq!(error.to_string(), "Pod/p port 80 does not answer: no answer within 0.3s");
+    assert_eq!(cluster.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_is_secret_in_a_kubeconfig_is_in_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = kubeconfig(folder.path(), "http://127.0.0.1:1", "a-secret-token");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let broken = good.replace("a-secret-token}", "a-secret-token: {]");
+    std::fs::write(&file, broken).unwrap();
+    let error = Cluster::connect(&target(), std::slice::from_ref(&file)).await.unwrap_err();
+    assert_eq!(error.to_string(), "kubeconfig for context test: it is no kubeconfig in YAML (line 4)");
+    let plugin = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, \
+        args: [-c, 'echo a-secret-token; echo your session is over >&2; exit 1']}";
+    std::fs::write(&file, good.replace("token: a-secret-token", plugin)).unwrap();
+    let error = match Cluster::connect(&target(), &[file]).await {
+        Ok(cluster) => cluster.version().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, ClusterError::Unauthorized { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("failed (exit status: 1): your session is over"), "{error}");
+    assert!(!format!("{error:?}").contains("a-secret-token"));
+}

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::Cluster;
 use super::credentials;
 use super::error::{ClusterError, refusal};
-use super::http::{Answer, Call, Repeat, Trouble, once};
-use super::patience::pause;
+use super::http::{Answer, Call, Repeat, Trouble, once, trouble};
+use super::patience::{FRESH, pause};
 
 /// How long a server that answers with an inner error is asked again: it may be a webhook that is broken for good.
 const INNER: Duration = Duration::from_secs(20);
@@ -42,7 +42,9 @@ impl Cluster {
             let repeatable = again.harmless || call.repeat == Repeat::Harmless;
             if !repeatable || waited + pause > again.within {
                 return match again.answer {
-                    Some(answer) if !repeatable || answer.status == 500 => Ok(Answer { lost, ..answer }),
+                    Some(answer) if !repeatable || matches!(answer.status, 401 | 403 | 500) => {
+                        Ok(Answer { lost, ..answer })
+                    }
                     _ => Err(self.unreachable(waited, again.why)),
                 };
             }
@@ -74,22 +76,56 @@ impl Cluster {
             Ok(answer) => {
                 let again = self.again(call, answer);
                 let notice = match &again {
+                    // It answers, though not yet with what it will know.
+                    Err(Again { answer: Some(Answer { status: 401 | 403, .. }), .. }) => None,
                     Err(again) => self.shared.reach.missed(&context, &again.why, Instant::now()),
                     Ok(_) => self.shared.reach.answered(&context, Instant::now()),
                 };
                 self.tell(notice);
                 Ok(again)
             }
-            Err(Trouble::Away { sent, why }) => {
-                self.tell(self.shared.reach.missed(&context, &why, Instant::now()));
-                Ok(Err(Again { why, harmless: !sent, asked: None, within: self.patience(), answer: None }))
-            }
-            Err(Trouble::Credentials(why)) => Err(ClusterError::Unauthorized { context, why }),
-            Err(Trouble::Untrusted(why)) => Err(ClusterError::Untrusted { context, why }),
-            Err(Trouble::Malformed(message)) => {
-                Err(ClusterError::Refused { what: what.to_owned(), status: 0, message })
-            }
+            // Of a pod that is too slow nothing is known about the server before it.
+            Err(Trouble::Late(why)) if call.proxied => Err(ClusterError::NoAnswer { what: what.to_owned(), why }),
+            Err(trouble) => self.absent(trouble, what).map(Err),
         }
+    }
+
+    /// What no answer means: to be tried again, or an error for good.
+    fn absent(&self, trouble: Trouble, what: &str) -> Result<Again, ClusterError> {
+        let context = self.target().context.clone();
+        let (sent, why) = match trouble {
+            Trouble::Away { sent, why } => (sent, why),
+            Trouble::Late(why) => (true, why),
+            Trouble::Credentials(why) => return Err(ClusterError::Unauthorized { context, why }),
+            Trouble::Untrusted(why) => return Err(ClusterError::Untrusted { context, why }),
+            Trouble::Malformed(message) => {
+                return Err(ClusterError::Refused { what: what.to_owned(), status: 0, message });
+            }
+        };
+        self.tell(self.shared.reach.missed(&context, &why, Instant::now()));
+        Ok(Again { why, harmless: !sent, asked: None, within: self.patience(), answer: None })
+    }
+
+    /// After something that may not be done twice did not get through: waits, where it surely was not begun and there is
+    /// patience left.
+    pub(crate) async fn before_again(
+        &self,
+        error: &kube::Error,
+        what: &str,
+        start: Instant,
+        tries: u32,
+    ) -> Result<(), ClusterError> {
+        let again = self.absent(trouble(error), what)?;
+        let (waited, pause) = (start.elapsed(), pause(tries, false, None));
+        if !again.harmless {
+            let why = format!("{}; it is not known what it did", again.why);
+            return Err(ClusterError::NoAnswer { what: what.to_owned(), why });
+        }
+        if waited + pause > again.within {
+            return Err(self.unreachable(waited, again.why));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     fn unreachable(&self, waited: Duration, why: String) -> ClusterError {
@@ -98,6 +134,11 @@ impl Cluster {
 
     /// Tells an answer from "not now". 429 is given before anything is done; the others may come after.
     fn again(&self, call: &Call, answer: Answer) -> Result<Answer, Again> {
+        if matches!(answer.status, 401 | 403) && !call.proxied && self.shared.reach.is_fresh(Instant::now()) {
+            // A server that has just started knows neither tokens nor roles for a moment.
+            let (why, within) = ("it does not know its users yet".to_owned(), self.patience().min(FRESH));
+            return Err(Again { why, harmless: true, asked: None, within, answer: Some(answer) });
+        }
         if !matches!(answer.status, 429 | 500 | 502 | 503 | 504) {
             return Ok(answer);
         }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::error::ClusterError;
-use super::http::causes;
+use super::http::{causes, plugin};
 
 /// A client, and what is needed to say why its credentials are refused.
 pub(crate) struct Connection {
@@ -42,7 +42,14 @@ pub(crate) async fn connect(context: &str, files: &[PathBuf]) -> Result<Connecti
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
     let credentials = config.auth_info.clone();
-    let client = kube::Client::try_from(config).map_err(|error| wrong(causes(&error)))?;
+    if let Some(exec) = &mut config.auth_info.exec {
+        // Nobody is there to answer its questions.
+        exec.interactive_mode = Some(ExecInteractiveMode::Never);
+    }
+    let client = kube::Client::try_from(config).map_err(|error| match &error {
+        kube::Error::Auth(error) => ClusterError::Unauthorized { context: context.to_owned(), why: plugin(error) },
+        error => wrong(causes(error)),
+    })?;
     Ok(Connection { client, credentials })
 }
 
@@ -52,6 +59,12 @@ fn read(context: &str, files: &[PathBuf]) -> Result<Kubeconfig, ClusterError> {
             ClusterError::NoKubeconfig { looked: vec![path.clone()] }
         }
         KubeconfigError::FindPath => ClusterError::NoKubeconfig { looked: vec![PathBuf::from("~/.kube/config")] },
+        // The parser's own words would show the line, and with it perhaps a token.
+        KubeconfigError::Parse(error) => {
+            let place = error.location().map_or_else(String::new, |place| format!(" (line {})", place.line()));
+            let why = format!("it is no kubeconfig in YAML{place}");
+            ClusterError::Kubeconfig { context: context.to_owned(), why }
+        }
         error => ClusterError::Kubeconfig { context: context.to_owned(), why: causes(error) },
     };
     if files.is_empty() {

@@ -107,6 +107,41 @@ mod tests {
         assert_eq!(earlier, "the token is rejected (it is dated to be valid until 2025-11-18T10:00:00Z)");
     }
 
+    /// Of version 1, valid until 2055-11-18 10:00:00 (as GeneralizedTime), and of version 3, until 2025 (as UTCTime).
+    const CERTIFICATES: [&str; 2] = [
+        concat!(
+            "MIIBOTCB4AIBBTAKBggqhkjOPQQDAjAoMRcwFQYDVQQKDA5zeXN0ZW06bWFzdGVyczENMAsGA1UEAwwEbGF0ZTAgFw0yNDAxMDEw",
+            "MDAwMDBaGA8yMDU1MTExODEwMDAwMFowKDEXMBUGA1UECgwOc3lzdGVtOm1hc3RlcnMxDTALBgNVBAMMBGxhdGUwWTATBgcqhkjO",
+            "PQIBBggqhkjOPQMBBwNCAATnCZ3OvRTFvzFYe/I+mcqJazFJDRYdJQSiWmF+H66QngYwgwJ5E1qg4MIy3feG6NNlVGR/i6DlhEhw",
+            "5nWUabpcMAoGCCqGSM49BAMCA0gAMEUCIQCeMYDq/BMYiMQHscYlYcfq3OjiSqRmaecGsO0JNrlj1AIgbxfwxR9iQvamleL5sqAf",
+            "DzrRgY+Hf46Si7scmnrfkz4=",
+        ),
+        concat!(
+            "MIIBazCCARGgAwIBAgIBBzAKBggqhkjOPQQDAjAoMRcwFQYDVQQKDA5zeXN0ZW06bWFzdGVyczENMAsGA1UEAwwEbGF0ZTAeFw0y",
+            "NDAxMDEwMDAwMDBaFw0yNTExMTgxMDAwMDBaMCgxFzAVBgNVBAoMDnN5c3RlbTptYXN0ZXJzMQ0wCwYDVQQDDARsYXRlMFkwEwYH",
+            "KoZIzj0CAQYIKoZIzj0DAQcDQgAE5wmdzr0Uxb8xWHvyPpnKiWsxSQ0WHSUEolphfh+ukJ4GMIMCeRNaoODCMt33hujTZVRkf4ug",
+            "5YRIcOZ1lGm6XKMsMCowCQYDVR0TBAIwADAdBgNVHQ4EFgQUCNW1dTyVkW+99/1nC8NTe8yrSqwwCgYIKoZIzj0EAwIDSAAwRQIg",
+            "FkVvK24T7XJFQ+9xLIQFcDkcRUPKQOtttuGVdVgHqi8CIQDP45Co9dbJuyeFcgfBrFvocAWQIzIJBJYCk2tQC/Uvxg==",
+        ),
+    ];
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_from_it() {
+        let der = CERTIFICATES.map(|text| base64::engine::general_purpose::STANDARD.decode(text).unwrap());
+        let ends = der.each_ref().map(|der| not_after(der).unwrap().to_string());
+        assert_eq!(ends, ["2055-11-18T10:00:00Z", "2025-11-18T10:00:00Z"]);
+        for der in &der {
+            for length in 0..der.len() {
+                let _ = not_after(&der[..length]);
+            }
+        }
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", CERTIFICATES[1]);
+        let data = base64::engine::general_purpose::STANDARD.encode(pem);
+        let credentials = AuthInfo { client_certificate_data: Some(data), ..AuthInfo::default() };
+        let said = why(&credentials, Some("Thu, 20 Nov 2025 10:00:00 GMT"));
+        assert_eq!(said, "the client certificate expired 2025-11-18T10:00:00Z");
+    }
+
     #[test]
     fn broken_certificates_are_no_panic() {
         for bytes in [&[][..], &[0x30], &[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF], &[0x30, 0x80], &[0x30, 0x02, 0x30, 0x00]]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::AttachParams;
+use kube::api::{AttachParams, AttachedProcess};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
-use super::http::causes;
+use super::http::Answer;
 use super::{Cluster, ClusterError};
 
 /// Bounds of a command.
@@ -46,7 +47,6 @@ impl Cluster {
         limits: ExecLimits,
     ) -> Result<ExecAnswer, ClusterError> {
         let what = format!("a command in Pod/{pod}");
-        self.count();
         let run = self.run(pod, container, argv, stdin, limits.bytes, &what);
         let late = || ClusterError::NoAnswer {
             what: what.clone(),
@@ -67,7 +67,7 @@ impl Cluster {
         let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), self.namespace());
         let mut params = AttachParams::default().stdin(stdin.is_some()).stdout(true).stderr(true);
         params.container = container.map(str::to_owned);
-        let mut process = api.exec(pod, argv, &params).await.map_err(|error| self.not_started(what, &error))?;
+        let mut process = self.start(&api, pod, argv, &params, what).await?;
         let (input, out, err) = (process.stdin(), process.stdout(), process.stderr());
         let status = process.take_status();
         let feed = async {
@@ -89,20 +89,31 @@ impl Cluster {
         Ok(ExecAnswer { code, stdout, stderr, cut: out_cut || err_cut })
     }
 
-    fn not_started(&self, what: &str, error: &kube::Error) -> ClusterError {
-        let kube::Error::Api(status) = error else {
-            return ClusterError::NoAnswer { what: what.to_owned(), why: causes(error) };
-        };
-        let answer = super::http::Answer {
-            status: status.code,
-            headers: http::HeaderMap::new(),
-            body: serde_json::to_vec(status).unwrap_or_default(),
-            cut: false,
-            rest: None,
-            lost: false,
-        };
-        self.refused(what, &answer)
+    /// Starts it; waits for a server that is away, as long as it is sure that nothing was begun.
+    async fn start(
+        &self,
+        api: &Api<Pod>,
+        pod: &str,
+        argv: &[String],
+        params: &AttachParams,
+        what: &str,
+    ) -> Result<AttachedProcess, ClusterError> {
+        let (start, mut tries) = (Instant::now(), 0);
+        loop {
+            self.count();
+            match api.exec(pod, argv, params).await {
+                Ok(process) => return Ok(process),
+                Err(kube::Error::Api(status)) => return Err(self.refused(what, &as_answer(&status))),
+                Err(error) => self.before_again(&error, what, start, tries).await?,
+            }
+            tries += 1;
+        }
     }
+}
+
+fn as_answer(status: &kube::core::Status) -> Answer {
+    let body = serde_json::to_vec(status).unwrap_or_default();
+    Answer { status: status.code, headers: http::HeaderMap::new(), body, cut: false, rest: None, lost: false }
 }
 
 /// The exit code in the closing status: 0 of a success, else the cause named `ExitCode`; None where it never ran.

@@ -96,6 +96,8 @@ impl Answer {
 pub(crate) enum Trouble {
     /// The server could not be reached or its answer broke off. `sent`: it may have been carried out.
     Away { sent: bool, why: String },
+    /// The answer took longer than the call's timeout.
+    Late(String),
     /// The credentials could not be made ready (a plugin failed, a token file is missing).
     Credentials(String),
     /// The server's certificate is not accepted.
@@ -112,12 +114,7 @@ pub(crate) async fn once(client: &kube::Client, call: &Call) -> Result<Answer, T
     }
     let request = request.body(Body::from(call.body.clone())).map_err(|error| Trouble::Malformed(error.to_string()))?;
     let answer = tokio::time::timeout(call.timeout, exchange(client, request, call)).await;
-    answer.unwrap_or_else(|_| {
-        Err(Trouble::Away {
-            sent: true,
-            why: format!("no answer within {}", crate::cluster::patience::short(call.timeout)),
-        })
-    })
+    answer.unwrap_or_else(|_| Err(Trouble::Late(format!("no answer within {}", super::short(call.timeout)))))
 }
 
 async fn exchange(client: &kube::Client, request: Request<Body>, call: &Call) -> Result<Answer, Trouble> {
@@ -149,11 +146,11 @@ async fn exchange(client: &kube::Client, request: Request<Body>, call: &Call) ->
 }
 
 /// What went wrong before an answer came. The causes of a connection are known only as a chain of errors.
-fn trouble(error: &kube::Error) -> Trouble {
-    let why = causes(error);
-    if has_cause::<kube::client::AuthError>(error) {
-        return Trouble::Credentials(why);
+pub(crate) fn trouble(error: &kube::Error) -> Trouble {
+    if let Some(error) = cause::<kube::client::AuthError>(error) {
+        return Trouble::Credentials(plugin(error));
     }
+    let why = causes(error);
     if why.contains("certificate") {
         return Trouble::Untrusted(why);
     }
@@ -161,15 +158,25 @@ fn trouble(error: &kube::Error) -> Trouble {
     Trouble::Away { sent: !unsent.iter().any(|text| why.contains(text)), why: plain(&why) }
 }
 
-fn has_cause<E: std::error::Error + 'static>(error: &kube::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = next {
-        if cause.is::<E>() {
-            return true;
+fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        next = cause.source();
+        next = error.source();
     }
-    matches!(error, kube::Error::Auth(_))
+    None
+}
+
+/// Why credentials are not ready. Of a plugin neither standard output (a credential) nor its arguments and environment
+/// are told.
+pub(crate) fn plugin(error: &kube::client::AuthError) -> String {
+    let kube::client::AuthError::AuthExecRun { out, .. } = error else { return causes(error) };
+    let said = String::from_utf8_lossy(&out.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last: String = last.chars().take(300).collect();
+    format!("the credential plugin failed ({}): {last}", out.status)
 }
 
 /// An error and its causes in one line, none of them twice.

@@ -11,6 +11,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 /// An absence shorter than this is not worth a message.
 const WORTH_SAYING: Duration = Duration::from_secs(3);
 
+/// A server that was away until a moment ago is new: for so long its refusals are asked about again.
+pub(crate) const FRESH: Duration = Duration::from_secs(5);
+
 /// What people are told about the server's absence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -55,7 +58,14 @@ pub type Hook = Arc<dyn Fn(Notice) + Send + Sync>;
 
 /// Whether the server answers, shared by all clones of a cluster: an absence is told once, however many calls wait.
 #[derive(Default)]
-pub(crate) struct Reach(Mutex<Option<Absence>>);
+pub(crate) struct Reach(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    absence: Option<Absence>,
+    /// When it was last missed.
+    missed: Option<Instant>,
+}
 
 struct Absence {
     since: Instant,
@@ -63,10 +73,15 @@ struct Absence {
 }
 
 impl Reach {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A call got no answer: what is to be told, if anything.
     pub(crate) fn missed(&self, context: &str, why: &str, now: Instant) -> Option<Notice> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let absence = place.get_or_insert(Absence { since: now, told: false });
+        let mut known = self.known();
+        known.missed = Some(now);
+        let absence = known.absence.get_or_insert(Absence { since: now, told: false });
         let since = now.duration_since(absence.since);
         if absence.told || since < WORTH_SAYING {
             return None;
@@ -77,9 +92,14 @@ impl Reach {
 
     /// A call was answered.
     pub(crate) fn answered(&self, context: &str, now: Instant) -> Option<Notice> {
-        let absence = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let absence = self.known().absence.take()?;
         let after = now.duration_since(absence.since);
         absence.told.then(|| Notice::Back { context: context.to_owned(), after })
+    }
+
+    /// The server was missed less than [`FRESH`] ago.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        self.known().missed.is_some_and(|missed| now.duration_since(missed) < FRESH)
     }
 }
 
