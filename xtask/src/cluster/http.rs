@@ -10,7 +10,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(super) fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(LIMIT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -21,6 +21,7 @@ pub(super) fn get(address: &str, path: &str) -> Option<(u16, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
 
     #[test]
@@ -29,10 +30,13 @@ mod tests {
         let address = listener.local_addr().expect("bound").to_string();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a request");
-            let mut asked = [0; 512];
-            let length = stream.read(&mut asked).expect("a request");
+            let mut asked = String::new();
+            let mut lines = BufReader::new(stream.try_clone().expect("a second handle"));
+            while !asked.ends_with("\r\n\r\n") {
+                lines.read_line(&mut asked).expect("a request");
+            }
             stream.write_all(b"HTTP/1.0 503 No\r\nServer: x\r\n\r\nnot yet\n").expect("an answer");
-            String::from_utf8_lossy(&asked[..length]).into_owned()
+            asked
         });
         assert_eq!(get(&address, "/-/ready"), Some((503, "not yet\n".to_owned())));
         assert!(server.join().expect("the server").starts_with("GET /-/ready HTTP/1.0\r\n"));
