@@ -19,6 +19,12 @@ impl Home {
         Ok(Self(folder))
     }
 
+    /// A folder of a test.
+    #[cfg(test)]
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
     /// The folder itself.
     pub(super) fn path(&self) -> &Path {
         &self.0

@@ -200,3 +200,22 @@ pub(super) fn forget(home: &Home) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_every_version_are_freed_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("tagline-cluster-{}", std::process::id()));
+        for made in ["1.33.0/bin", "1.34.4/bin", "logs"] {
+            fs::create_dir_all(folder.join(made)).expect("a folder");
+        }
+        fs::write(folder.join("1.33.0/bin/kubelet"), "").expect("a file");
+        forget(&Home::at(folder.clone())).expect("freed");
+        let left: Vec<_> =
+            fs::read_dir(&folder).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+        fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(left, ["logs"]);
+    }
+}
