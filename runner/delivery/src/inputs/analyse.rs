@@ -114,9 +114,10 @@ impl AnalyseCheck {
     fn order(&self) -> Result<(), String> {
         let Some(warn) = self.warn else { return Ok(()) };
         let fail = self.holds.limit;
-        let (later, word) = match self.holds.op.bounds_above() {
-            true => (warn.value() > fail.value(), "above"),
-            false => (warn.value() < fail.value(), "below"),
+        let (later, word) = if self.holds.op.bounds_above() {
+            (warn.value() > fail.value(), "above")
+        } else {
+            (warn.value() < fail.value(), "below")
         };
         if later { Err(format!("warn {warn} is {word} fail {fail}")) } else { Ok(()) }
     }
@@ -172,13 +173,10 @@ fn single(reader: &mut Reader<'_>, measure: &mut MeasureKnobs) -> Option<Analyse
         }
     }
     let query = reader.text("query")?;
-    let signal = match Signal::parse(&query, &measure.signals) {
-        Ok(signal) => signal,
-        Err(_) => {
-            measure.signals.push(SignalDefinition { name: "query".to_owned(), query: query.clone() });
-            Signal { name: SignalName::Defined("query".to_owned()), labels: Vec::new() }
-        }
-    };
+    let signal = Signal::parse(&query, &measure.signals).unwrap_or_else(|_| {
+        measure.signals.push(SignalDefinition { name: "query".to_owned(), query: query.clone() });
+        Signal { name: SignalName::Defined("query".to_owned()), labels: Vec::new() }
+    });
     if !reader.is_given("fail") {
         reader.problem("fail", "query needs it: the value above which it fails");
     }

@@ -29,9 +29,11 @@ mod words;
 
 pub use action::{Action, is_delivery};
 pub use analyse::AnalyseInputs;
-pub use deploy::{BlueGreenKnobs, DeployInputs, RollingKnobs, Strategy};
+pub use deploy::{
+    BlueGreenKnobs, ConfigOwner, DeployInputs, Drift, EvidenceHook, Follow, Names, OnFailure, RollingKnobs, Strategy,
+};
 pub use measure::MeasureKnobs;
-pub use migrate::MigrateInputs;
+pub use migrate::{JobKnobs, MigrateInputs};
 pub use nearest::{did_you_mean, nearest};
 pub use operate::OperateInputs;
 pub use problem::Problem;

@@ -106,9 +106,9 @@ impl ImageInput {
 pub(super) fn image(reference: &str) -> Result<ImageRef, String> {
     let Some((repository, digest)) = reference.rsplit_once('@') else {
         let name = reference.rsplit('/').next().unwrap_or(reference);
-        let repository = match name.contains(':') {
-            true => reference.rsplit_once(':').map_or(reference, |(repository, _)| repository),
-            false => reference,
+        let repository = match reference.rsplit_once(':') {
+            Some((repository, _)) if name.contains(':') => repository,
+            _ => reference,
         };
         let what = if name.ends_with(':') {
             "has an empty tag"

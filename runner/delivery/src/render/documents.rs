@@ -153,7 +153,7 @@ fn check(object: &Object) -> Result<(), String> {
     }
     for field in ["labels", "annotations"] {
         let map = object.0.pointer(&format!("/metadata/{field}")).and_then(Value::as_object);
-        for (key, value) in map.into_iter().flatten().filter(|(_, value)| !value.is_string()) {
+        if let Some((key, value)) = map.into_iter().flatten().find(|(_, value)| !value.is_string()) {
             return Err(format!("{field} of {}: {key} is {value}, not a text; quote it", object.id()));
         }
     }

@@ -70,9 +70,10 @@ pub fn check(objects: &[Object], images: &[ImageInput], built: &[String]) -> Vec
             let at = format!("container {container} of {}", object.id());
             let Some((_, digest)) = image.rsplit_once('@') else {
                 let short = name(&image);
-                problems.push(match image.is_empty() {
-                    true => format!("{at} has no image"),
-                    false => format!("{at}: {image} is no digest; give images: {short}=REPOSITORY@sha256:…"),
+                problems.push(if image.is_empty() {
+                    format!("{at} has no image")
+                } else {
+                    format!("{at}: {image} is no digest; give images: {short}=REPOSITORY@sha256:…")
                 });
                 continue;
             };

@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::AsyncReadExt;
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::RenderError;
 
 /// How long one rendering may take.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_mins(1);
 /// How much it may print.
 const OUTPUT: u64 = 32 << 20;
+
+/// Address space, of which a Go program reserves much more than it uses.
+const MEMORY: u64 = 8 << 30;
 
 /// Where renderers are looked for.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +80,7 @@ impl Programs {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let broken = |error: io::Error| RenderError::File { path: file.clone(), message: error.to_string() };
         let mut child = command.spawn().map_err(broken)?;
+        bound_memory(&child);
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(broken(io::Error::other("no pipe to it")));
         };
@@ -105,6 +110,14 @@ impl Programs {
             }
         }
     }
+}
+
+/// A template may ask for any amount of memory; the engine's machine is not to feel it.
+fn bound_memory(child: &Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
+    // An error means that it has ended already.
+    let _ = pid.map(|pid| prlimit(Some(pid), Resource::As, limit));
 }
 
 /// All it prints; more than [`OUTPUT`] is an error at once: the rest is not waited for.

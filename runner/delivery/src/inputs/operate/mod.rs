@@ -225,9 +225,10 @@ impl Verb {
     /// The Job it runs, where it runs one.
     pub const fn job(&self) -> Option<&JobKnobs> {
         match self {
-            Self::Backup { job, .. } | Self::Sql { job, .. } => Some(job),
             Self::Restore(knobs) => Some(&knobs.job),
-            Self::Flag(FlagKnobs { store: FlagStore::Sql { job, .. }, .. }) => Some(job),
+            Self::Backup { job, .. }
+            | Self::Sql { job, .. }
+            | Self::Flag(FlagKnobs { store: FlagStore::Sql { job, .. }, .. }) => Some(job),
             _ => None,
         }
     }

@@ -248,9 +248,10 @@ fn resources(reader: &mut Reader<'_>) -> Verb {
 
 fn flag(reader: &mut Reader<'_>) -> Verb {
     let in_config_map = reader.choice("store", "a store of flags", &[("sql", false), ("configmap", true)]);
-    let (needed, foreign): (&'static str, &[&'static str]) = match in_config_map {
-        true => ("config", &["database", "table", "job", "image", "args"]),
-        false => ("database", &["config"]),
+    let (needed, foreign): (&'static str, &[&'static str]) = if in_config_map {
+        ("config", &["database", "table", "job", "image", "args"])
+    } else {
+        ("database", &["config"])
     };
     if reader.are_settled(&["store", "do"]) && reader.is_given("do") {
         let store = if in_config_map { "configmap" } else { "sql" };

@@ -202,10 +202,7 @@ impl SmokeTestInputs {
 
 /// The one check of `path`, `status`, `json` and `header`: the same words as in a line of `checks`, a key each.
 fn single(reader: &mut Reader<'_>) -> Option<SmokeCheck> {
-    let path = reader.read("path", |text| match text.starts_with('/') {
-        true => Ok(text.to_owned()),
-        false => Err(format!("\"{text}\": a path begins with /; /{text}?")),
-    });
+    let path = reader.read("path", crate::inputs::deploy::path);
     let status = reader.read("status", StatusTest::parse).unwrap_or_default();
     let part = |word: &'static str| {
         move |text: &str| {

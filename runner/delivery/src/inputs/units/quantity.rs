@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn notations_of_the_api_are_compared_by_value() {
-        for (text, milli) in [("0.5", 500), ("100m", 100), ("1.5Gi", 1536 * 1000 << 20), ("2k", 2_000_000), ("0", 0)] {
+        for (text, milli) in [("0.5", 500), ("100m", 100), ("1.5Gi", (1536 * 1000) << 20), ("2k", 2_000_000), ("0", 0)]
+        {
             assert_eq!(Quantity::parse(text).unwrap().milli(), milli, "{text}");
         }
         for text in ["", "Mi", "1 Gi", "1g", "-1", "1e3", "1.", ".5", "1.2.3", "1B", "1MB", "９"] {

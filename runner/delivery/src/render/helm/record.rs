@@ -65,11 +65,9 @@ pub struct Revision<'a> {
 /// The Secret of a revision.
 pub fn secret(revision: &Revision<'_>) -> Object {
     let chart = revision.chart;
-    let manifest: String = revision
-        .objects
-        .iter()
-        .map(|object| format!("---\n{}", serde_yaml::to_string(&object.0).unwrap_or_default()))
-        .collect();
+    let texts: Vec<String> =
+        revision.objects.iter().map(|object| serde_yaml::to_string(&object.0).unwrap_or_default()).collect();
+    let manifest = texts.iter().flat_map(|text| ["---\n", text]).collect::<String>();
     let release = json!({
         "name": chart.release,
         "namespace": revision.namespace,
