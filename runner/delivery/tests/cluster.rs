@@ -96,7 +96,7 @@ async fn a_write_outside_the_namespace_is_refused_before_it_is_sent() {
 async fn a_selector_is_replaced_as_a_whole_and_only_on_the_service_that_was_seen() {
     let Some(space) = space("selector").await else { return };
     let cluster = &space.cluster;
-    let seen = space.apply(service("s", json!({"app": "s", "colour": "blue"}))).await;
+    let seen = space.apply(service("s", &json!({"app": "s", "colour": "blue"}))).await;
     let target = labels(&[("app", "s"), ("tagline.dev/release", "r2")]);
     let moved = cluster.replace_selector("s", &target, seen.resource_version()).await.unwrap();
     assert_eq!(moved.texts("/spec/selector"), target);
@@ -115,7 +115,7 @@ async fn pods_are_read_asked_and_scaled_one_by_one() {
     let Some(space) = space("pods").await else { return };
     let (cluster, link) = (&space.cluster, Link::new());
     let web = space.apply(web("web", "r1", "version 1", 2)).await;
-    space.apply(service("web", json!({"app": "web"}))).await;
+    space.apply(service("web", &json!({"app": "web"}))).await;
     let pods = wait_ready(cluster, std::slice::from_ref(&web), &Wait::default(), &*link).await.unwrap();
     assert_eq!(pods.len(), 2);
     assert_eq!(link.said().last().map(String::as_str), Some("web 2/2"));

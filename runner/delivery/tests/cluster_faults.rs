@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,9 +21,9 @@ fn target() -> Target {
 }
 
 async fn connect(url: &str, token: &str) -> (Cluster, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let file = kubeconfig(folder.path(), url, token);
-    let cluster = Cluster::connect(&target(), &[file]).await.unwrap();
+    let cluster = Cluster::connect(&target(), &[file]).await.expect("the context is known");
     (cluster.with_patience(Duration::from_secs(10)), folder)
 }
 
@@ -105,7 +106,7 @@ async fn a_watch_that_breaks_or_is_too_old_loses_nothing() {
     let mut sets = Vec::new();
     for _ in 0..5 {
         let set = watch.next().await.unwrap();
-        sets.push(set.iter().map(|each| each.name().to_owned()).collect::<Vec<_>>().join(""));
+        sets.push(set.iter().map(Object::name).collect::<String>());
     }
     assert_eq!(sets, ["a", "ab", "b", "bc", "c"]);
     let from: Vec<_> =
@@ -121,7 +122,7 @@ async fn a_list_that_is_too_old_to_go_on_begins_again() {
     let server =
         Server::start(vec![page("a", "more"), status(410, "Expired", "old"), page("a", "more"), page("b", "")]).await;
     let (cluster, _folder) = connect(&server.url, TOKEN).await;
-    let found = cluster.list("v1", "ConfigMap", &Default::default()).await.unwrap();
+    let found = cluster.list("v1", "ConfigMap", &BTreeMap::default()).await.unwrap();
     assert_eq!(found.iter().map(Object::name).collect::<Vec<_>>(), ["a", "b"]);
 }
 

@@ -29,7 +29,7 @@ async fn all_problems_are_told_at_once() {
     let workload = Object(web("w", "r1", "1", 6));
     let objects = [
         workload.clone(),
-        Object(service("s", json!({"app": "other"}))),
+        Object(service("s", &json!({"app": "other"}))),
         Object(
             json!({"apiVersion": "external-secrets.io/v1beta1", "kind": "ExternalSecret", "metadata": {"name": "e"}}),
         ),
@@ -88,7 +88,7 @@ async fn a_namespace_that_ends_or_is_missing_is_told() {
     assert_eq!(said(&space, &Needs::default()).await, [format!("namespace {name} is being deleted")]);
     let apply = space
         .cluster
-        .apply(&Object(service("s", json!({"app": "w"}))), tagline_delivery::cluster::Apply::by("tagline"))
+        .apply(&Object(service("s", &json!({"app": "w"}))), tagline_delivery::cluster::Apply::by("tagline"))
         .await;
     assert_eq!(apply.unwrap_err().to_string(), format!("namespace {name} is being deleted"));
     let free = tagline_delivery::cluster::Patch::Merge(json!({"metadata": {"finalizers": null}}));

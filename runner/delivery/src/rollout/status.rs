@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    fn conditions(kind: &str, conditions: Value) -> State {
+    fn conditions(kind: &str, conditions: &Value) -> State {
         let object = json!({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": "j", "generation": 1},
             "status": {"observedGeneration": 1, "conditions": conditions}});
         status(&Object(object)).unwrap().state
@@ -252,10 +252,7 @@ mod tests {
     #[test]
     fn a_deadline_that_is_exceeded_is_a_failure_but_not_of_an_older_spec() {
         let late = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}]);
-        assert_eq!(
-            conditions("Deployment", late.clone()),
-            State::Failed("ProgressDeadlineExceeded: timed out".to_owned())
-        );
+        assert_eq!(conditions("Deployment", &late), State::Failed("ProgressDeadlineExceeded: timed out".to_owned()));
         let mut stale = deployment(2, [2, 2, 2, 2], 5, Some(4));
         stale.set("/status/conditions", late);
         assert!(matches!(status(&stale).unwrap().state, State::Progressing(_)));
@@ -264,10 +261,10 @@ mod tests {
     #[test]
     fn a_job_is_failed_as_soon_as_it_is_said_and_complete_only_when_it_is() {
         let said = |kind: &str| json!([{"type": kind, "status": "True", "reason": "R"}]);
-        assert_eq!(conditions("Job", said("FailureTarget")), State::Failed("R".to_owned()));
-        assert_eq!(conditions("Job", said("Failed")), State::Failed("R".to_owned()));
-        assert!(matches!(conditions("Job", said("SuccessCriteriaMet")), State::Progressing(_)));
-        assert_eq!(conditions("Job", said("Complete")), State::Done);
+        assert_eq!(conditions("Job", &said("FailureTarget")), State::Failed("R".to_owned()));
+        assert_eq!(conditions("Job", &said("Failed")), State::Failed("R".to_owned()));
+        assert!(matches!(conditions("Job", &said("SuccessCriteriaMet")), State::Progressing(_)));
+        assert_eq!(conditions("Job", &said("Complete")), State::Done);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 pub(crate) mod proxy;
 pub(crate) mod script;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tagline_delivery::cluster::{Apply, Cluster, MANAGER, Precondition, Propagation};
+use tagline_delivery::cluster::{Apply, Cluster, Filter, MANAGER, Precondition, Propagation};
 use tagline_delivery::progress::Later;
 use tagline_delivery::{Milestone, Object, ObjectId, Progress, Stop, Target};
 
@@ -54,7 +55,7 @@ pub(crate) async fn space(name: &str) -> Option<Space> {
     cluster.create(&Object(object), "tagline-tests").await.expect("a namespace can be made");
     // Pods need it, and a controller makes it a moment later.
     let account = ObjectId::new("v1", "ServiceAccount", &namespace, "default");
-    let mut watch = cluster.watch("v1", "ServiceAccount", Default::default()).await.expect("it can be watched");
+    let mut watch = cluster.watch("v1", "ServiceAccount", Filter::default()).await.expect("it can be watched");
     while !watch.next().await.expect("it is watched").iter().any(|each| each.name() == account.name) {}
     Some(Space { cluster, kubeconfig })
 }
@@ -98,7 +99,7 @@ impl Drop for Space {
             })
         });
         if !matches!(remove.join(), Ok(Ok(()))) {
-            eprintln!("a test namespace could not be removed");
+            let _ = writeln!(std::io::stderr(), "a test namespace could not be removed");
         }
     }
 }
@@ -201,7 +202,7 @@ pub(crate) fn web(name: &str, release: &str, text: &str, replicas: u32) -> Value
         name,
         release,
         replicas,
-        json!({
+        &json!({
             "name": "web", "image": image(), "command": ["sh", "-c", serve],
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
@@ -210,7 +211,7 @@ pub(crate) fn web(name: &str, release: &str, text: &str, replicas: u32) -> Value
 }
 
 /// A Deployment of one container.
-pub(crate) fn deployment(name: &str, release: &str, replicas: u32, container: Value) -> Value {
+pub(crate) fn deployment(name: &str, release: &str, replicas: u32, container: &Value) -> Value {
     let labels = json!({"app": name, "tagline.dev/release": release});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -227,7 +228,7 @@ pub(crate) fn deployment(name: &str, release: &str, replicas: u32, container: Va
 }
 
 /// A Service on port 80 to port 8080 of the pods with these labels.
-pub(crate) fn service(name: &str, selector: Value) -> Value {
+pub(crate) fn service(name: &str, selector: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
         "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},

@@ -1,5 +1,6 @@
 //! A server on a real socket that answers what a script says, request by request, and keeps what it was asked.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,7 +108,7 @@ async fn perform(stream: &mut TcpStream, act: Act) -> bool {
 async fn lines_out(stream: &mut TcpStream, lines: &[String]) {
     let mut text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
     for line in lines {
-        text.push_str(&format!("{:x}\r\n{line}\r\n", line.len()));
+        write!(text, "{:x}\r\n{line}\r\n", line.len()).expect("a String takes everything");
     }
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.flush().await;
