@@ -156,7 +156,7 @@ fn charges(requests: &Amounts, limits: &Amounts) -> Amounts {
 }
 
 /// What keeps the extra pods from being made, by quotas (`status` as the server counts it) and limit ranges. Quotas that
-/// count only some pods (`BestEffort`, `Terminating`, by priority) are left to the server.
+/// count only some pods (`BestEffort`, `Terminating`, by priority), and limits for whole pods, are left to the server.
 pub fn quota_problems(extra: &[Extra], quotas: &[Object], limits: &Limits, namespace: &str) -> Vec<Problem> {
     let extra: Vec<_> = extra.iter().filter(|each| each.pods > 0).collect();
     let mut problems: Vec<_> = extra.iter().flat_map(|each| limits.refused(each)).collect();

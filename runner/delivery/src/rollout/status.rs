@@ -72,6 +72,7 @@ pub fn status(object: &Object) -> Option<RolloutStatus> {
         status.state = State::Failed("it is being deleted".to_owned());
     } else if !seen(object) && !matches!(status.state, State::Empty) {
         status.state = State::Progressing("its controller has not seen the change yet".to_owned());
+        status.blocked = None;
     }
     Some(status)
 }

@@ -37,6 +37,9 @@ impl Default for Wait {
     }
 }
 
+/// For so long after a change a condition may still speak of what was before: of an older ReplicaSet, of an earlier scale.
+const STALE: Duration = Duration::from_secs(2);
+
 /// Why a wait ended without what was waited for.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
@@ -256,9 +259,10 @@ impl Look {
         let status = self.status();
         for each in &status {
             match &each.state {
-                State::Failed(why) => return Verdict::Failed(format!("{}: {why}", each.id)),
+                // A Job's end is the end.
+                State::Failed(why) if each.id.kind == "Job" => return Verdict::Failed(format!("{}: {why}", each.id)),
                 State::Empty => return Verdict::Failed(format!("{} wants 0 pods: nothing would run", each.id)),
-                State::Done | State::Progressing(_) => {}
+                _ => {}
             }
         }
         let (failed, mut next) = self.troubles(&status, now);
@@ -300,11 +304,15 @@ impl Look {
     /// What ends the wait now, or when what is there would end it.
     fn troubles(&mut self, status: &[RolloutStatus], now: Timestamp) -> (Option<String>, Option<Timestamp>) {
         let mut present = Vec::new();
-        for each in status.iter().filter(|each| each.blocked.is_some()) {
-            // Only its own old pods could make room.
-            let grace = if each.old == 0 { Duration::ZERO } else { self.wait.blocked };
-            let why = each.blocked.clone().unwrap_or_default();
-            present.push((each.id.to_string(), Some(grace), format!("{}: {why}", each.id)));
+        for each in status {
+            if let State::Failed(why) = &each.state {
+                present.push((format!("{} failed", each.id), Some(STALE), format!("{}: {why}", each.id)));
+            }
+            if let Some(why) = &each.blocked {
+                // Only its own old pods could make room.
+                let grace = if each.old == 0 { STALE } else { self.wait.blocked };
+                present.push((format!("{} blocked", each.id), Some(grace), format!("{}: {why}", each.id)));
+            }
         }
         for trouble in self.pod_troubles() {
             let key = format!("{} {:?}", trouble.pod, trouble.kind);
@@ -364,5 +372,108 @@ impl Look {
 
     fn not_ready(&self, why: String, late: bool) -> WaitError {
         WaitError::NotReady { why, late, status: self.status(), pods: self.new_pods() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn at(seconds: u64) -> Timestamp {
+        after(START, Duration::from_secs(seconds))
+    }
+
+    /// A Deployment of two pods, seen by its controller, with these status fields.
+    fn deployment(status: &Value) -> Object {
+        let labels = json!({"app": "w", "tagline.dev/release": "r2"});
+        let mut object = Object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "w", "namespace": "shop", "generation": 2},
+            "spec": {"replicas": 2, "template": {"metadata": {"labels": labels}}}, "status": {"observedGeneration": 2}}));
+        for (key, value) in status.as_object().unwrap() {
+            object.set(&format!("/status/{key}"), value.clone());
+        }
+        object
+    }
+
+    fn pod(name: &str, release: &str, ready: bool) -> Object {
+        let status = if ready { "True" } else { "False" };
+        Object(
+            json!({"kind": "Pod", "metadata": {"name": name, "labels": {"app": "w", "tagline.dev/release": release}},
+            "status": {"conditions": [{"type": "Ready", "status": status}]}}),
+        )
+    }
+
+    fn look(status: &Value, pods: Vec<Object>) -> Look {
+        let object = deployment(status);
+        let mut look =
+            Look::new(std::slice::from_ref(&object), &Wait { min_ready: Duration::from_secs(5), ..Wait::default() });
+        look.take("Deployment", vec![object]);
+        look.take("Pod", pods);
+        look
+    }
+
+    fn done() -> Value {
+        json!({"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2})
+    }
+
+    #[test]
+    fn nothing_is_decided_before_everything_was_seen() {
+        let object = deployment(&done());
+        let mut look = Look::new(std::slice::from_ref(&object), &Wait::default());
+        assert!(matches!(look.verdict(START), Verdict::Wait(None)));
+        look.take("Deployment", vec![object]);
+        assert!(matches!(look.verdict(START), Verdict::Wait(None)));
+        look.take("Deployment", Vec::new());
+        look.take("Pod", Vec::new());
+        assert!(matches!(look.verdict(START), Verdict::Failed(why) if why.contains("not there")));
+    }
+
+    #[test]
+    fn ready_is_ready_only_with_its_own_pods_and_for_its_time() {
+        let mut look = look(&done(), vec![pod("a", "r2", true), pod("old", "r1", true)]);
+        assert!(matches!(look.verdict(START), Verdict::Wait(None)));
+        let both = vec![pod("a", "r2", true), pod("b", "r2", true)];
+        look.take("Pod", both.clone());
+        assert!(matches!(look.verdict(START), Verdict::Wait(Some(until)) if until == at(5)));
+        look.take("Pod", vec![pod("a", "r2", true), pod("b", "r2", false)]);
+        assert!(matches!(look.verdict(at(4)), Verdict::Wait(None)));
+        look.take("Pod", both);
+        assert!(matches!(look.verdict(at(6)), Verdict::Wait(Some(until)) if until == at(11)));
+        assert!(matches!(look.verdict(at(11)), Verdict::Ready(pods) if pods.len() == 2));
+    }
+
+    #[test]
+    fn a_condition_of_before_does_not_end_a_wait_but_one_that_stays_does() {
+        let late = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
+            {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]);
+        let mut look = look(&json!({"conditions": late}), Vec::new());
+        assert!(matches!(look.verdict(START), Verdict::Wait(Some(until)) if until == at(2)));
+        look.take("Deployment", vec![deployment(&json!({}))]);
+        assert!(matches!(look.verdict(at(1)), Verdict::Wait(None)));
+        look.take("Deployment", vec![deployment(&json!({"conditions": late}))]);
+        assert!(matches!(look.verdict(at(3)), Verdict::Wait(Some(_))));
+        assert!(matches!(look.verdict(at(5)), Verdict::Failed(why) if why.contains("ProgressDeadlineExceeded")));
+    }
+
+    #[test]
+    fn a_trouble_ends_the_wait_when_its_grace_is_over_and_counts_anew_when_it_comes_back() {
+        let mut troubled = pod("a", "r2", false);
+        troubled.set(
+            "/status/containerStatuses",
+            json!([{"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "i/o timeout"}}}]),
+        );
+        let mut look = look(&json!({}), vec![troubled.clone()]);
+        assert!(matches!(look.verdict(START), Verdict::Wait(Some(until)) if until == at(45)));
+        look.take("Pod", vec![pod("a", "r2", false)]);
+        assert!(matches!(look.verdict(at(30)), Verdict::Wait(None)));
+        look.take("Pod", vec![troubled]);
+        assert!(matches!(look.verdict(at(40)), Verdict::Wait(Some(until)) if until == at(85)));
+        assert!(matches!(look.verdict(at(85)), Verdict::Failed(why) if why == "a ImagePullBackOff: i/o timeout"));
+        assert_eq!(look.news().as_deref(), Some("w 0/2"));
+        assert_eq!(look.news(), None);
     }
 }
