@@ -64,8 +64,8 @@ impl Point {
 
     fn run(&self, built: &Built, oracle: &Oracle) -> Result<(), String> {
         match self {
-            Self::Faults(faults) => plain(Scene::new(built, false), oracle, faults),
-            Self::Begun => plain(Scene::begun_twice(built), oracle, &[]),
+            Self::Faults(faults) => plain(&Scene::new(built, false), oracle, faults),
+            Self::Begun => plain(&Scene::begun_twice(built), oracle, &[]),
             Self::AgentsBefore => special::agents_before(built, oracle),
             Self::AgentDuring(job) => special::agent_during(built, oracle, job),
             Self::Moment(moment, job) => moments::killed_at(built, oracle, *moment, job),
@@ -175,9 +175,9 @@ pub(crate) fn run(points: &[Point], built: &Built, oracle: &Oracle) -> Vec<Strin
 }
 
 /// The release with faults of the engine must end as the oracle did.
-fn plain(scene: Scene, oracle: &Oracle, faults: &[String]) -> Result<(), String> {
-    scene.drive(faults).map_err(|why| with_log(&scene, &why))?;
-    same(&scene, oracle, &[])
+fn plain(scene: &Scene, oracle: &Oracle, faults: &[String]) -> Result<(), String> {
+    scene.drive(faults).map_err(|why| with_log(scene, &why))?;
+    same(scene, oracle, &[])
 }
 
 /// Compares a scene's end with the oracle's, but for some entries.
