@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::Cluster;
 use super::credentials;
-use super::error::{ClusterError, refusal};
+use super::error::ClusterError;
 use super::http::{Answer, Call, Repeat, Trouble, once, trouble};
 use super::patience::{FRESH, pause};
+use super::refusal::refusal;
 
 /// How long a server that answers with an inner error is asked again: it may be a webhook that is broken for good.
 const INNER: Duration = Duration::from_secs(20);

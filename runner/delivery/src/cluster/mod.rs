@@ -20,10 +20,13 @@ mod error;
 mod exec;
 mod http;
 mod kinds;
+mod logs;
 mod objects;
 mod patience;
-mod pods;
+mod proxy;
+mod refusal;
 mod watch;
+mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -40,11 +43,12 @@ pub use endpoints::{Endpoint, Endpoints, slices_of};
 pub use error::{ClusterError, FieldConflict};
 pub use exec::{ExecAnswer, ExecLimits};
 pub use kinds::Resource;
-pub use objects::{Apply, Deleted, Patch, Precondition, Propagation};
+pub use logs::{LogCall, Logs, Since};
 pub(crate) use patience::short;
 pub use patience::{Hook, Notice};
-pub use pods::{HttpAnswer, HttpCall, LogCall, Logs, Since};
+pub use proxy::{HttpAnswer, HttpCall};
 pub use watch::{Filter, Watch};
+pub use write::{Apply, Deleted, Patch, Precondition, Propagation};
 
 /// Labels that objects must have, all of them.
 pub type Labels = BTreeMap<String, String>;

@@ -6,6 +6,7 @@
 //! - What cannot get better by waiting ends the wait at once; what may get better has a grace that is counted.
 //! - An API server that is away is neither good nor bad news: the wait goes on until its own deadline.
 
+mod look;
 mod status;
 mod trouble;
 mod wait;
