@@ -14,6 +14,9 @@ use serde::Deserialize;
 use crate::{cluster, paths, setup, shell};
 use list::{Known, Open, ROWS};
 
+/// The package of the rows' tests.
+pub(crate) const PACKAGE: &str = "tagline-rows";
+
 /// What a row's test said.
 #[derive(Deserialize)]
 struct Held {
@@ -39,13 +42,13 @@ pub(crate) fn command(args: &[&str]) -> Result<bool> {
     std::fs::write(&file, "")?;
     environment.push(("TAGLINE_TEST_ROWS", file.display().to_string()));
     let mut test = shell::cargo();
-    test.args(["test", "--package", "tagline-rows", "--no-fail-fast", "--"]).args(filters(&wanted));
+    test.args(["test", "--package", PACKAGE, "--no-fail-fast", "--"]).args(filters(&wanted));
     let passed = shell::shown(test.envs(environment))?;
     let chosen: Vec<&Known> =
         ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.id.to_lowercase())).collect();
-    let (table, holds) = render(&chosen, &read(&file)?);
-    println!("{table}");
-    Ok(passed && holds)
+    let verdict = render(&chosen, &read(&file)?);
+    println!("{}", verdict.text);
+    Ok(passed && verdict.missing == 0)
 }
 
 /// The demo application, built as its image has it: static and small.
@@ -59,6 +62,21 @@ pub(crate) fn demo() -> Result<String> {
     Ok(target.join("x86_64-unknown-linux-gnu/release/demo").display().to_string())
 }
 
+/// What came of the rows.
+pub(crate) struct Verdict {
+    /// The table.
+    pub(crate) text: String,
+    /// Rows that hold.
+    pub(crate) held: usize,
+    /// Rows that failed or have no test.
+    pub(crate) missing: usize,
+}
+
+/// What came of all rows, from what their tests wrote.
+pub(crate) fn table(file: &Path) -> Result<Verdict> {
+    Ok(render(&ROWS.iter().collect::<Vec<_>>(), &read(file)?))
+}
+
 /// Tests are named after their rows: `vs5_…`.
 fn filters(wanted: &[String]) -> Vec<String> {
     wanted.iter().map(|row| format!("{row}_")).collect()
@@ -70,10 +88,9 @@ fn read(file: &Path) -> Result<BTreeMap<String, Held>> {
     held.map(|held| held.map(|held| (held.row.clone(), held))).collect()
 }
 
-/// The table, and whether every row holds that is not left to later.
-fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> (String, bool) {
+/// The table: a row that is left to later is neither held nor missing.
+fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> Verdict {
     let mut text = format!("\n{:<5} {:<7} {:>8} {:>9} {:>7}  WHAT\n", "ROW", "STATE", "SECONDS", "REQUESTS", "FAILED");
-    let mut holds = true;
     for row in rows {
         let Known { id, what, open } = row;
         match (held.get(*id), open) {
@@ -85,7 +102,6 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> (String, bool) {
                 let _ = writeln!(text, "{:<5} {:<7} {:>26}  {workflow}", "", "", "");
             }
             (None, _) => {
-                holds = false;
                 let _ = writeln!(text, "{id:<5} {:<7} {:>8} {:>9} {:>7}  {what}", "FAILED", "-", "-", "-");
             }
         }
@@ -96,8 +112,9 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> (String, bool) {
     let count = |state: fn(&Open) -> bool| rows.iter().filter(|row| state(&row.open)).count();
     let open = count(|open| *open == Open::Whole);
     let there = rows.iter().filter(|row| row.open != Open::Whole && held.contains_key(row.id)).count();
-    let _ = write!(text, "\n{there} rows hold, {} do not, {open} open", rows.len() - open - there);
-    (text, holds)
+    let missing = rows.len() - open - there;
+    let _ = write!(text, "\n{there} rows hold, {missing} do not, {open} open");
+    Verdict { text, held: there, missing }
 }
 
 #[cfg(test)]
@@ -109,10 +126,13 @@ mod tests {
         let rows: Vec<&Known> = ROWS.iter().filter(|row| ["VS3", "VS4", "RA6"].contains(&row.id)).collect();
         let line = |row: &str| Held { row: row.into(), workflow: "w".into(), seconds: 1.0, requests: 2, failed: 0 };
         let held = |ids: &[&str]| ids.iter().map(|id| ((*id).to_owned(), line(id))).collect();
-        let (text, holds) = render(&rows, &held(&["VS3"]));
-        assert!(!holds && text.contains("RA6   FAILED"), "{text}");
-        let (text, holds) = render(&rows, &held(&["VS3", "RA6"]));
-        assert!(holds && text.contains("VS4   open") && text.contains("a critical vulnerability found"), "{text}");
+        let Verdict { text, missing, .. } = render(&rows, &held(&["VS3"]));
+        assert!(missing == 1 && text.contains("RA6   FAILED"), "{text}");
+        let Verdict { text, missing, .. } = render(&rows, &held(&["VS3", "RA6"]));
+        assert!(
+            missing == 0 && text.contains("VS4   open") && text.contains("a critical vulnerability found"),
+            "{text}"
+        );
         assert!(text.ends_with("2 rows hold, 0 do not, 1 open"), "{text}");
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{conformance, paths, setup, shell};
+use crate::{cluster, conformance, paths, rows, setup, shell};
 use table::{Suite, Table};
 
 /// What the person asked for.
@@ -66,10 +66,28 @@ fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Resu
     if options.all {
         environment.push(("TAGLINE_TEST_ALL", "1".to_owned()));
     }
+    match cluster_and_demo() {
+        Ok(found) => environment.extend(found),
+        Err(error) => table.skip("set-up", "cluster", &format!("{error:#}")),
+    }
+    let held = paths::cache()?.join("rows.jsonl");
+    std::fs::write(&held, "")?;
+    environment.push(("TAGLINE_TEST_ROWS", held.display().to_string()));
     let mut test = shell::cargo();
-    test.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
+    test.args(["test", "--workspace", "--exclude", rows::PACKAGE, "--no-fail-fast"]).args(&options.filter);
     test.envs(environment.clone());
     cargo_test::run(&mut test, table)?;
+    // After the others: rows are measured, and nothing else may take the machine meanwhile.
+    let mut test = shell::cargo();
+    test.args(["test", "--package", rows::PACKAGE, "--no-fail-fast"]).args(&options.filter);
+    test.envs(environment.clone());
+    cargo_test::run(&mut test, table)?;
+    if options.filter.is_none() {
+        let verdict = rows::table(&held)?;
+        println!("{}", verdict.text);
+        let (passed, failed) = (verdict.held, verdict.missing);
+        table.push(Suite { name: "rows".to_owned(), passed, failed, ignored: 0, time: Duration::ZERO });
+    }
     for manifest in examples()? {
         let mut test = shell::cargo();
         test.args(["test", "--no-fail-fast", "--manifest-path"]).arg(&manifest);
@@ -77,6 +95,13 @@ fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Resu
         cargo_test::run(&mut test, table)?;
     }
     table.read_skips(&skips)
+}
+
+/// What the tests on a cluster need: it, and the application that they release.
+fn cluster_and_demo() -> Result<Vec<(&'static str, String)>> {
+    let mut environment = cluster::for_tests()?;
+    environment.push(("TAGLINE_TEST_DEMO", rows::demo()?));
+    Ok(environment)
 }
 
 /// The manifests of the runnable examples.
