@@ -14,6 +14,7 @@
 //! - This crate never looks at the clock, the environment variables or the store by itself: all that comes in through
 //!   [`Progress`] and [`Site`].
 
+pub mod action;
 pub mod check;
 pub mod cluster;
 pub mod diagnose;
@@ -26,6 +27,7 @@ pub mod render;
 pub mod rollout;
 mod site;
 pub mod status;
+pub mod strategy;
 pub mod unit;
 
 pub use error::{DeliveryError, Failure};

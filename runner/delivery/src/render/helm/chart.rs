@@ -9,7 +9,7 @@ use crate::inputs::source::HelmSource;
 use crate::render::RenderError;
 
 /// A chart with the values it was rendered with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Chart {
     /// The release's name.
     pub release: String,

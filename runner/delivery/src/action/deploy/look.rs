@@ -1,0 +1,345 @@
+//! What stands against a deploy, and what it changes: the cluster is asked, nothing is written.
+
+use std::collections::BTreeSet;
+
+use super::{DeployPlan, Shape, Survey};
+use crate::action::{Past, many};
+use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Verb};
+use crate::inputs::deploy::Drift;
+use crate::inputs::{Amount, Replicas, Strategy};
+use crate::preflight::{self, Extra, Needs};
+use crate::rollout::status;
+use crate::strategy::{Moved, Narrowing, Rules, drift, id_in, is_of, narrowing, prepared, settled, workloads_of};
+use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
+use crate::{DeliveryError, Object, ObjectId};
+
+/// An object as it is to be, and as it is.
+struct Pair<'a> {
+    wanted: &'a Object,
+    live: Option<Object>,
+    moved: Moved,
+}
+
+/// Fills in what the cluster says; all problems at once.
+pub(super) async fn complete(
+    plan: &mut DeployPlan,
+    past: &[Past],
+    survey: &Survey,
+    cluster: &Cluster,
+) -> Result<(), DeliveryError> {
+    let shape = plan.shape()?;
+    let pairs = pairs(&shape, cluster).await?;
+    let mut problems = Vec::new();
+    let mut told = plan.warnings.clone();
+    let verbs = verbs(plan, &shape);
+    let extra = extra(plan, &shape, survey, &pairs);
+    let needs = Needs { verbs: &verbs, objects: &plan.rendered, extra: &extra };
+    for problem in preflight::check(cluster, &needs).await? {
+        let line = if problem.next.is_empty() { problem.message } else { format!("{} ({})", problem.message, problem.next) };
+        if problem.advice { told.push(line) } else { problems.push(line) }
+    }
+    drifted(plan, past, &shape, survey, &pairs, &mut problems, &mut told);
+    if let Shape::BlueGreen(shape) = &shape {
+        adoption(plan, shape, survey, cluster, &mut problems, &mut told).await?;
+        ports(shape, survey, &mut problems);
+    }
+    let missing_namespace = problems.iter().any(|line| line.starts_with("namespace "));
+    if !missing_namespace {
+        plan.changes = dry_run(plan, &pairs, cluster, &mut problems).await?;
+    }
+    if plan.inputs.prune && problems.is_empty() {
+        plan.prune = prunable(plan, &shape, cluster).await?;
+    }
+    told.extend(warnings(&plan.unit(), &plan.inputs));
+    let mut seen = BTreeSet::new();
+    told.retain(|line| seen.insert(line.clone()));
+    plan.warnings = told;
+    if problems.is_empty() { Ok(()) } else { Err(many("the release cannot be delivered", problems.into_iter()).into()) }
+}
+
+async fn pairs<'a>(shape: &'a Shape, cluster: &Cluster) -> Result<Vec<Pair<'a>>, ClusterError> {
+    let objects: Vec<(&Object, Moved)> = match shape {
+        Shape::Rolling(shape) => shape.objects.iter().map(|object| (object, Moved::Replicas)).collect(),
+        Shape::BlueGreen(shape) => {
+            let swaps = shape.swaps.iter().map(|swap| &swap.object);
+            let plain = shape.in_place.iter().chain(swaps).chain(&shape.after).map(|object| (object, Moved::Replicas));
+            let followers = shape.services.iter().chain(&shape.autoscalers).chain(&shape.budgets);
+            plain.chain(followers.map(|object| (object, Moved::Traffic))).collect()
+        }
+    };
+    let mut pairs = Vec::new();
+    for (wanted, moved) in objects {
+        let live = match cluster.get(&id_in(wanted, cluster)).await {
+            Ok(live) => live,
+            // The preflight names both.
+            Err(ClusterError::NotServed { .. } | ClusterError::Forbidden { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        pairs.push(Pair { wanted, live, moved });
+    }
+    Ok(pairs)
+}
+
+/// What somebody else changed since the last release.
+fn drifted(
+    plan: &DeployPlan,
+    past: &[Past],
+    shape: &Shape,
+    survey: &Survey,
+    pairs: &[Pair<'_>],
+    problems: &mut Vec<String>,
+    told: &mut Vec<String>,
+) {
+    let released = past.iter().find_map(|each| each.deploy(&plan.unit)).and_then(|plan| plan.shape().ok());
+    let released = |object: &Object| released.as_ref().and_then(|shape| find(shape, &object.id()).cloned());
+    let mut lines = Vec::new();
+    for Pair { wanted, live, .. } in pairs {
+        if let Some(live) = live.as_ref().filter(|live| is_of(live, &plan.unit)) {
+            lines.extend(drift(live, released(live).as_ref().or(Some(wanted))));
+        }
+    }
+    if let Shape::BlueGreen(shape) = shape {
+        let live = workloads_of(survey, shape).unwrap_or_default();
+        for live in live.into_values().filter(|live| is_of(live, &plan.unit)) {
+            lines.extend(drift(live, released(live).as_ref()));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    match plan.inputs.drift {
+        Drift::Refuse => problems.extend(lines),
+        Drift::Overwrite => told.extend(lines.into_iter().map(|line| format!("{line}; it is overwritten"))),
+        Drift::Keep => told.extend(lines.into_iter().map(|line| format!("{line}; it is kept"))),
+    }
+}
+
+fn find<'a>(shape: &'a Shape, id: &ObjectId) -> Option<&'a Object> {
+    let is = |object: &&Object| object.kind() == id.kind && object.name() == id.name;
+    match shape {
+        Shape::Rolling(shape) => shape.objects.iter().find(is),
+        Shape::BlueGreen(shape) => {
+            let swaps = shape.swaps.iter().map(|swap| &swap.object);
+            let rest = shape.in_place.iter().chain(&shape.autoscalers).chain(&shape.after);
+            swaps.chain(rest).find(is)
+        }
+    }
+}
+
+/// What is taken over, and whether live pods can be told from new ones.
+async fn adoption(
+    plan: &DeployPlan,
+    shape: &BlueGreenShape,
+    survey: &Survey,
+    cluster: &Cluster,
+    problems: &mut Vec<String>,
+    told: &mut Vec<String>,
+) -> Result<(), DeliveryError> {
+    let live = match workloads_of(survey, shape) {
+        Ok(live) => live,
+        Err(lines) => {
+            problems.extend(lines);
+            return Ok(());
+        }
+    };
+    for each in live.values().filter(|each| !is_of(each, &plan.unit)) {
+        if plan.inputs.adopt {
+            told.push(format!("{} is adopted: it stays as it is until the traffic has moved", each.id()));
+        } else {
+            problems.push(format!("{} is live and Tagline has not made it; adopt: true", each.id()));
+        }
+    }
+    if live.values().any(|each| each.pod_labels().get(RELEASE) == Some(&plan.release.0)) {
+        return Ok(());
+    }
+    for service in &shape.services {
+        let Some(selector) = survey.selector(service.name()) else { continue };
+        match narrowing(cluster, &selector, shape, &live).await? {
+            Narrowing::NotNeeded => {}
+            Narrowing::To(_) => told.push(format!("Service/{} is narrowed to the live pods first", service.name())),
+            Narrowing::Impossible => problems.push(format!(
+                "Service/{} selects pods of several workloads or templates that share no label new pods lack: deliver once \
+                 with strategy: rolling, which marks them",
+                service.name()
+            )),
+        }
+    }
+    Ok(())
+}
+
+/// A port that changes with the switch would be wrong for one of the releases.
+fn ports(shape: &BlueGreenShape, survey: &Survey, problems: &mut Vec<String>) {
+    for service in &shape.services {
+        let Some(live) = survey.services.get(service.name()) else { continue };
+        for port in service.list("/spec/ports") {
+            let number = &port["port"];
+            let Some(now) = live.list("/spec/ports").iter().find(|each| each["port"] == *number) else { continue };
+            let target = if port["targetPort"].is_null() { number } else { &port["targetPort"] };
+            if now["targetPort"] != *target {
+                problems.push(format!(
+                    "Service/{}: targetPort of port {number} changes from {} to {target}: both releases must answer behind \
+                     it; name the port in the pods and give that name",
+                    service.name(),
+                    now["targetPort"]
+                ));
+            }
+        }
+    }
+}
+
+/// What the server makes of each object, and what that changes.
+async fn dry_run(
+    plan: &DeployPlan,
+    pairs: &[Pair<'_>],
+    cluster: &Cluster,
+    problems: &mut Vec<String>,
+) -> Result<Vec<crate::unit::ChangeSet>, DeliveryError> {
+    let inputs = &plan.inputs;
+    let rules = Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: None };
+    let own_namespace = plan.rendered.iter().any(|object| object.kind() == "Namespace");
+    let mut sets = Vec::new();
+    for Pair { wanted, live, moved } in pairs {
+        if let Some(line) = live.as_ref().and_then(|live| other_owner(plan, live)) {
+            problems.push(line);
+            continue;
+        }
+        let object = prepared(wanted, live.as_ref(), *moved, rules);
+        let asked = cluster.apply(&object, Apply::by(MANAGER).dry_run().force(true)).await;
+        match asked {
+            Ok(after) => {
+                let mut set = changes(live.as_ref().map(settled).as_ref(), &settled(&after));
+                set.changes.retain(|change| change.field != format!("metadata.annotations.{DIGEST}"));
+                if set.created || !set.changes.is_empty() {
+                    sets.push(set);
+                }
+            }
+            // The namespace, and what other kinds need, is made when the delivery begins.
+            Err(ClusterError::NotFound(_)) if own_namespace => sets.push(changes(None, wanted)),
+            // The preflight has said it.
+            Err(ClusterError::NotServed { .. } | ClusterError::Forbidden { .. }) => {}
+            Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Unauthorized { .. })) => return Err(error.into()),
+            Err(error) => problems.push(format!("{error} ({})", error.next())),
+        }
+    }
+    Ok(sets)
+}
+
+fn other_owner(plan: &DeployPlan, live: &Object) -> Option<String> {
+    let owner = live.labels().get(UNIT).cloned();
+    match owner {
+        Some(unit) if unit != plan.unit && !plan.inputs.force_conflicts => {
+            Some(format!("{} belongs to the unit {unit}; give one of them another name", live.id()))
+        }
+        None if !plan.inputs.adopt => {
+            Some(format!("{} is there and Tagline has not made it; adopt: true", live.id()))
+        }
+        _ => None,
+    }
+}
+
+/// Every right that the delivery and its way back use.
+fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
+    let kinds: BTreeSet<(String, String)> =
+        plan.rendered.iter().map(|object| (object.api_version().to_owned(), object.kind().to_owned())).collect();
+    let mut verbs = Vec::new();
+    let needed = |api_version: &str, kind: &str, names: &[&str]| {
+        names.iter().map(|verb| Verb::new(verb, api_version, kind)).collect::<Vec<_>>()
+    };
+    for (api_version, kind) in &kinds {
+        verbs.extend(needed(api_version, kind, &["get", "create", "patch", "delete"]));
+    }
+    verbs.extend(needed("apps/v1", "Deployment", &["get", "list", "watch", "create", "patch", "delete"]));
+    verbs.push(Verb::new("patch", "apps/v1", "Deployment").part("scale"));
+    verbs.extend(needed("v1", "Pod", &["list", "watch"]));
+    verbs.push(Verb::new("get", "v1", "Pod").part("log"));
+    verbs.extend(needed("v1", "Event", &["list"]));
+    verbs.extend(needed("v1", "Service", &["list"]));
+    if !plan.inputs.smoke.checks.is_empty() {
+        verbs.push(Verb::new("get", "v1", "Pod").part("proxy"));
+    }
+    if let Shape::BlueGreen(_) = shape {
+        verbs.extend(needed("v1", "Service", &["get", "create", "patch", "delete"]));
+        verbs.extend(needed("discovery.k8s.io/v1", "EndpointSlice", &["list", "watch"]));
+    }
+    verbs
+}
+
+/// The pods that run at the peak beyond those that run now.
+fn extra(plan: &DeployPlan, shape: &Shape, survey: &Survey, pairs: &[Pair<'_>]) -> Vec<Extra> {
+    if !plan.inputs.capacity_check {
+        return Vec::new();
+    }
+    let live = |object: &Object| {
+        let pair = pairs.iter().find(|pair| pair.wanted.id() == object.id());
+        pair.and_then(|pair| pair.live.as_ref()).and_then(|live| live.number("/spec/replicas"))
+    };
+    let count = |object: &Object, previous: Option<i64>| {
+        let manifest = object.number("/spec/replicas").unwrap_or(1);
+        match plan.inputs.replicas {
+            Replicas::Count(count) => i64::from(count),
+            Replicas::Manifest => manifest,
+            Replicas::Previous => previous.filter(|count| *count > 0).unwrap_or(manifest),
+        }
+    };
+    match (shape, &plan.inputs.strategy) {
+        (Shape::BlueGreen(shape), _) => {
+            let found = workloads_of(survey, shape).unwrap_or_default();
+            let each = shape.swaps.iter().map(|swap| {
+                let previous = found.get(&swap.base).and_then(|live| live.number("/spec/replicas"));
+                let there = live(&swap.object).unwrap_or(0);
+                Extra::of(&swap.object, (count(&swap.object, previous) - there).max(0))
+            });
+            each.collect()
+        }
+        (Shape::Rolling(shape), Strategy::Rolling(knobs)) => {
+            let workloads = shape.objects.iter().filter(|object| status(object).is_some());
+            let each = workloads.map(|object| {
+                let now = live(object).unwrap_or(0);
+                let wanted = count(object, Some(now));
+                let surge = match knobs.max_surge {
+                    Amount::Count(count) => i64::from(count),
+                    // Rounded up, as the controller does.
+                    Amount::Percent(percent) => (wanted * i64::from(percent) + 99) / 100,
+                };
+                let surge = if object.kind() == "Deployment" && now > 0 { surge } else { 0 };
+                Extra::of(object, (wanted - now).max(0) + surge)
+            });
+            each.collect()
+        }
+        (Shape::Rolling(_), Strategy::BlueGreen(_)) => Vec::new(),
+    }
+}
+
+/// Kinds that pruning looks through.
+const PRUNED: [(&str, &str); 9] = [
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("batch/v1", "CronJob"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("networking.k8s.io/v1", "Ingress"),
+];
+
+/// Objects with the unit's label that are neither rendered nor of a release that is kept.
+async fn prunable(plan: &DeployPlan, shape: &Shape, cluster: &Cluster) -> Result<Vec<(ObjectId, String)>, DeliveryError> {
+    let label = [(UNIT.to_owned(), plan.unit.clone())].into();
+    let kept = [crate::unit::WORKLOAD, crate::unit::PREVIEW];
+    let mut found = Vec::new();
+    for (api_version, kind) in PRUNED {
+        for object in cluster.list(api_version, kind, &label).await? {
+            let of_release = kept.iter().any(|label| object.labels().contains_key(*label));
+            // Configuration named by content belongs to a release and goes with it.
+            let configuration = object.0["immutable"] == true;
+            if !of_release && !configuration && find(shape, &object.id()).is_none() && !rendered(plan, &object) {
+                found.push((object.id(), object.uid().to_owned()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn rendered(plan: &DeployPlan, object: &Object) -> bool {
+    plan.rendered.iter().any(|each| each.kind() == object.kind() && each.name() == object.name())
+}

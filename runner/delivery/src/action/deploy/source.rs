@@ -1,0 +1,132 @@
+//! Where a unit's objects come from: rendered manifests, or a live Deployment with another image.
+
+use std::collections::BTreeMap;
+
+use super::Survey;
+use crate::cluster::Cluster;
+use crate::inputs::deploy::ConfigOwner;
+use crate::inputs::{DeployInputs, ImageInput, Source, Strategy, WorkloadRef};
+use crate::object::selects;
+use crate::render::helm::Chart;
+use crate::render::{Programs, Request, config, images, render};
+use crate::strategy::settled;
+use crate::unit::{Colour, colour_of};
+use crate::{DeliveryError, Failure, Object, Site};
+
+/// What is delivered.
+pub(super) struct Rendered {
+    pub(super) objects: Vec<Object>,
+    pub(super) chart: Option<Chart>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The objects of a step, images by digest.
+pub(super) async fn read(
+    site: &Site,
+    inputs: &DeployInputs,
+    unit: &str,
+    survey: &Survey,
+    cluster: &Cluster,
+) -> Result<Rendered, DeliveryError> {
+    if let Source::SetImage { workload, container } = &inputs.source {
+        return set_image(inputs, workload, container.as_deref(), survey);
+    }
+    let version = cluster.version().await?;
+    let request = Request {
+        site,
+        unit,
+        source: &inputs.source,
+        helm: inputs.helm.as_ref(),
+        images: &inputs.images,
+        kube_version: Some(version.trim_start_matches('v')),
+        api_versions: &[],
+    };
+    let rendered = render(&request, &Programs::of_engine()).await.map_err(Failure::from)?;
+    let (mut objects, mut notes) = (rendered.objects, rendered.notes);
+    let jobs = objects.iter().filter(|object| object.kind() == "Job").map(|job| {
+        format!("{} runs once and cannot be applied again: give it to tagline/migrate or smoke-jobs", job.id())
+    });
+    let jobs: Vec<String> = jobs.collect();
+    if !jobs.is_empty() {
+        return Err(crate::action::many("the manifests hold Jobs", jobs.into_iter()).into());
+    }
+    match inputs.config {
+        ConfigOwner::Release => drop(config::name_by_content(&mut objects)),
+        ConfigOwner::Shared => notes.extend(objects.iter().filter(|object| object.kind() == "Secret").map(|secret| {
+            format!("{} is changed in place: a way back does not bring its old values back; config: release does", secret.id())
+        })),
+    }
+    Ok(Rendered { objects, chart: rendered.chart, notes })
+}
+
+/// The live Deployment and the Services that select it, with one container's image set.
+fn set_image(
+    inputs: &DeployInputs,
+    workload: &WorkloadRef,
+    container: Option<&str>,
+    survey: &Survey,
+) -> Result<Rendered, DeliveryError> {
+    let [ImageInput { image, .. }] = inputs.images.as_slice() else {
+        return Err(Failure::new("deployment sets one image", "images gives none or several").into());
+    };
+    let live = live_deployment(inputs, workload, survey)?;
+    let mut deployment = plain(live);
+    if matches!(inputs.strategy, Strategy::BlueGreen(_)) {
+        let base = colour_of(deployment.name()).0.to_owned();
+        deployment.set("/metadata/name", base.into());
+    }
+    images::set_container(&mut deployment, container, image)
+        .map_err(|why| Failure::new("the image cannot be set", why).effect("nothing was changed"))?;
+    let labels = live.pod_labels();
+    let behind = survey.services.values().filter(|service| selects(&service.texts("/spec/selector"), &labels));
+    let objects = behind.map(plain).chain([deployment]).collect();
+    Ok(Rendered { objects, chart: None, notes: Vec::new() })
+}
+
+/// The Deployment that is named, or the live one of its two colours.
+fn live_deployment<'a>(
+    inputs: &DeployInputs,
+    workload: &WorkloadRef,
+    survey: &'a Survey,
+) -> Result<&'a Object, DeliveryError> {
+    let base = colour_of(&workload.name).0;
+    let live = |object: &&&Object| {
+        let labels = object.pod_labels();
+        survey.services.values().any(|service| selects(&service.texts("/spec/selector"), &labels))
+    };
+    let pair = [Colour::Blue, Colour::Green].map(|colour| survey.deployments.get(&format!("{base}-{colour}")));
+    let pair: Vec<&Object> = pair.into_iter().flatten().collect();
+    let by_colour = matches!(inputs.strategy, Strategy::BlueGreen(_)).then(|| pair.iter().find(live)).flatten();
+    let found = by_colour.copied().or_else(|| survey.deployments.get(&workload.name));
+    found.ok_or_else(|| {
+        let names: Vec<&str> = survey.deployments.keys().map(String::as_str).collect();
+        let guess = crate::inputs::did_you_mean(&workload.name, names.iter().copied());
+        let why = format!("the namespace has: {}{guess}", names.join(", "));
+        Failure::new(format!("Deployment/{} does not exist", workload.name), why).effect("nothing was changed").into()
+    })
+}
+
+/// An object of the cluster as a manifest: without what one release or colour put into it.
+fn plain(live: &Object) -> Object {
+    let mut object = settled(live);
+    object.remove("/spec/replicas");
+    object.remove("/spec/ports/0/nodePort");
+    let maps = [
+        "/metadata/labels",
+        "/metadata/annotations",
+        "/spec/selector",
+        "/spec/selector/matchLabels",
+        "/spec/template/metadata/labels",
+        "/spec/template/metadata/annotations",
+    ];
+    for pointer in maps {
+        let of_release = |key: &str, value: &str| {
+            key.starts_with("tagline.dev/") || key == "pod-template-hash" || matches!(value, "blue" | "green")
+        };
+        let texts: BTreeMap<String, String> = object.texts(pointer);
+        for (key, _) in texts.iter().filter(|(key, value)| of_release(key, value)) {
+            object.remove(&format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")));
+        }
+    }
+    object
+}

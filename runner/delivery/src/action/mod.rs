@@ -1,0 +1,176 @@
+//! One delivery step as data, and its two halves: [`plan`] reads and decides, [`apply`] carries out exactly that.
+//!
+//! Invariants:
+//! - A plan holds everything that its carrying out decides on; an approval binds its [`digest`](ActionPlan::digest). Planned
+//!   twice over the same commit, inputs and live release it is the same, whatever the replicas of the moment.
+//! - `apply` may be begun again from its start at any time, by another engine: see [`Progress`].
+//! - A plan holds no Secret's value that the repository does not hold.
+
+mod deploy;
+mod past;
+mod retirement;
+mod rollback;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cluster::Cluster;
+use crate::inputs::{Action, AnalyseInputs, MigrateInputs, OperateInputs, RotateInputs, SmokeTestInputs};
+use crate::{DeliveryError, Failure, Progress, Site, Target};
+
+pub use deploy::{DeployPlan, Place, Shape};
+pub use past::Past;
+pub use retirement::{Fate, Retired, Retirement, retire};
+pub use rollback::{RollbackPlan, Way};
+
+/// The version of [`ActionPlan`]'s form; a plan of another one is not carried out.
+pub const FORMAT: u32 = 1;
+
+/// What a delivery step is going to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionPlan {
+    /// [`FORMAT`] of the build that made it.
+    pub format: u32,
+    /// `tagline/deploy`
+    pub uses: String,
+    /// The environment's name.
+    pub environment: String,
+    /// The version that it makes live or works for.
+    pub version: String,
+    /// Where.
+    pub target: Target,
+    /// What.
+    pub kind: Kind,
+}
+
+/// What is planned, by action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// `tagline/deploy`
+    Deploy(Box<DeployPlan>),
+    /// `tagline/migrate`
+    Migrate(Box<MigrateInputs>),
+    /// `tagline/smoke-test`
+    SmokeTest(Box<SmokeTestInputs>),
+    /// `tagline/analyse`
+    Analyse(Box<AnalyseInputs>),
+    /// `tagline/operate`
+    Operate(Box<OperateInputs>),
+    /// `tagline/rotate-secret`
+    RotateSecret(Box<RotateInputs>),
+    /// `tagline/rollback`
+    Rollback(Box<RollbackPlan>),
+}
+
+/// How an action ended well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The step's outputs: those that `tagline-actions` lists for it.
+    pub outputs: IndexMap<String, String>,
+    /// One line: `1.2.3 serves 100 %`.
+    pub summary: String,
+    /// What is to be removed later.
+    pub retire: Vec<Retirement>,
+}
+
+impl ActionPlan {
+    /// `sha256:…` over everything in it: what an approval binds.
+    pub fn digest(&self) -> String {
+        let bytes = serde_json::to_vec(self).expect("texts, numbers and maps with text keys are always JSON");
+        format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    }
+
+    /// What it is going to do, in lines for people: what changes, in which order, what is worth a warning.
+    pub fn summary(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Deploy(plan) => plan.summary(),
+            Kind::Rollback(plan) => plan.summary(),
+            _ => vec![format!("{} for {} in {}", self.uses, self.version, self.target)],
+        }
+    }
+
+    /// What is worth a warning before an approval.
+    pub fn warnings(&self) -> &[String] {
+        match &self.kind {
+            Kind::Deploy(plan) => &plan.warnings,
+            Kind::Rollback(plan) => &plan.warnings,
+            _ => &[],
+        }
+    }
+}
+
+/// Renders, reads the cluster and asks it for a dry run; changes nothing. `past`: what was delivered to this environment
+/// before, the newest first; a rollback chooses from it.
+///
+/// # Errors
+/// Everything that stands against it, found before the first change: [`Failure::evidence`] has one line for each.
+pub async fn plan(
+    site: &Site,
+    action: &Action,
+    past: &[Past],
+    cluster: &Cluster,
+) -> Result<ActionPlan, DeliveryError> {
+    let asked = action.require(&site.environment, site.protected);
+    if !asked.is_empty() {
+        return Err(many("the step lacks what its environment asks for", asked.iter().map(ToString::to_string)).into());
+    }
+    let mut version = site.version.clone();
+    let kind = match action {
+        Action::Deploy(inputs) => Kind::Deploy(Box::new(deploy::plan(site, inputs, past, cluster).await?)),
+        Action::Rollback(inputs) => {
+            let plan = rollback::plan(site, inputs, past, cluster).await?;
+            version.clone_from(&plan.version);
+            Kind::Rollback(Box::new(plan))
+        }
+        Action::Migrate(inputs) => Kind::Migrate(inputs.clone()),
+        Action::SmokeTest(inputs) => Kind::SmokeTest(inputs.clone()),
+        Action::Analyse(inputs) => Kind::Analyse(inputs.clone()),
+        Action::Operate(inputs) => Kind::Operate(inputs.clone()),
+        Action::RotateSecret(inputs) => Kind::RotateSecret(inputs.clone()),
+    };
+    let environment = site.environment.clone();
+    let uses = action.name().to_owned();
+    Ok(ActionPlan { format: FORMAT, uses, environment, version, target: site.target.clone(), kind })
+}
+
+/// Carries a plan out. Begun again after a crash it goes on from where it was. What failed is undone as the plan says before
+/// the error is given back.
+///
+/// # Errors
+/// With what it means for users in [`Failure::effect`]; [`crate::Stop`] where it was to end.
+pub async fn apply(
+    plan: &ActionPlan,
+    site: &Site,
+    cluster: &Cluster,
+    progress: &dyn Progress,
+) -> Result<Outcome, DeliveryError> {
+    if plan.format != FORMAT {
+        let why = format!("the plan has form {}, this build carries out {FORMAT}", plan.format);
+        return Err(Failure::new("the plan is of another build", why).next("plan it again").into());
+    }
+    if plan.target != site.target {
+        let why = format!("planned for {}, asked for {}", plan.target, site.target);
+        return Err(Failure::new("the plan is for another place", why).next("plan it again").into());
+    }
+    match &plan.kind {
+        Kind::Deploy(plan) => deploy::apply(plan, site, cluster, progress).await,
+        Kind::Rollback(plan) => rollback::apply(plan, site, cluster, progress).await,
+        Kind::Migrate(_) | Kind::SmokeTest(_) | Kind::Analyse(_) | Kind::Operate(_) | Kind::RotateSecret(_) => {
+            Err(Failure::new(format!("{} is not carried out by this build", plan.uses), "").into())
+        }
+    }
+}
+
+/// Several findings as one failure: the first is the cause, all are evidence.
+pub(crate) fn many(what: &str, lines: impl Iterator<Item = String>) -> Failure {
+    let mut lines: Vec<String> = lines.collect();
+    lines.dedup();
+    let why = match lines.as_slice() {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        [] => String::new(),
+    };
+    Failure { evidence: lines, ..Failure::new(what, why) }.effect("nothing was changed")
+}

@@ -1,0 +1,89 @@
+//! Back from a release that was applied in place.
+
+use super::super::put::{Moved, Rules, moved_fields, put, scale};
+use super::super::survey::{id_in, settled};
+use super::super::{evidence, waits};
+use super::Back;
+use super::beside::remove_object;
+use crate::cluster::Labels;
+use crate::rollout::status;
+use crate::unit::{RELEASE, RollingShape};
+use crate::{DeliveryError, Object};
+
+/// The steps, in order: evidence, configuration and workloads as they were, waiting for them, and only then what the release
+/// added is removed.
+pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<bool, DeliveryError> {
+    evidence_of(back, shape).await?;
+    for kept in &back.to.objects {
+        restore_one(back, &kept.object, Moved::Replicas).await?;
+    }
+    let mut workloads = Vec::new();
+    for kept in back.to.workloads.values() {
+        restore_one(back, &kept.object, Moved::Replicas).await?;
+        let Some(now) = back.cluster.get(&id_in(&kept.object, &back.cluster)).await? else { continue };
+        if status(&now).is_some() && now.kind() != "DaemonSet" && now.number("/spec/replicas") == Some(0) {
+            scale(&back.cluster, &now, kept.replicas()).await?;
+        }
+        workloads.push(now);
+    }
+    let running: Vec<Object> = workloads.into_iter().filter(|each| each.number("/spec/replicas") != Some(0)).collect();
+    waits::ready(&back.cluster, &running, back.timeout, back.progress).await?;
+    for object in shape.objects.iter().rev().filter(|object| back.to.was_absent(&object.id())) {
+        remove_object(back, object).await?;
+    }
+    Ok(true)
+}
+
+/// Objects as they were; what was not there goes, the last first.
+pub(super) async fn restore<'a>(
+    back: &Back<'_>,
+    objects: impl DoubleEndedIterator<Item = &'a Object>,
+) -> Result<(), DeliveryError> {
+    for object in objects.rev() {
+        match back.to.object(object.kind(), object.name()) {
+            Some(kept) => restore_one(back, &kept.object, Moved::Replicas).await?,
+            None if back.to.was_absent(&object.id()) => remove_object(back, object).await?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// An object as it was, unless it is so.
+pub(super) async fn restore_one(back: &Back<'_>, object: &Object, moved: Moved) -> Result<(), DeliveryError> {
+    if object.kind() == "Secret" {
+        // Its values are kept nowhere; one of a release's own bears its content in its name and is as it was.
+        return Ok(());
+    }
+    let now = back.cluster.get(&id_in(object, &back.cluster)).await?;
+    if now.is_some_and(|now| same(&settled(&now), object, moved)) {
+        return Ok(());
+    }
+    put(&back.cluster, object, moved, Rules::BACK).await?;
+    Ok(())
+}
+
+/// Nothing differs but what is moved by steps of its own.
+fn same(now: &Object, was: &Object, moved: Moved) -> bool {
+    let plain = |object: &Object| {
+        let mut object = object.clone();
+        for pointer in moved_fields(&object, moved) {
+            object.remove(pointer);
+        }
+        object
+    };
+    plain(now) == plain(was)
+}
+
+async fn evidence_of(back: &Back<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+    let labels = Labels::from([(RELEASE.to_owned(), back.leaving.release.0.clone())]);
+    let pods = back.cluster.pods(&labels).await?;
+    let mut workloads = Vec::new();
+    for object in shape.objects.iter().filter(|object| status(object).is_some()) {
+        workloads.extend(back.cluster.get(&id_in(object, &back.cluster)).await?);
+    }
+    if !pods.is_empty() {
+        evidence::keep(&back.cluster, back.progress, &pods, &workloads, back.evidence).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The way back: used when a release fails or is cancelled, when a rule is broken, and by `tagline/rollback`.
+//!
+//! It returns to a [`Snapshot`]: a release by its objects, never "the one before". Order: what is to get traffic is scaled up
+//! and waited for, then the traffic is moved, then the pods that had it drain, and only then anything is removed. Every step
+//! looks whether it is done, so the way back may be begun again from its start, and done twice it writes nothing.
+
+mod beside;
+mod in_place;
+mod steady;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::hands::HAND;
+use super::{Delivery, Snapshot};
+use crate::action::{DeployPlan, Outcome, Shape};
+use crate::cluster::Cluster;
+use crate::inputs::deploy::{EvidenceHook, OnFailure};
+use crate::inputs::{Replicas, Strategy};
+use crate::progress::recorded;
+use crate::{DeliveryError, Failure, Milestone, Progress, Stop};
+
+pub(crate) use steady::Steady;
+
+/// An API server that is away while a release goes back is waited for so long.
+const PATIENCE: Duration = Duration::from_hours(24);
+
+/// A way back.
+pub(crate) struct Back<'a> {
+    /// The release that goes.
+    pub(crate) leaving: &'a DeployPlan,
+    /// What is returned to.
+    pub(crate) to: &'a Snapshot,
+    /// The connection.
+    pub(crate) cluster: Cluster,
+    /// Not ended by a cancel.
+    pub(crate) progress: &'a dyn Progress,
+    /// Pods that each old workload gets.
+    pub(crate) replicas: Replicas,
+    /// Between the switch and the first pod that ends.
+    pub(crate) drain: Duration,
+    /// For the old pods to get ready.
+    pub(crate) timeout: Duration,
+    /// Asked of pods before they are removed.
+    pub(crate) evidence: &'a [EvidenceHook],
+    /// The old pods are restarted before they get traffic.
+    pub(crate) restart: bool,
+}
+
+/// Goes back. Gives whether traffic had to be moved.
+pub(crate) async fn go_back(back: &Back<'_>) -> Result<bool, DeliveryError> {
+    match back.leaving.shape()? {
+        Shape::Rolling(shape) => in_place::go(back, &shape).await,
+        Shape::BlueGreen(shape) => beside::go(back, &shape).await,
+    }
+}
+
+/// Why a release goes back: the data of the milestone `going-back`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Going {
+    /// The failure; None where it was cancelled.
+    failure: Option<Failure>,
+    /// Why it was cancelled.
+    cancelled: Option<String>,
+    /// The old pods are restarted.
+    #[serde(default)]
+    restart: bool,
+}
+
+impl Going {
+    /// As the step's error.
+    pub(crate) fn error(&self) -> DeliveryError {
+        match (&self.failure, &self.cancelled) {
+            (Some(failure), _) => failure.clone().into(),
+            (None, Some(why)) => Stop::Cancelled(why.clone()).into(),
+            (None, None) => Failure::new("the release goes back", "").into(),
+        }
+    }
+}
+
+/// The way back that an engine before this one began.
+pub(super) fn under_way(progress: &dyn Progress) -> Option<Going> {
+    serde_json::from_value(recorded(progress, "going-back")?.data).ok()
+}
+
+/// Says of a failure that the old pods are to be restarted on the way back (`then restart`).
+pub(super) const RESTART: &str = "the old pods are restarted";
+
+/// Says of a failure that traffic stays where it is (`then stop`).
+pub(super) const STAY: &str = "traffic stays where it is";
+
+/// Ends a delivery: what succeeded is given back, what failed goes back first, as the step says.
+pub(super) async fn settle(
+    delivery: &Delivery<'_>,
+    before: &Snapshot,
+    result: Result<Outcome, DeliveryError>,
+) -> Result<Outcome, DeliveryError> {
+    let error = match result {
+        Err(error) if !matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) => error,
+        other => return other,
+    };
+    let going = match under_way(delivery.progress) {
+        Some(going) => going,
+        None => decide(delivery, before, error).await?,
+    };
+    if delivery.reached("rolled-back") {
+        return Err(going.error());
+    }
+    let steady = Steady(delivery.progress);
+    let inputs = &delivery.plan.inputs;
+    let (drain, replicas) = match &inputs.strategy {
+        Strategy::BlueGreen(knobs) => (*knobs.drain, knobs.rollback_replicas),
+        Strategy::Rolling(_) => (Duration::ZERO, Replicas::Previous),
+    };
+    let back = Back {
+        leaving: delivery.plan,
+        to: before,
+        cluster: delivery.cluster.with_patience(PATIENCE),
+        progress: &steady,
+        replicas,
+        drain,
+        timeout: *inputs.timeout,
+        evidence: &inputs.evidence,
+        restart: going.restart,
+    };
+    finish(&back, going).await
+}
+
+async fn finish(back: &Back<'_>, going: Going) -> Result<Outcome, DeliveryError> {
+    match go_back(back).await {
+        Ok(_) => {
+            let text = format!("{} is gone; {} serves 100 %", back.leaving.version, back.to.version());
+            back.progress.record(Milestone { name: "rolled-back".to_owned(), text, data: json!(null) }).await?;
+            Err(going.error())
+        }
+        Err(DeliveryError::Stopped(stop)) => Err(stop.into()),
+        Err(DeliveryError::Failed(why)) => {
+            let mut failure = going.failure.unwrap_or_else(|| Failure::new("cancelled", going.cancelled.unwrap_or_default()));
+            failure.effect = format!("the way back stopped half-way: {why}");
+            failure.next = "run `tagline rollback` once its cause is gone".to_owned();
+            failure.evidence.extend(why.evidence);
+            Err(failure.into())
+        }
+    }
+}
+
+/// Whether it goes back: recorded before the first step of it. An error where it does not.
+async fn decide(
+    delivery: &Delivery<'_>,
+    before: &Snapshot,
+    error: DeliveryError,
+) -> Result<Going, DeliveryError> {
+    let switched = delivery.reached("switched");
+    let in_place = matches!(delivery.plan.inputs.strategy, Strategy::Rolling(_));
+    let (mut failure, cancelled) = match error {
+        DeliveryError::Failed(failure) => (Some(*failure), None),
+        DeliveryError::Stopped(Stop::Cancelled(why)) => (None, Some(why)),
+        DeliveryError::Stopped(stop) => return Err(stop.into()),
+    };
+    if let Some(failure) = &mut failure {
+        let foreign = failure.what == HAND && (switched || in_place);
+        let nowhere = before.live.is_none() && switched;
+        let stay = failure.effect == STAY || delivery.plan.inputs.on_failure == OnFailure::Stop;
+        if foreign || nowhere || stay {
+            failure.effect = match (foreign, nowhere) {
+                (true, _) => "everything was left as that change made it".to_owned(),
+                (_, true) => format!("{} stays: nothing was live before it", delivery.plan.version),
+                _ if switched => format!("{} has all traffic and stays", delivery.plan.version),
+                _ => "everything was left as it is".to_owned(),
+            };
+            return Err(failure.clone().into());
+        }
+        if delivery.plan.inputs.on_failure == OnFailure::Pause {
+            delivery.progress.warn(format!("{failure}; on-failure: pause: everything stays as it is until the job is cancelled"));
+            if let stop @ Stop::EngineEnds = delivery.progress.stopped().await {
+                return Err(stop.into());
+            }
+        }
+    }
+    let restart = failure.as_ref().is_some_and(|failure| failure.effect == RESTART);
+    let live = before.version();
+    let effect = match (switched, in_place) {
+        (false, false) => format!("no traffic moved; {live} serves 100 %"),
+        _ => format!("{live} serves 100 % again"),
+    };
+    if let Some(failure) = &mut failure {
+        failure.effect.clone_from(&effect);
+    }
+    let why = failure.as_ref().map_or("cancelled".to_owned(), |failure| failure.what.clone());
+    let going = Going { failure, cancelled, restart };
+    let text = format!("back to {live}: {why}");
+    delivery.progress.warn(text.clone());
+    let data = serde_json::to_value(&going).unwrap_or_default();
+    delivery.progress.record(Milestone { name: "going-back".to_owned(), text, data }).await?;
+    Ok(going)
+}

@@ -1,0 +1,202 @@
+//! Applying an object so that it may be done twice, and without touching what the engine or an autoscaler moves.
+
+use serde_json::{Value, json};
+
+use super::hands::{drift, foreign, taken_over};
+use super::survey::id_in;
+use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Patch, Precondition};
+use crate::inputs::deploy::Drift;
+use crate::unit::{DIGEST, RUN, Role, UNIT, digest_of, role, value_at};
+use crate::{DeliveryError, Failure, Object};
+
+/// What may be taken from others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Objects that Tagline has not made.
+    pub(crate) adopt: bool,
+    /// Fields that somebody else changed.
+    pub(crate) drift: Drift,
+    /// Any field.
+    pub(crate) force: bool,
+    /// The run that is said to have applied it.
+    pub(crate) run: Option<u64>,
+}
+
+impl Rules {
+    /// Of a way back: it must arrive.
+    pub(crate) const BACK: Self = Self { adopt: true, drift: Drift::Overwrite, force: true, run: None };
+}
+
+/// What stays as the cluster has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// The number of pods only.
+    Replicas,
+    /// Also Service selectors, autoscalers' targets and budgets' selectors: they are moved by steps of their own.
+    Traffic,
+}
+
+/// How often an apply is tried again whose object an autoscaler changed in the same moment.
+const TRIES: u32 = 5;
+
+/// Applies an object, unless it is there as it should be. Gives it back as the server has it, and whether it was written.
+pub(crate) async fn put(
+    cluster: &Cluster,
+    object: &Object,
+    moved: Moved,
+    rules: Rules,
+) -> Result<(Object, bool), DeliveryError> {
+    let id = id_in(object, cluster);
+    let mut tries = 0;
+    loop {
+        let live = cluster.get(&id).await?;
+        let wanted = prepared(object, live.as_ref(), moved, rules);
+        if let Some(live) = &live {
+            may_touch(live, object, rules)?;
+            if is_there(live, &wanted, rules) {
+                return Ok((live.clone(), false));
+            }
+            if takes_over(live, object, rules) {
+                take_over(cluster, live).await?;
+            }
+        }
+        let adopted = live.as_ref().is_some_and(|live| !is_ours(live, object));
+        let force = rules.force || adopted || matches!(rules.drift, Drift::Overwrite);
+        match cluster.apply(&wanted, Apply::by(MANAGER).force(force)).await {
+            Ok(now) => return Ok((now, true)),
+            Err(ClusterError::Changed { .. }) if tries < TRIES => tries += 1,
+            Err(ClusterError::Conflict { managers, .. })
+                if tries < TRIES && managers.iter().all(|each| each.field == ".spec.replicas") =>
+            {
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The object with its digest, and with what is moved as the cluster has it.
+pub(crate) fn prepared(object: &Object, live: Option<&Object>, moved: Moved, rules: Rules) -> Object {
+    let mut wanted = object.clone();
+    for key in [DIGEST, RUN] {
+        wanted.remove(&format!("/metadata/annotations/{}", key.replace('/', "~1")));
+    }
+    let digest = digest_of(&wanted);
+    annotate(&mut wanted, DIGEST, &digest[..16]);
+    if let Some(run) = rules.run {
+        annotate(&mut wanted, RUN, &run.to_string());
+    }
+    for pointer in moved_fields(object, moved) {
+        match live {
+            Some(live) => match live.0.pointer(pointer) {
+                Some(value) => wanted.set(pointer, value.clone()),
+                None => wanted.remove(pointer),
+            },
+            // A new Service gets no traffic before the switch.
+            None if *pointer == "/spec/selector" && object.kind() == "Service" => wanted.remove(pointer),
+            None => {}
+        }
+    }
+    if let (Some(live), Drift::Keep) = (live, rules.drift) {
+        for field in foreign(live) {
+            if let (Some(value), Some(place)) = (value_at(live, &field.field), place_mut(&mut wanted, &field.field)) {
+                *place = value.clone();
+            }
+        }
+    }
+    wanted
+}
+
+fn annotate(object: &mut Object, key: &str, value: &str) {
+    object.set(&format!("/metadata/annotations/{}", key.replace('/', "~1")), json!(value));
+}
+
+pub(crate) fn moved_fields(object: &Object, moved: Moved) -> &'static [&'static str] {
+    match (role(object), moved) {
+        (Role::Workload, _) if object.kind() != "DaemonSet" => &["/spec/replicas"],
+        (Role::Service | Role::Budget, Moved::Traffic) => &["/spec/selector"],
+        (Role::Autoscaler, Moved::Traffic) => &["/spec/scaleTargetRef"],
+        _ => &[],
+    }
+}
+
+fn place_mut<'a>(object: &'a mut Object, field: &str) -> Option<&'a mut Value> {
+    // Found first, changed then: a field that is not in the object is not ours to set.
+    let found: *const Value = value_at(object, field)?;
+    find_mut(&mut object.0, found)
+}
+
+fn find_mut(value: &mut Value, wanted: *const Value) -> Option<&mut Value> {
+    if std::ptr::eq(value, wanted) {
+        return Some(value);
+    }
+    match value {
+        Value::Object(map) => map.values_mut().find_map(|each| find_mut(each, wanted)),
+        Value::Array(list) => list.iter_mut().find_map(|each| find_mut(each, wanted)),
+        _ => None,
+    }
+}
+
+fn is_ours(live: &Object, object: &Object) -> bool {
+    live.labels().get(UNIT).is_some_and(|unit| object.labels().get(UNIT) == Some(unit))
+}
+
+/// It was applied as it should be, and nobody has changed it since.
+fn is_there(live: &Object, wanted: &Object, rules: Rules) -> bool {
+    let digest = |object: &Object| object.annotations().get(DIGEST).cloned();
+    let touched = matches!(rules.drift, Drift::Overwrite) && !foreign(live).is_empty();
+    !live.is_terminating() && digest(live).is_some() && digest(live) == digest(wanted) && !touched
+}
+
+fn may_touch(live: &Object, object: &Object, rules: Rules) -> Result<(), DeliveryError> {
+    let unit = live.labels().get(UNIT).cloned();
+    let ours = object.labels().get(UNIT).cloned();
+    if let Some(other) = unit.as_ref().filter(|_| unit != ours && ours.is_some() && !rules.force) {
+        let why = format!("it belongs to the unit {other}");
+        return Err(Failure::new(format!("{} is not this unit's", live.id()), why)
+            .next("give one of them another name, or force-conflicts: true")
+            .into());
+    }
+    if unit.is_none() && !rules.adopt {
+        return Err(Failure::new(format!("{} is there already", live.id()), "Tagline has not made it, and adopt is false")
+            .next("adopt: true")
+            .into());
+    }
+    if unit.is_some() && unit == ours && matches!(rules.drift, Drift::Refuse) && !rules.force {
+        let lines = drift(live, Some(object));
+        if let Some(first) = lines.first() {
+            let failure = Failure::new(super::hands::HAND, first.clone());
+            return Err(Failure { evidence: lines, ..failure }
+                .next("put it back, or drift: overwrite or keep")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+fn takes_over(live: &Object, object: &Object, rules: Rules) -> bool {
+    let foreign_objects = !is_ours(live, object) && rules.adopt;
+    foreign_objects || (matches!(rules.drift, Drift::Overwrite) && !foreign(live).is_empty())
+}
+
+/// Makes everything that others own in it ours, so that what we leave out goes.
+async fn take_over(cluster: &Cluster, live: &Object) -> Result<(), DeliveryError> {
+    let Some(fields) = taken_over(live, MANAGER) else { return Ok(()) };
+    let patch = Patch::Json(json!([
+        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": live.resource_version()},
+    ]));
+    match cluster.patch(&id_in(live, cluster), MANAGER, &patch).await {
+        // Somebody else was quicker; the apply says whether that matters.
+        Ok(_) | Err(ClusterError::Changed { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Scales a workload, if it still is this one.
+pub(crate) async fn scale(cluster: &Cluster, workload: &Object, replicas: u32) -> Result<(), ClusterError> {
+    if workload.number("/spec/replicas") == Some(i64::from(replicas)) {
+        return Ok(());
+    }
+    cluster.scale(&id_in(workload, cluster), replicas, &Precondition::same(workload), MANAGER).await
+}

@@ -1,0 +1,151 @@
+//! Moving traffic: a Service's whole selector at once, never to pods that are not ready, and looked at afterwards.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::hands::HAND;
+use super::survey::id_in;
+use crate::cluster::{Cluster, ClusterError, Endpoints, Filter, Labels, Patch, TRAFFIC, slices_of};
+use crate::rollout::{WaitError, wait_for};
+use crate::{DeliveryError, Failure, Object, ObjectId, Progress};
+
+/// How long endpoints may take to follow a selector.
+const FOLLOWING: Duration = Duration::from_secs(60);
+
+/// How often a move is tried again on an object whose status changed in the same moment.
+const TRIES: u32 = 5;
+
+/// Where one Service's traffic goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Move {
+    /// The Service.
+    pub(crate) service: String,
+    /// Selectors that it may have now; a new Service has none.
+    pub(crate) from: Vec<Labels>,
+    /// The selector that it gets, as a whole.
+    pub(crate) to: Labels,
+}
+
+/// Sets the selectors of all Services in one go. Those that are there already are passed over; a selector that is neither
+/// where it comes from nor where it goes is somebody else's, and nothing is moved. Gives whether anything was written.
+pub(crate) async fn move_all(cluster: &Cluster, moves: &[Move]) -> Result<bool, DeliveryError> {
+    let services = try_join_all(moves.iter().map(|each| service(cluster, &each.service))).await?;
+    for (each, service) in moves.iter().zip(&services) {
+        expected(each, service)?;
+    }
+    let written = moves.iter().zip(services).map(|(each, service)| move_one(cluster, each, service));
+    Ok(try_join_all(written).await?.contains(&true))
+}
+
+async fn move_one(cluster: &Cluster, to: &Move, mut service: Object) -> Result<bool, DeliveryError> {
+    for _ in 0..TRIES {
+        if service_selector(&service) == to.to {
+            return Ok(false);
+        }
+        match cluster.replace_selector(&to.service, &to.to, service.resource_version()).await {
+            Ok(_) => return Ok(true),
+            Err(ClusterError::Changed { .. }) => {
+                service = self::service(cluster, &to.service).await?;
+                expected(to, &service)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let why = format!("Service/{} changes all the time", to.service);
+    Err(Failure::new("the traffic could not be moved", why).into())
+}
+
+async fn service(cluster: &Cluster, name: &str) -> Result<Object, DeliveryError> {
+    let id = ObjectId::new("v1", "Service", cluster.namespace(), name);
+    match cluster.get(&id).await? {
+        Some(service) => Ok(service),
+        None => Err(Failure::new(HAND, format!("{id} is gone")).next("run the release again: it makes it anew").into()),
+    }
+}
+
+pub(crate) fn service_selector(service: &Object) -> Labels {
+    service.texts("/spec/selector")
+}
+
+fn expected(to: &Move, service: &Object) -> Result<(), DeliveryError> {
+    let now = service_selector(service);
+    if now.is_empty() || now == to.to || to.from.contains(&now) {
+        return Ok(());
+    }
+    let owner = service.list("/metadata/managedFields").iter().find(|entry| !entry["fieldsV1"]["f:spec"]["f:selector"].is_null());
+    let owner = owner.and_then(|entry| entry["manager"].as_str()).unwrap_or("somebody");
+    let shown = |labels: &Labels| serde_json::to_string(labels).unwrap_or_default();
+    let was = to.from.first().map(shown).unwrap_or_default();
+    let why = format!("Service/{}: spec.selector was changed by {owner} from {was} to {}", to.service, shown(&now));
+    Err(Failure::new(HAND, why).next(format!("ask who ran {owner}; then run the release again")).into())
+}
+
+/// Waits until a Service sends its traffic to at least so many pods and to none of `not`.
+pub(crate) async fn arrived(
+    cluster: &Cluster,
+    service: &str,
+    at_least: usize,
+    not: &BTreeSet<String>,
+    progress: &dyn Progress,
+) -> Result<Endpoints, DeliveryError> {
+    let mut last = Endpoints::default();
+    let filter = Filter::labels(&slices_of(service));
+    let found = wait_for(cluster, ("discovery.k8s.io/v1", "EndpointSlice"), filter, FOLLOWING, progress, |slices| {
+        last = Endpoints::from_slices(slices);
+        let right = last.ready.len() >= at_least && !last.ready.iter().any(|each| not.contains(&each.uid));
+        right.then(|| last.clone())
+    })
+    .await;
+    match found {
+        Ok(Some(endpoints)) => Ok(endpoints),
+        Ok(None) => {
+            let old = last.ready.iter().filter(|each| not.contains(&each.uid)).count();
+            let why = format!("{} of {at_least} ready endpoints, {old} of them not of the release", last.ready.len());
+            Err(Failure::new(format!("Service/{service} does not reach the release"), why)
+                .next("look whether its selector fits the pods' labels, and its targetPort a container's port")
+                .into())
+        }
+        Err(WaitError::Stopped(stop)) => Err(stop.into()),
+        Err(WaitError::Cluster(error)) => Err(error.into()),
+        Err(error) => Err(Failure::new("endpoints cannot be watched", error.to_string()).into()),
+    }
+}
+
+/// Moves one field of an object to a value, as manager [`TRAFFIC`]; passed over where it is there. Gives whether it was
+/// written; an object that is gone is passed over too.
+pub(crate) async fn move_field(
+    cluster: &Cluster,
+    object: &Object,
+    pointer: &str,
+    to: &Value,
+) -> Result<bool, DeliveryError> {
+    let id = id_in(object, cluster);
+    for _ in 0..TRIES {
+        let Some(now) = cluster.get(&id).await? else { return Ok(false) };
+        if now.0.pointer(pointer) == Some(to) {
+            return Ok(false);
+        }
+        let patch = json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": now.resource_version()},
+            {"op": "add", "path": pointer, "value": to},
+        ]);
+        match cluster.patch(&id, TRAFFIC, &Patch::Json(patch)).await {
+            Ok(_) => return Ok(true),
+            Err(ClusterError::Changed { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(format!("{id} could not be moved"), "it changes all the time").into())
+}
+
+/// The pods that a selector selects, by UID.
+pub(crate) async fn uids(cluster: &Cluster, selectors: &[Labels]) -> Result<BTreeSet<String>, ClusterError> {
+    let mut uids = BTreeSet::new();
+    for selector in selectors.iter().filter(|selector| !selector.is_empty()) {
+        uids.extend(cluster.pods(selector).await?.iter().map(|pod| pod.uid().to_owned()));
+    }
+    Ok(uids)
+}
