@@ -59,7 +59,7 @@ pub(crate) async fn start(context: &Context, holder: &str) -> Result<Result<Engi
         agent,
         max_jobs: config.jobs.map_or_else(processors, usize::from),
         executors: Executors::new(known(context, config.image).await, exposure),
-        deliverer: std::sync::Arc::new(tagline_server::delivery::NoCluster),
+        deliverer: std::sync::Arc::new(tagline_server::delivery::Kubernetes),
         faults: faults(),
     };
     Ok(Engine::start(engine))

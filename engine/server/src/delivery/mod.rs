@@ -11,12 +11,14 @@ mod check;
 mod deliverer;
 mod desk;
 mod kept;
+mod kubernetes;
 mod past;
 mod prepare;
 pub(crate) mod retire;
 mod site;
 
 pub use deliverer::{Delivered, Deliverer, Due, Earlier, Later, NoCluster, Prepared};
+pub use kubernetes::Kubernetes;
 
 pub(crate) use carry_out::{Delivery, carry_out};
 pub(crate) use check::check;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tagline_delivery::DeliveryError;
+use tagline_delivery::{DeliveryError, Failure};
 use tagline_plan::{DeliveryStep, PlannedDelivery, delivery_steps};
 use tagline_run::{Gate, JobKey};
 
@@ -50,7 +50,15 @@ async fn plan_all(context: &Context, gate: &Gate) -> Result<Vec<PlannedDelivery>
             }
         }
     }
-    if problems.is_empty() { Ok(planned) } else { Err(problems.join("\n")) }
+    if problems.is_empty() { Ok(planned) } else { Err(problems.join("; ")) }
+}
+
+/// A failure with everything that it found, not only the first.
+fn all_of(failure: &Failure) -> String {
+    match failure.evidence.as_slice() {
+        [_, _, ..] => Failure { why: failure.evidence.join("; "), ..failure.clone() }.to_string(),
+        _ => failure.to_string(),
+    }
 }
 
 /// The plan of one step; none where it is planned when its turn comes.
@@ -78,7 +86,7 @@ async fn one(
         Ok(prepared) => prepared,
         // What the way back leads to is known when it is needed.
         Err(_) if is_free(&step.uses) => return Ok(None),
-        Err(DeliveryError::Failed(failure)) => return Err(failure.to_string()),
+        Err(DeliveryError::Failed(failure)) => return Err(all_of(&failure)),
         Err(DeliveryError::Stopped(stop)) => return Err(stop.to_string()),
     };
     let kept = Kept { uses: step.uses.clone(), with: with.clone(), plan: prepared.plan };

@@ -1,0 +1,114 @@
+//! The deliverer that speaks to Kubernetes, through the one crate that does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use tagline_delivery::action::{self, ActionPlan, Kind, Past, Retired, Retirement};
+use tagline_delivery::cluster::Cluster;
+use tagline_delivery::inputs::Action;
+use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site};
+
+use super::deliverer::{Delivered, Deliverer, Due, Earlier, Later, Prepared};
+
+/// How long planning waits for an API server that is away. Nothing is under way then, and somebody waits for the answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long going back may take where the plan has no limit of its own.
+const WAY_BACK: Duration = Duration::from_mins(15);
+
+/// Delivers to the cluster that an environment names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kubernetes;
+
+impl Deliverer for Kubernetes {
+    fn plan<'a>(
+        &'a self,
+        site: &'a Site,
+        uses: &'a str,
+        with: &'a IndexMap<String, String>,
+        past: &'a [Earlier],
+    ) -> Later<'a, Result<Prepared, DeliveryError>> {
+        Box::pin(async move {
+            let action = Action::read(uses, with).map_err(|problems| {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                let why = lines.join("; ");
+                Failure { evidence: lines, ..Failure::new("its inputs cannot be used", why) }
+            })?;
+            let past = past.iter().map(earlier).collect::<Result<Vec<Past>, Failure>>()?;
+            let cluster = Cluster::connect(&site.target, &site.kubeconfig).await?.with_patience(PATIENCE);
+            let plan = action::plan(site, &action, &past, &cluster).await?;
+            let warnings = plan.warnings().iter().map(|warning| format!("warning: {warning}"));
+            let summary = plan.summary().into_iter().chain(warnings).collect();
+            let plan = serde_json::to_value(&plan).map_err(|error| unreadable(&error))?;
+            Ok(Prepared { plan, summary })
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        plan: &'a Value,
+        site: &'a Site,
+        progress: Arc<dyn Progress>,
+    ) -> Later<'a, Result<Delivered, DeliveryError>> {
+        Box::pin(async move {
+            let plan = read(plan)?;
+            let cluster = Cluster::connect(&site.target, &site.kubeconfig).await?.telling(progress.clone());
+            let outcome = action::apply(&plan, site, &cluster, progress.as_ref()).await?;
+            let due = |retirement: &Retirement| {
+                let what = serde_json::to_value(retirement).map_err(|error| unreadable(&error))?;
+                Ok::<Due, Failure>(Due { at: retirement.due, what })
+            };
+            let retire = outcome.retire.iter().map(due).collect::<Result<Vec<Due>, Failure>>()?;
+            Ok(Delivered { outputs: outcome.outputs, text: outcome.summary, retire })
+        })
+    }
+
+    fn way_back(&self, plan: &Value) -> Duration {
+        match read(plan).map(|plan| plan.kind) {
+            Ok(Kind::Deploy(plan)) => *plan.inputs.timeout,
+            Ok(Kind::Migrate(inputs)) => *inputs.timeout,
+            _ => WAY_BACK,
+        }
+    }
+
+    fn retire<'a>(
+        &'a self,
+        what: &'a Value,
+        site: &'a Site,
+        progress: Arc<dyn Progress>,
+    ) -> Later<'a, Result<Milestone, DeliveryError>> {
+        Box::pin(async move {
+            let retirement: Retirement = serde_json::from_value(what.clone()).map_err(|error| unreadable(&error))?;
+            let cluster = Cluster::connect(&retirement.target, &site.kubeconfig).await?;
+            let retired = action::retire(&retirement, &cluster, progress.as_ref()).await?;
+            Ok(came_of(&retirement, &retired))
+        })
+    }
+}
+
+/// What came of a retirement, as it is recorded: nothing of it is tried again.
+fn came_of(retirement: &Retirement, retired: &Retired) -> Milestone {
+    let version = &retirement.version;
+    let removed = retired.removed.join(", ");
+    let kept = retired.kept.join("; ");
+    let (name, text) = match (removed.is_empty(), kept.is_empty()) {
+        (true, true) => ("deleted", format!("nothing was left of {version}")),
+        (false, true) => ("deleted", format!("{version} is removed: {removed}")),
+        (false, false) => ("deleted", format!("{version} is removed: {removed}; stays: {kept}")),
+        (true, false) => ("left", format!("{version} stays: {kept}")),
+    };
+    Milestone { name: name.to_owned(), text, data: Value::Null }
+}
+
+fn read(plan: &Value) -> Result<ActionPlan, Failure> {
+    serde_json::from_value(plan.clone()).map_err(|error| unreadable(&error))
+}
+
+fn earlier(earlier: &Earlier) -> Result<Past, Failure> {
+    Ok(Past { plan: read(&earlier.plan)?, begun: earlier.begun.clone() })
+}
+
+fn unreadable(error: &serde_json::Error) -> Failure {
+    Failure::new("a plan of this store is of another build", error.to_string()).next("run the release again")
+}

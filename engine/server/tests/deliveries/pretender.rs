@@ -1,0 +1,106 @@
+//! A deliverer that only pretends.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site};
+use tagline_server::delivery::{Delivered, Deliverer, Due, Earlier, Later, Prepared};
+use tokio::sync::watch;
+
+/// What the pretended cluster is told to do, and what it has done.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    /// The plan that is made now.
+    pub(crate) plan: Mutex<Value>,
+    pub(crate) did: Mutex<Vec<String>>,
+    pub(crate) retire_in: Mutex<Option<SignedDuration>>,
+}
+
+/// A deliverer: it does `begun`, waits to be let on, does `switched`.
+#[derive(Debug)]
+pub(crate) struct Pretender {
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) on: watch::Receiver<bool>,
+}
+
+impl Pretender {
+    fn did(&self, what: &str) {
+        self.stage.did.lock().unwrap().push(what.to_owned());
+    }
+}
+
+pub(crate) fn milestone(name: &str) -> Milestone {
+    Milestone { name: name.into(), text: format!("it is {name}"), data: json!({"of": name}) }
+}
+
+impl Deliverer for Pretender {
+    fn plan<'a>(
+        &'a self,
+        site: &'a Site,
+        _: &'a str,
+        with: &'a IndexMap<String, String>,
+        past: &'a [Earlier],
+    ) -> Later<'a, Result<Prepared, DeliveryError>> {
+        Box::pin(async move {
+            assert!(site.tree.join("VERSION").exists(), "the tagged files are there");
+            assert_eq!(site.built.len(), 1);
+            let plan = self.stage.plan.lock().unwrap().clone();
+            if plan == json!("out of reach") {
+                return Err(Failure::new("the cluster is out of reach", "no route").next("look at it").into());
+            }
+            let summary = vec![format!("{} to {} after {} others", with["images"], site.target, past.len())];
+            Ok(Prepared { plan, summary })
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        plan: &'a Value,
+        site: &'a Site,
+        progress: Arc<dyn Progress>,
+    ) -> Later<'a, Result<Delivered, DeliveryError>> {
+        Box::pin(async move {
+            let known: Vec<String> = progress.milestones().into_iter().map(|milestone| milestone.name).collect();
+            self.did(&format!("apply {plan} after {}", known.join(" ")));
+            if known.is_empty() {
+                progress.record(milestone("begun")).await?;
+            }
+            progress.say(format!("{} pods", site.version));
+            progress.keep("pods.log".into(), b"all well".to_vec()).await?;
+            let mut on = self.on.clone();
+            let let_on = async move { on.wait_for(|on| *on).await.map(drop) };
+            let stopped = tokio::select! {
+                _ = let_on => None,
+                stop = progress.stopped() => Some(stop),
+            };
+            if let Some(stop) = stopped {
+                progress.record(milestone("rolled-back")).await?;
+                return Err(stop.into());
+            }
+            progress.record(milestone("switched")).await?;
+            let retire_in = *self.stage.retire_in.lock().unwrap();
+            let retire = retire_in.map(|after| Due { at: progress.now() + after, what: json!("the old one") });
+            let outputs = IndexMap::from([("release".to_owned(), "v1".to_owned())]);
+            Ok(Delivered { outputs, text: "it serves".into(), retire: retire.into_iter().collect() })
+        })
+    }
+
+    fn way_back(&self, _: &Value) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn retire<'a>(
+        &'a self,
+        what: &'a Value,
+        _: &'a Site,
+        _: Arc<dyn Progress>,
+    ) -> Later<'a, Result<Milestone, DeliveryError>> {
+        Box::pin(async move {
+            self.did(&format!("retire {what}"));
+            Ok(milestone("deleted"))
+        })
+    }
+}
