@@ -12,6 +12,7 @@ mod action;
 pub mod analyse;
 pub mod deploy;
 mod expression;
+mod limit;
 pub mod measure;
 pub mod migrate;
 mod nearest;
@@ -33,7 +34,7 @@ pub use deploy::{
     BlueGreenKnobs, ConfigOwner, DeployInputs, Drift, EvidenceHook, Follow, Names, OnFailure, RollingKnobs, Strategy,
 };
 pub use measure::MeasureKnobs;
-pub use migrate::{JobKnobs, MigrateInputs};
+pub use migrate::MigrateInputs;
 pub use nearest::{did_you_mean, nearest};
 pub use operate::OperateInputs;
 pub use problem::Problem;

@@ -11,7 +11,7 @@ use super::{has, image, names, rendered, tree};
 const CHART: &str = "apiVersion: v2\nname: shop\nversion: 0.4.1\nappVersion: 1.2.3\n";
 const VALUES: &str = "image: {repository: shop, tag: dev}\nreplicas: 1\n";
 const TEMPLATE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: {{ .Release.Name }}, labels: {tag: {{ .Values.tag | quote }}}}\n\
-    spec:\n  replicas: {{ .Values.replicas }}\n  template:\n    metadata: {labels: {app: shop}}\n    spec:\n      containers:\n      \
+    spec:\n  replicas: {{ .Values.replicas }}\n  selector: {matchLabels: {app: shop}}\n  template:\n    metadata: {labels: {app: shop}}\n    spec:\n      containers:\n      \
     - {name: shop, image: \"{{ .Values.image.repository }}:{{ .Values.image.tag }}\"}\n";
 const TEST: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: t, annotations: {helm.sh/hook: test}}\n\
     spec: {containers: [{name: t, image: \"busybox:1\"}]}\n";
@@ -90,6 +90,20 @@ fn a_chart_that_cannot_be_delivered_says_why() {
     assert_eq!(found.objects[0].text("/data/n"), "0");
 }
 
+/// Removes a namespace when the test ends, however it ends.
+struct Gone {
+    namespace: String,
+    kubeconfig: std::ffi::OsString,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let mut kubectl = Command::new("kubectl");
+        kubectl.args(["delete", "namespace", &self.namespace, "--wait=false"]).env("KUBECONFIG", &self.kubeconfig);
+        let _ = kubectl.output();
+    }
+}
+
 /// Helm itself reads what is recorded: needs the test cluster, where its Secrets are.
 #[test]
 fn helm_agrees_with_what_was_recorded() {
@@ -116,6 +130,7 @@ fn helm_agrees_with_what_was_recorded() {
         String::from_utf8(output.stdout).unwrap()
     };
     run("kubectl", &["create", "namespace", &namespace], None);
+    let _gone = Gone { namespace: namespace.clone(), kubeconfig: kubeconfig.clone() };
     let tree = chart(&[]);
     let image = image("shop");
     let mut with = WITH.to_vec();
@@ -165,7 +180,25 @@ fn helm_agrees_with_what_was_recorded() {
     assert_eq!(values, serde_json::json!({"replicas": 3, "tag": "1.10"}));
     assert!(run("helm", &["get", "manifest", "shop", "-n", &namespace], None).contains("r/shop@sha256:aaaa"));
     assert!(run("helm", &["status", "shop", "-n", &namespace], None).contains("STATUS: deployed"));
-    // A record of Helm's own is read, too, after its rollback.
-    run("helm", &["rollback", "shop", "1", "-n", &namespace, "--dry-run"], None);
-    run("kubectl", &["delete", "namespace", &namespace, "--wait=false"], None);
+    // What we have applied and recorded, Helm takes back to an earlier revision of ours.
+    for object in &objects {
+        run("kubectl", &["apply", "-f"], Some(&object.0.to_string()));
+    }
+    run("helm", &["rollback", "shop", "1", "-n", &namespace], None);
+    let secret = |name: &str| {
+        let text = run("kubectl", &["get", "secret", name, "-n", &namespace, "-o", "json"], None);
+        tagline_delivery::Object(serde_json::from_str(&text).unwrap())
+    };
+    // A record of Helm's own is read, and ours has no key that Helm does not know.
+    let theirs = secret(&record::name("shop", 4));
+    assert_eq!((record::version(&theirs), theirs.labels()["status"].as_str()), (Some(4), "deployed"));
+    let (theirs, ours) = (record::decode(&theirs).unwrap(), record::decode(&secret(&record::name("shop", 3))).unwrap());
+    for part in ["", "/info", "/chart"] {
+        let keys = |release: &Value| -> Vec<String> {
+            release.pointer(part).unwrap().as_object().unwrap().keys().cloned().collect()
+        };
+        let known = keys(&theirs);
+        assert!(keys(&ours).iter().all(|key| known.contains(key)), "{part}: {:?} {known:?}", keys(&ours));
+    }
+    assert_eq!(ours["info"]["status"], "superseded");
 }
