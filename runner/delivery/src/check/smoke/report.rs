@@ -1,0 +1,166 @@
+//! What smoke checks found: a row for each check at each place.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ClusterError;
+use crate::{DeliveryError, Failure, Stop};
+
+/// One check at one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeRow {
+    /// `Pod/shop-5d8f-abcde`, `Service/shop-preview`, `https://shop.example`, `Job/…`.
+    pub place: String,
+    /// The check as the step writes it.
+    pub check: String,
+    /// It is good.
+    pub passed: bool,
+    /// The status of the last answer; None where there was none.
+    pub status: Option<u16>,
+    /// How long the last answer took, milliseconds.
+    pub took_ms: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What was wrong at last; empty where it is good.
+    pub why: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeReport {
+    /// By place, in the order of the checks.
+    pub rows: Vec<SmokeRow>,
+}
+
+impl SmokeReport {
+    /// Everything is good. Also where nothing was checked.
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|row| row.passed)
+    }
+
+    /// The first row that is not good.
+    pub fn first_failure(&self) -> Option<&SmokeRow> {
+        self.rows.iter().find(|row| !row.passed)
+    }
+
+    /// Together with what was found elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
+    /// A line for each place: `Pod/a  /q/health/ready 200 ✓ 12ms  /q/info version ✗ version is 1.2.2, expected 1.2.3`.
+    pub fn table(&self) -> Vec<String> {
+        let mut lines: Vec<(&str, String)> = Vec::new();
+        for row in &self.rows {
+            if lines.last().is_none_or(|(place, _)| *place != row.place) {
+                lines.push((&row.place, String::new()));
+            }
+            if let Some((_, line)) = lines.last_mut() {
+                *line += &row.cell();
+            }
+        }
+        let width = lines.iter().map(|(place, _)| place.chars().count()).max().unwrap_or_default();
+        lines.into_iter().map(|(place, line)| format!("{place:width$}{line}")).collect()
+    }
+
+    /// `9 checks on 3 places, all good`.
+    pub fn summary(&self) -> String {
+        let mut places: Vec<&str> = self.rows.iter().map(|row| row.place.as_str()).collect();
+        places.dedup();
+        let bad = self.rows.iter().filter(|row| !row.passed).count();
+        let end = if bad == 0 { "all good".to_owned() } else { format!("{bad} failed") };
+        let plural = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+        format!("{} on {}, {end}", plural(self.rows.len(), "check"), plural(places.len(), "place"))
+    }
+}
+
+impl SmokeRow {
+    fn cell(&self) -> String {
+        if self.passed {
+            return format!("  {} ✓ {}ms", self.check, self.took_ms);
+        }
+        let tries = if self.attempts > 1 { format!(" ({} attempts)", self.attempts) } else { String::new() };
+        format!("  {} ✗ {}{tries}", self.check, self.why)
+    }
+}
+
+/// Why smoke checks did not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum SmokeError {
+    /// Some are not good.
+    #[error("smoke check failed: {}", first(.0))]
+    Failed(SmokeReport),
+    /// They cannot be made as asked.
+    #[error("{0}")]
+    Refused(String),
+    /// The cluster does not say.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// It is to end.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
+}
+
+fn first(report: &SmokeReport) -> String {
+    match report.first_failure() {
+        Some(row) => format!("{} {}: {}", row.place, row.check, row.why),
+        None => report.summary(),
+    }
+}
+
+impl SmokeError {
+    /// As people read it; the caller adds what it means for users.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Failed(report) => {
+                let evidence = report.rows.iter().filter(|row| !row.passed);
+                let evidence = evidence.map(|row| format!("{} {}: {}", row.place, row.check, row.why)).collect();
+                let failure = Failure { evidence, ..Failure::new("a smoke check failed", first(report)) };
+                failure.next("look at the log of that pod; correct the release and tag again")
+            }
+            Self::Refused(why) => Failure::new("the smoke checks cannot be made", why.clone()),
+            Self::Cluster(error) => error.failure("the smoke checks could not be made"),
+            Self::Stopped(stop) => Failure::new("the smoke checks did not end", stop.to_string()),
+        }
+    }
+}
+
+impl From<SmokeError> for DeliveryError {
+    fn from(error: SmokeError) -> Self {
+        match error {
+            SmokeError::Stopped(stop) => Self::Stopped(stop),
+            other => other.failure().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(place: &str, check: &str, why: &str) -> SmokeRow {
+        let (place, check, why) = (place.to_owned(), check.to_owned(), why.to_owned());
+        SmokeRow { place, check, passed: why.is_empty(), status: Some(200), took_ms: 12, attempts: 5, why }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_place() {
+        let report = SmokeReport {
+            rows: vec![
+                row("Pod/a", "/ready", ""),
+                row("Pod/a", "/info version", "version is 1.2.2, expected 1.2.3"),
+                row("Service/shop", "/ready", ""),
+            ],
+        };
+        assert_eq!(
+            report.table(),
+            [
+                "Pod/a         /ready ✓ 12ms  /info version ✗ version is 1.2.2, expected 1.2.3 (5 attempts)",
+                "Service/shop  /ready ✓ 12ms",
+            ]
+        );
+        assert_eq!(report.summary(), "3 checks on 2 places, 1 failed");
+        let error = SmokeError::Failed(report);
+        assert_eq!(error.to_string(), "smoke check failed: Pod/a /info version: version is 1.2.2, expected 1.2.3");
+        assert_eq!(error.failure().evidence.len(), 1);
+    }
+}
