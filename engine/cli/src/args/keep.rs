@@ -95,6 +95,14 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print the rights that deliveries need in each environment's namespace, for `kubectl apply -f -`
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) role: bool,
+
+    /// Who is to have them; whom the cluster knows the context's credentials as where it is not given
+    #[arg(long, value_name = "USER", requires = "role")]
+    pub(crate) user: Option<String>,
 }
 
 /// `tagline completions`.

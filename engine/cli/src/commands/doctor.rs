@@ -8,6 +8,7 @@ use serde_json::json;
 use tagline_executor::{Isolation, propose};
 use tagline_store::{Store, StoreError, StoreFolder};
 
+use super::doctor_role;
 use crate::args::DoctorArgs;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -46,6 +47,9 @@ impl Check {
 
 /// Runs it: exit 1 when something that is needed is broken.
 pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
+    if args.role {
+        return doctor_role::run(context, args.user.as_deref());
+    }
     let mut checks = vec![store(context)];
     let (sandbox, docker) = crate::live::block_on(async {
         let docker = tokio::time::timeout(PATIENCE, Isolation::of_docker()).await;

@@ -7,6 +7,7 @@ mod cancel;
 mod completions;
 mod demo;
 mod doctor;
+mod doctor_role;
 mod environment_now;
 mod environments;
 mod eval;

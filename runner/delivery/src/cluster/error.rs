@@ -194,7 +194,7 @@ impl ClusterError {
             }
             Self::Untrusted { .. } => "renew the certificate authority in the kubeconfig".to_owned(),
             Self::Unauthorized { .. } => "renew the credentials in the kubeconfig, then run again".to_owned(),
-            Self::Forbidden { .. } => "grant it: tagline doctor --role".to_owned(),
+            Self::Forbidden { .. } => "grant it: tagline doctor --role | kubectl apply -f -".to_owned(),
             Self::Denied { .. } => "change the manifest, or the rule of the cluster".to_owned(),
             Self::NotFound(_) => "look whether its name and namespace are right".to_owned(),
             Self::NotServed { served, .. } => match served.first() {

@@ -9,6 +9,7 @@ mod manifests;
 mod nodes;
 mod privileges;
 mod quantity;
+mod role;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ pub use manifests::{images, selectors};
 pub use nodes::node_problems;
 pub use privileges::{Privilege, privileges};
 pub use quantity::Quantity;
+pub use role::{role, who};
 
 /// Something that would stop the delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +61,7 @@ pub async fn check(cluster: &Cluster, needs: &Needs<'_>) -> Result<Vec<Problem>,
     served(cluster, needs.objects, &mut problems).await?;
     let verbs = servable(cluster, needs.verbs).await?;
     for missing in cluster.may(&verbs).await? {
-        problems.push(Problem::new(missing.to_string(), "grant it: tagline doctor --role"));
+        problems.push(Problem::new(missing.to_string(), "grant it: tagline doctor --role | kubectl apply -f -"));
     }
     if exists && !needs.extra.is_empty() {
         capacity(cluster, needs.extra, &mut problems).await?;

@@ -1,0 +1,89 @@
+//! The rights that deliveries use, as objects an administrator can apply: what `tagline doctor --role` prints.
+//!
+//! No more than is used: nothing is read or written outside the environment's namespace but nodes, which a Role cannot
+//! grant and which are only advice. Roles and service accounts are not among it: who may grant rights is for the
+//! administrator to say.
+
+use serde_json::{Value, json};
+
+use crate::Object;
+use crate::cluster::{Cluster, ClusterError};
+
+/// The role's name.
+const NAME: &str = "tagline";
+
+const LOOK: &[&str] = &["get", "list", "watch"];
+const CHANGE: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
+
+/// Group, resources, verbs, and what uses them.
+const RULES: &[(&str, &[&str], &[&str])] = &[
+    // Units and their way back.
+    ("apps", &["deployments", "statefulsets", "daemonsets"], CHANGE),
+    ("apps", &["deployments/scale", "statefulsets/scale"], &["get", "update", "patch"]),
+    ("apps", &["replicasets"], LOOK),
+    ("", &["services", "configmaps", "secrets", "persistentvolumeclaims"], CHANGE),
+    ("autoscaling", &["horizontalpodautoscalers"], CHANGE),
+    ("policy", &["poddisruptionbudgets"], CHANGE),
+    ("networking.k8s.io", &["ingresses", "networkpolicies"], CHANGE),
+    // Migrations, backups, tests.
+    ("batch", &["jobs", "cronjobs"], CHANGE),
+    // Looking, testing every pod, evidence.
+    ("", &["pods", "events", "resourcequotas", "limitranges"], LOOK),
+    ("", &["pods/log"], &["get"]),
+    ("", &["pods/proxy", "services/proxy"], &["get"]),
+    ("", &["pods/exec"], &["create", "get"]),
+    ("", &["pods"], &["delete"]),
+    ("discovery.k8s.io", &["endpointslices"], LOOK),
+];
+
+/// A Role with everything that deliveries use in a namespace, and its binding to a user or a service account
+/// (`system:serviceaccount:NAMESPACE:NAME`).
+pub fn role(namespace: &str, user: &str) -> [Object; 2] {
+    let rules = RULES
+        .iter()
+        .map(|(group, resources, verbs)| json!({ "apiGroups": [group], "resources": resources, "verbs": verbs }));
+    let metadata = json!({ "name": NAME, "namespace": namespace });
+    let api = "rbac.authorization.k8s.io/v1";
+    let role = json!({
+        "apiVersion": api, "kind": "Role", "metadata": metadata, "rules": rules.collect::<Vec<_>>(),
+    });
+    let binding = json!({
+        "apiVersion": api, "kind": "RoleBinding", "metadata": metadata,
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME },
+        "subjects": [subject(user)],
+    });
+    [Object(role), Object(binding)]
+}
+
+fn subject(user: &str) -> Value {
+    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => json!({ "kind": "ServiceAccount", "namespace": namespace, "name": name }),
+        None => json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }),
+    }
+}
+
+/// Who the cluster takes the context's credentials for.
+///
+/// # Errors
+/// Those of asking it.
+pub async fn who(cluster: &Cluster) -> Result<String, ClusterError> {
+    let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    let answer = cluster.create(&Object(review), NAME).await?;
+    Ok(answer.text("/status/userInfo/username").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_account_is_bound_as_one_and_a_user_as_a_user() {
+        let [_, binding] = role("prod", "system:serviceaccount:ci:release");
+        assert_eq!(binding.text("/subjects/0/kind"), "ServiceAccount");
+        assert_eq!(binding.text("/subjects/0/name"), "release");
+        let [role, binding] = role("prod", "ana@example.com");
+        assert_eq!(binding.text("/subjects/0/name"), "ana@example.com");
+        assert!(role.list("/rules").iter().all(|rule| rule["verbs"] != json!(["*"])));
+    }
+}
