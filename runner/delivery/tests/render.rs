@@ -18,11 +18,11 @@ use tempfile::TempDir;
 
 /// A commit's tree with these files.
 fn tree(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     for (path, text) in files {
         let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("it is in the tree")).expect("a folder");
+        fs::write(path, text).expect("a file");
     }
     folder
 }
@@ -65,7 +65,7 @@ fn rendered(tree: &Path, with: &[(&str, &str)]) -> Result<Rendered, RenderError>
         kube_version: Some("1.34.4"),
         api_versions: &["monitoring.coreos.com/v1/ServiceMonitor".to_owned()],
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(render(&request, &Programs::of_engine()))
 }
 
