@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use jiff::Timestamp;
@@ -45,15 +46,16 @@ impl Load {
     /// When it does not begin.
     #[track_caller]
     pub fn start(ground: &Ground, url: &str) -> Self {
-        Self::at(ground, url, 500)
+        Self::of(ground, url, 500, "10%")
     }
 
-    /// The same at another pace.
+    /// The same at another pace, with another share of slow requests.
     #[track_caller]
-    pub fn at(ground: &Ground, url: &str, rps: u32) -> Self {
+    pub fn of(ground: &Ground, url: &str, rps: u32, slow: &str) -> Self {
+        wait_for(url);
         let mut command = Command::new(&ground.demo);
         command.args(["load", "--url", url, "--rps", &rps.to_string(), "--seconds", "900"]);
-        command.args(["--slow", "10%", "--keepalive", "half", "--json"]);
+        command.args(["--slow", slow, "--keepalive", "half", "--json"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the demo application is built");
         let mut said = BufReader::new(child.stderr.take().expect("piped"));
@@ -88,6 +90,13 @@ impl LoadReport {
         assert!(self.sent >= at_least, "only {} requests", self.sent);
         self
     }
+}
+
+/// Until a node port answers: the proxy follows the endpoints within a second.
+#[track_caller]
+fn wait_for(url: &str) {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    tagline_tests::until(&format!("an answer of {url}"), || TcpStream::connect(address).ok());
 }
 
 impl Drop for Load {
