@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::http::message::{Request, Response};
-use crate::metrics::{gauge, resident};
+use crate::metrics::{gauge, processor_seconds, resident};
 use crate::queue;
 
 use super::app::App;
@@ -85,6 +85,7 @@ fn metrics(app: &App) -> Response {
         return Response::json(404, &json!({"error": "fault no_metrics"}));
     }
     let mut page = app.metrics.text();
+    page += &format!("# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {}\n", processor_seconds());
     gauge(&mut page, "jvm_memory_used_bytes", "area=\"heap\"", resident());
     gauge(&mut page, "process_uptime_seconds", "", app.started.elapsed().as_secs_f64());
     gauge(&mut page, "http_server_connections", "", app.open());
