@@ -20,6 +20,8 @@ pub mod cluster;
 pub mod diagnose;
 mod error;
 pub mod inputs;
+pub mod job;
+pub mod migrate;
 pub mod object;
 pub mod preflight;
 pub mod progress;

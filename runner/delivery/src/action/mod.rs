@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::Cluster;
-use crate::inputs::{Action, AnalyseInputs, MigrateInputs, OperateInputs, RotateInputs, SmokeTestInputs};
+use crate::inputs::{Action, AnalyseInputs, OperateInputs, RotateInputs, SmokeTestInputs};
+use crate::job::Done;
+use crate::migrate::{self, MigratePlan};
 use crate::{DeliveryError, Failure, Progress, Site, Target};
 
 pub use deploy::{DeployPlan, Place, Shape};
@@ -51,7 +53,7 @@ pub enum Kind {
     /// `tagline/deploy`
     Deploy(Box<DeployPlan>),
     /// `tagline/migrate`
-    Migrate(Box<MigrateInputs>),
+    Migrate(Box<MigratePlan>),
     /// `tagline/smoke-test`
     SmokeTest(Box<SmokeTestInputs>),
     /// `tagline/analyse`
@@ -75,6 +77,12 @@ pub struct Outcome {
     pub retire: Vec<Retirement>,
 }
 
+impl From<Done> for Outcome {
+    fn from(done: Done) -> Self {
+        Self { outputs: done.outputs, summary: done.summary, retire: Vec::new() }
+    }
+}
+
 impl ActionPlan {
     /// `sha256:…` over everything in it: what an approval binds.
     pub fn digest(&self) -> String {
@@ -87,6 +95,7 @@ impl ActionPlan {
         match &self.kind {
             Kind::Deploy(plan) => plan.summary(),
             Kind::Rollback(plan) => plan.summary(),
+            Kind::Migrate(plan) => plan.summary(),
             _ => vec![format!("{} for {} in {}", self.uses, self.version, self.target)],
         }
     }
@@ -96,6 +105,7 @@ impl ActionPlan {
         match &self.kind {
             Kind::Deploy(plan) => &plan.warnings,
             Kind::Rollback(plan) => &plan.warnings,
+            Kind::Migrate(plan) => &plan.warnings,
             _ => &[],
         }
     }
@@ -124,7 +134,7 @@ pub async fn plan(
             version.clone_from(&plan.version);
             Kind::Rollback(Box::new(plan))
         }
-        Action::Migrate(inputs) => Kind::Migrate(inputs.clone()),
+        Action::Migrate(inputs) => Kind::Migrate(Box::new(migrate::plan(site, inputs, cluster).await?)),
         Action::SmokeTest(inputs) => Kind::SmokeTest(inputs.clone()),
         Action::Analyse(inputs) => Kind::Analyse(inputs.clone()),
         Action::Operate(inputs) => Kind::Operate(inputs.clone()),
@@ -157,7 +167,8 @@ pub async fn apply(
     match &plan.kind {
         Kind::Deploy(plan) => deploy::apply(plan, site, cluster, progress).await,
         Kind::Rollback(plan) => rollback::apply(plan, site, cluster, progress).await,
-        Kind::Migrate(_) | Kind::SmokeTest(_) | Kind::Analyse(_) | Kind::Operate(_) | Kind::RotateSecret(_) => {
+        Kind::Migrate(plan) => migrate::apply(plan, site, cluster, progress).await.map(Outcome::from),
+        Kind::SmokeTest(_) | Kind::Analyse(_) | Kind::Operate(_) | Kind::RotateSecret(_) => {
             Err(Failure::new(format!("{} is not carried out by this build", plan.uses), "").into())
         }
     }

@@ -1,0 +1,218 @@
+//! What a migration is going to do, found out without changing anything.
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{Migration, read};
+use super::{Backup, Version};
+use crate::cluster::{Cluster, ClusterError, Labels};
+use crate::inputs::MigrateInputs;
+use crate::inputs::migrate::{Direction, JobKnobs, Phase, Style};
+use crate::job::{self, Asked, Image, JobPlan, OF_UNIT};
+use crate::{DeliveryError, Site};
+
+/// Annotation of a migration's Job: the schema's version when it was done.
+pub(super) const SCHEMA: &str = "tagline.dev/schema";
+
+/// What `tagline/migrate` is going to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MigratePlan {
+    /// The unit.
+    pub unit: String,
+    /// What the step asks for.
+    pub inputs: MigrateInputs,
+    /// What runs the migrations.
+    pub job: JobPlan,
+    /// What takes the backup first.
+    pub backup: Option<Backup>,
+    /// The folder's migrations, the oldest first; empty where no folder is given.
+    pub files: Vec<Migration>,
+    /// The version in force, as the last migration of this unit left it; None where that is not known before it runs.
+    pub from: Option<Version>,
+    /// The version to reach; None where only the Job knows.
+    pub to: Option<Version>,
+    /// What is worth a warning.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the files, the Job's template and what the cluster remembers; changes nothing.
+///
+/// # Errors
+/// Everything that stands against it, at once.
+pub async fn plan(site: &Site, inputs: &MigrateInputs, cluster: &Cluster) -> Result<MigratePlan, DeliveryError> {
+    let mut problems = Vec::new();
+    let files = match &inputs.dir {
+        Some(dir) if inputs.style != Style::Job => match read(&site.tree, dir, inputs.style) {
+            Ok((files, _)) => files,
+            Err(lines) => {
+                problems.extend(lines);
+                Vec::new()
+            }
+        },
+        _ => Vec::new(),
+    };
+    let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
+    let to = target(inputs, &files, &mut problems);
+    let asked = Asked { image: Image::Release, suspended: true, timeout: *inputs.timeout, keep: *inputs.keep_jobs };
+    let job = JobPlan::make(site, cluster, &inputs.job, asked, &mut problems).await?;
+    let backup = backup(site, inputs, cluster, &mut problems).await?;
+    problems.extend(cluster.may(&job::verbs()).await?.iter().map(ToString::to_string));
+    let from = known(cluster, &unit).await?;
+    let Some(job) = job else { return Err(job::refused("the migration cannot run", problems).into()) };
+    let mut plan = MigratePlan { unit, inputs: inputs.clone(), job, backup, files, from, to, warnings: Vec::new() };
+    if let Some(from) = plan.from.clone() {
+        problems.extend(plan.problems(&from));
+    } else if inputs.status_args.is_empty() {
+        // Nobody will know better when it runs.
+        problems.extend(plan.irreversible(None));
+        plan.warnings.extend(plan.takes_away(None));
+    } else {
+        plan.warnings.extend(plan.takes_away(None));
+    }
+    if problems.is_empty() { Ok(plan) } else { Err(job::refused("the migration cannot run", problems).into()) }
+}
+
+/// The version to reach.
+fn target(inputs: &MigrateInputs, files: &[Migration], problems: &mut Vec<String>) -> Option<Version> {
+    let Some(text) = &inputs.to else { return files.last().map(|newest| newest.version.clone()) };
+    let version = match Version::parse(text) {
+        Ok(version) => version,
+        // A tool's own word, as `latest`: the Job's business.
+        Err(_) if inputs.dir.is_none() => return None,
+        Err(why) => {
+            problems.push(format!("to: {why}"));
+            return None;
+        }
+    };
+    let there = version == Version::zero() || files.is_empty() || files.iter().any(|one| one.version == version);
+    if !there {
+        let dir = inputs.dir.as_deref().unwrap_or_default();
+        let newest = files.last().map(|one| format!("; the newest is {}", one.file)).unwrap_or_default();
+        problems.push(format!("to: {dir} has no migration {version}{newest}"));
+    }
+    Some(version)
+}
+
+async fn backup(
+    site: &Site,
+    inputs: &MigrateInputs,
+    cluster: &Cluster,
+    problems: &mut Vec<String>,
+) -> Result<Option<Backup>, ClusterError> {
+    let knobs = &inputs.backup;
+    let job = JobKnobs {
+        source: knobs.job.clone(),
+        container: None,
+        image: None,
+        args: knobs.args.clone(),
+        env: inputs.job.env.clone(),
+    };
+    // The release's image may take it too: where its own is no digest, the given one is meant.
+    let own = Asked { image: Image::ReleaseOrOwn, suspended: false, timeout: *inputs.timeout, keep: *inputs.keep_jobs };
+    let job = JobKnobs { image: inputs.job.image.clone().filter(|_| knobs.job == inputs.job.source), ..job };
+    let made = JobPlan::make(site, cluster, &job, own, problems).await?;
+    Ok(made.map(|job| Backup { job, min_size: knobs.min_size, check: knobs.check, max_age: Some(knobs.max_age) }))
+}
+
+/// The version that the newest complete migration of the unit left behind.
+async fn known(cluster: &Cluster, unit: &str) -> Result<Option<Version>, ClusterError> {
+    let labels = Labels::from([(job::JOB.to_owned(), "migrate".to_owned())]);
+    let mut jobs = cluster.list("batch/v1", "Job", &labels).await?;
+    jobs.retain(|job| job.annotations().get(OF_UNIT).is_some_and(|of| of == unit));
+    // One that failed or runs has left nobody knows what.
+    jobs.sort_by_key(|job| job.text("/metadata/creationTimestamp").to_owned());
+    let version = jobs.last().and_then(|newest| newest.annotations().remove(SCHEMA));
+    Ok(version.and_then(|version| Version::parse(&version).ok()))
+}
+
+impl MigratePlan {
+    /// The migrations that are made or taken back from a version on, in that order.
+    pub fn pending(&self, from: &Version) -> Vec<&Migration> {
+        let to = self.to.as_ref();
+        match self.inputs.direction {
+            Direction::Up => {
+                self.files.iter().filter(|one| one.version > *from && to.is_none_or(|to| one.version <= *to)).collect()
+            }
+            Direction::Down => {
+                let above = |one: &&Migration| one.version <= *from && to.is_some_and(|to| one.version > *to);
+                self.files.iter().rev().filter(above).collect()
+            }
+        }
+    }
+
+    /// What stands against it from a version on.
+    pub fn problems(&self, from: &Version) -> Vec<String> {
+        let mut problems = self.irreversible(Some(from));
+        if self.inputs.phase == Phase::Expand && self.inputs.direction == Direction::Up {
+            problems.extend(self.takes_away(Some(from)));
+        }
+        let newest = self.files.last().filter(|newest| newest.version < *from);
+        if let Some(newest) = newest.filter(|_| self.inputs.direction == Direction::Down) {
+            problems.push(format!("down from {from}: its files are not here, the newest is {}", newest.file));
+        }
+        problems
+    }
+
+    fn is_irreversible(&self, one: &Migration) -> bool {
+        let named = |text: &String| Version::parse(text).is_ok_and(|version| version == one.version);
+        !one.reversible || self.inputs.irreversible.iter().any(named)
+    }
+
+    /// Downwards: those that have no way back. Where the version in force is not known, every newer one counts.
+    fn irreversible(&self, from: Option<&Version>) -> Vec<String> {
+        let (Direction::Down, Some(to)) = (self.inputs.direction, &self.to) else { return Vec::new() };
+        let in_the_way = |one: &&Migration| one.version > *to && from.is_none_or(|from| one.version <= *from);
+        let all = self.files.iter().filter(in_the_way).filter(|one| self.is_irreversible(one));
+        all.map(|one| format!("down to {to}: {} is irreversible (no down)", one.version)).collect()
+    }
+
+    /// Upwards in an expand step: those that take something away. Only as advice where it is not known which are pending.
+    fn takes_away(&self, from: Option<&Version>) -> Vec<String> {
+        if self.inputs.direction == Direction::Down || self.inputs.phase == Phase::Contract {
+            return Vec::new();
+        }
+        let pending = |one: &&Migration| from.is_none_or(|from| one.version > *from);
+        let all = self.files.iter().filter(pending).filter(|one| !one.contract && !one.losses.is_empty());
+        all.map(|one| {
+            let what = one.losses.join(", ");
+            format!(
+                "{} {what}: mark it contract (phase: contract, or `-- tagline: contract` in {})",
+                one.version, one.file
+            )
+        })
+        .collect()
+    }
+
+    /// In lines for people.
+    pub fn summary(&self) -> Vec<String> {
+        let direction = if self.inputs.direction == Direction::Up { "up" } else { "down" };
+        let to = self.to.as_ref().map_or_else(|| "the newest".to_owned(), ToString::to_string);
+        let mut lines = vec![format!("migrate {direction} to {to} by {} with {}", self.job.source, self.job.image())];
+        if let Some(backup) = &self.backup {
+            lines.push(format!("a backup first, by {}, verified: {}", backup.job.source, backup.check_name()));
+        }
+        match &self.from {
+            Some(from) => {
+                let pending = self.pending(from);
+                lines.push(format!("the schema is at {from}; {} to do", pending.len()));
+                lines.extend(pending.iter().map(|one| self.line(one)));
+            }
+            None if self.files.is_empty() => {}
+            None => {
+                lines.push("which of these are pending shows when it runs:".to_owned());
+                lines.extend(self.files.iter().map(|one| self.line(one)));
+            }
+        }
+        lines
+    }
+
+    fn line(&self, one: &Migration) -> String {
+        let mut line = format!("  {}", one.file);
+        if self.is_irreversible(one) {
+            line.push_str(" (irreversible: no way back)");
+        }
+        if !one.losses.is_empty() {
+            line.push_str(&format!(" ({})", one.losses.join(", ")));
+        }
+        line
+    }
+}
