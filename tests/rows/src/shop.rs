@@ -10,6 +10,9 @@ use tagline_tests::{Outcome, Repo, Scratch, Tagline, workspace};
 
 use crate::{Database, Ground, Kubectl};
 
+/// The one object of the examples that belongs to no namespace: its PriorityClass.
+const CRITICAL: &str = "village-storefront-critical";
+
 /// An example, ready to be tagged.
 #[derive(Debug)]
 pub struct Shop {
@@ -186,6 +189,8 @@ impl Shop {
     /// its environments those of this machine, with seconds for minutes and hours.
     fn adapt(&self, text: &str, example: &str) -> String {
         let mut adapted = String::with_capacity(text.len());
+        // Names that the whole cluster shares.
+        let text = &text.replace(CRITICAL, &format!("{CRITICAL}-{}", self.suffix));
         for line in text.split_inclusive('\n') {
             let variable = |(name, _): &&(&str, String)| line.starts_with(&format!("  {name}: "));
             if let Some((name, value)) = self.variables().iter().find(variable) {
@@ -221,7 +226,50 @@ impl Shop {
             ("ERRORS_WITHIN", text("15s")),
             ("LATENCY_FOR", text("8s")),
             ("MEMORY_FOR", text("8s")),
+            ("KEEP_OLD", text("24h")),
         ]
+    }
+
+    /// Sets a variable of the example's environments and commits it.
+    #[track_caller]
+    pub fn variable(&self, name: &str, value: &str) -> &Self {
+        self.edit(".tagline/environments.yml", |text| {
+            let line = |line: &str| {
+                let named = line.starts_with(&format!("  {name}: "));
+                if named { format!("  {name}: {value}\n") } else { format!("{line}\n") }
+            };
+            text.lines().map(line).collect()
+        })
+    }
+
+    /// Changes a file of the repository and commits it.
+    ///
+    /// # Panics
+    /// When that changes nothing.
+    #[track_caller]
+    pub fn edit(&self, file: &str, change: impl FnOnce(&str) -> String) -> &Self {
+        let text = fs::read_to_string(self.repo.path().join(file)).expect("a file of the example");
+        let changed = change(&text);
+        assert_ne!(text, changed, "{file} is as it was");
+        self.repo.write(file, changed);
+        self.repo.commit(&format!("Change {file}"));
+        self
+    }
+
+    /// Sets faults of every pod of a version in a namespace, from now on: `{"error_rate": 0.05}`.
+    #[track_caller]
+    pub fn inject(&self, namespace: &str, version: &str, faults: &Value) {
+        let kubectl = self.kubectl(namespace);
+        let mut found = 0;
+        for pod in kubectl.all("pods") {
+            let of_version = pod["metadata"]["annotations"]["tagline.dev/version"] == version;
+            let gone = !pod["metadata"]["deletionTimestamp"].is_null();
+            let Some(name) = pod["metadata"]["name"].as_str().filter(|_| of_version && !gone) else { continue };
+            let path = format!("/api/v1/namespaces/{}/pods/{name}:8081/proxy/fault", kubectl.namespace());
+            kubectl.post(&path, &faults.to_string());
+            found += 1;
+        }
+        assert!(found > 0, "no pod of {version}");
     }
 
     /// A field of what `show --json` says of a run.
@@ -262,6 +310,9 @@ impl Drop for Shop {
         // Not waited for: nothing else bears these names.
         let all = self.ground.kubectl("default").command(["get", "namespaces", "--output", "name"]).output();
         let names = all.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+        let class = format!("{CRITICAL}-{}", self.suffix);
+        let kubectl = self.ground.kubectl("default");
+        let _ = kubectl.command(["delete", "--wait=false", "--ignore-not-found", "priorityclass", &class]).output();
         for name in names.lines().filter(|name| name.ends_with(&format!("-{}", self.suffix))) {
             let _ = self.ground.kubectl("default").command(["delete", "--wait=false", name]).output();
         }
