@@ -113,6 +113,12 @@ impl Context {
         Timestamp::from_millisecond(milliseconds).map_or_else(|_| "?".to_owned(), |at| self.time(at))
     }
 
+    /// A time to the second, for what follows each other fast.
+    pub(crate) fn moment(&self, at: Timestamp) -> String {
+        let shown = self.time(at);
+        format!("{shown}{}", at.to_zoned(self.zone.clone()).strftime(":%S"))
+    }
+
     /// A time as the reader sees it now.
     pub(crate) fn time(&self, at: Timestamp) -> String {
         words::time(at, clock::now(), &self.zone)

@@ -8,13 +8,14 @@ use tagline_plan::Plan;
 use tagline_run::RunId;
 use tagline_server::planner::{self, Ask, Planned};
 use tagline_server::repository::Repository;
-use tagline_server::{BeginOptions, begin, secrets};
+use tagline_server::{BeginOptions, begin, delivery, secrets};
 use tagline_store::Store;
 
 use crate::args::RunArgs;
 use crate::context::Context;
 use crate::diagnostics;
 use crate::errors;
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::live::{self, Manner};
 use crate::output::Mark;
@@ -44,11 +45,28 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let manner = Manner { holder: "tagline run", json: args.drive.json, ask: true };
     live::block_on(async {
         live::runner::require(&options.runner).await?;
+        reach_clusters(&planned).await?;
         let store = context.open_store()?;
         let runs = begin_all(context, &store, &repository, &planned, &options)?;
         drop(store);
         live::drive(context, &runs, &manner).await
     })
+}
+
+/// Refuses a release whose clusters are out of reach now, before anything of it runs.
+async fn reach_clusters(planned: &[Planned]) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for one in planned {
+        found.extend(delivery::out_of_reach(&one.plan).await);
+    }
+    let Some(first) = found.first() else { return Ok(()) };
+    let unusable = found.iter().any(|one| one.unusable);
+    let (exit, code) = if unusable { (Exit::Unusable, "no-cluster") } else { (Exit::OutOfReach, "cluster-away") };
+    let why: Vec<String> = found.iter().map(|one| format!("{}: {}", one.environment, one.failure.why)).collect();
+    Err(Failure::new(exit, code, "the release cannot be delivered")
+        .why(why.join("; "))
+        .effect("nothing was run")
+        .next(first.failure.next.clone()))
 }
 
 fn begin_all(

@@ -96,7 +96,7 @@ fn print_job(context: &Context, job: &JobView, width: usize) {
         out.line(line.trim_end());
     }
     for milestone in &job.milestones {
-        let (at, name) = (context.time(milestone.at), plain(&milestone.name));
+        let (at, name) = (context.moment(milestone.at), plain(&milestone.name));
         out.line(format!("    {at}  {name:<12}  {}", plain(&milestone.text)).trim_end());
     }
 }

@@ -170,17 +170,18 @@ fn decided(state: &RunState, finished: &Finished) -> (&'static str, String) {
 
 fn effect(state: &RunState) -> String {
     let live: Vec<&str> = state.deployments.keys().map(String::as_str).collect();
-    let started: Vec<String> = jobs(state)
-        .into_iter()
-        .filter(|job| job.status != Status::Success && job.started_at.is_some())
-        .filter_map(|job| job.environment)
-        .collect();
+    let mut jobs = jobs(state);
+    jobs.retain(|job| job.status != Status::Success && job.started_at.is_some());
+    let back: Vec<String> = jobs.iter().filter_map(super::failed::went_back).collect();
+    jobs.retain(|job| super::failed::went_back(job).is_none());
+    let started: Vec<String> = jobs.into_iter().filter_map(|job| job.environment).collect();
     let mut effects = Vec::new();
     if live.is_empty() {
         effects.push("nothing was deployed".to_owned());
     } else {
         effects.push(format!("{} is live in {}", release(state), live.join(", ")));
     }
+    effects.extend(back);
     if !started.is_empty() {
         effects.push(format!("{} may have been changed in part", started.join(", ")));
     }

@@ -101,8 +101,18 @@ fn head(state: &RunState, job: &JobView) -> String {
     }
 }
 
+/// How the environment of a job stands whose delivery went back to what was there: nothing of it is left in part.
+pub(super) fn went_back(job: &JobView) -> Option<String> {
+    let last = job.milestones.iter().rev().find(|milestone| milestone.attempt == job.attempt)?;
+    let environment = plain(job.environment.as_deref()?);
+    (last.name == "rolled-back").then(|| format!("{environment} is as it was: {}", plain(&last.text)))
+}
+
 fn effect(state: &RunState, job: &JobView, store: &Store) -> String {
     let started = job.started_at.is_some();
+    if let Some(back) = went_back(job) {
+        return back;
+    }
     if let Some(environment) = job.environment.as_deref().filter(|_| started) {
         let live = crate::gate::live(store, state.run, environment);
         let recorded = live.map_or_else(

@@ -66,7 +66,9 @@ impl Desk {
         };
         let (digest, size) = blocking(put).await?;
         let Sender { key, attempt, .. } = &self.from;
-        let name = format!("evidence-{}-{key}-{attempt}-{}-{}", plain(&self.environment), self.step, plain(name));
+        let name = plain(name.strip_prefix("evidence").unwrap_or(name));
+        let (environment, step, name) = (plain(&self.environment), self.step, name.trim_start_matches('-'));
+        let name = format!("evidence-{environment}-{key}-{attempt}-{step}-{name}");
         let (kind, from) = ("evidence".to_owned(), self.from.clone());
         let input = Input::ArtifactStored { from, name, digest, size, kind, overwrite: true };
         match self.context.tell(input).await {

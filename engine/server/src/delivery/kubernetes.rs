@@ -67,7 +67,7 @@ impl Deliverer for Kubernetes {
     fn way_back(&self, plan: &Value) -> Duration {
         match read(plan).map(|plan| plan.kind) {
             Ok(Kind::Deploy(plan)) => *plan.inputs.timeout,
-            Ok(Kind::Migrate(inputs)) => *inputs.timeout,
+            Ok(Kind::Migrate(plan)) => *plan.inputs.timeout,
             _ => WAY_BACK,
         }
     }

@@ -14,11 +14,13 @@ mod kept;
 mod kubernetes;
 mod past;
 mod prepare;
+mod reach;
 pub(crate) mod retire;
 mod site;
 
 pub use deliverer::{Delivered, Deliverer, Due, Earlier, Later, NoCluster, Prepared};
 pub use kubernetes::Kubernetes;
+pub use reach::{OutOfReach, out_of_reach};
 
 pub(crate) use carry_out::{Delivery, carry_out};
 pub(crate) use check::check;

@@ -69,7 +69,7 @@ pub(crate) async fn tree(context: &Context) -> Result<PathBuf, String> {
 }
 
 /// `KUBECONFIG` of the engine; empty means the user's default.
-fn kubeconfig() -> Vec<PathBuf> {
+pub(super) fn kubeconfig() -> Vec<PathBuf> {
     let paths = std::env::var_os("KUBECONFIG").unwrap_or_default();
     std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect()
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use place::{RULES, WORKFLOW, approve, at_gate, finished, names, place, place_with, reached, until};
+use place::{RULES, WORKFLOW, finished, names, place, place_with, reached, until};
 use serde_json::{Value, json};
 use tagline_plan::Person;
 use tagline_run::{Conclusion, Fact, GateStatus, Input, RunState};
