@@ -18,7 +18,8 @@
 //!
 //! Every signal also takes a factor of the baseline (`2x baseline`) and, in rules and checks, a `change` (see
 //! [`rule`](super::rule)). Further names are defined by `signals:`, one `NAME = QUERY` a line. A query is PromQL; one that is a metric's
-//! bare name means, for a counter (`…_total`, `…_count`), its increase over the `window`, else its sum, over all pods.
+//! bare name means, for a counter (`…_total`, `…_count`), its increase over the `window`, else its sum, over all pods. In any
+//! other query `{release}` behind a metric's name takes the series of the release's pods: `min(orders_ratio{release})`.
 
 use std::fmt;
 
@@ -166,6 +167,11 @@ impl SignalDefinition {
             return Err(format!("\"{name}\" has no query"));
         }
         Ok(Self { name: name.to_owned(), query: query.to_owned() })
+    }
+
+    /// The query, with the label matchers `scope` wherever it says `{release}`.
+    pub fn within(&self, scope: &str) -> String {
+        self.query.replace("{release}", &format!("{{{scope}}}"))
     }
 
     /// The query is a metric's name and no expression.

@@ -351,7 +351,7 @@ async fn defined(source: &Source<'_>, name: &str, knobs: &MeasureKnobs) -> Answe
         return Err(format!("{name} is not defined"));
     };
     if !definition.is_metric() {
-        return Ok(Reading::of(source.query(&definition.query).await?, "no data"));
+        return Ok(Reading::of(source.query(definition).await?, "no data"));
     }
     let metric = &definition.query;
     if is_counter(definition) {

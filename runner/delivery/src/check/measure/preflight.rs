@@ -72,8 +72,9 @@ async fn of_definition(
     definition: &SignalDefinition,
     now: Timestamp,
 ) -> Result<Vec<String>, PrometheusError> {
-    server.query(&definition.query, now).await?;
-    let Some(query) = Query::parse(&definition.query) else { return Ok(Vec::new()) };
+    let text = definition.within("");
+    server.query(&text, now).await?;
+    let Some(query) = Query::parse(&text) else { return Ok(Vec::new()) };
     let mut problems: Vec<String> = query.mistakes().into_iter().map(str::to_owned).collect();
     let from = now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(now);
     for metric in query.metrics() {

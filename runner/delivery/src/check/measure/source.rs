@@ -8,6 +8,7 @@ use super::history::History;
 use super::names::QUEUE_LABELS;
 use super::scope::{Scope, matchers};
 use crate::check::prometheus::{Point, Prometheus};
+use crate::inputs::signal::SignalDefinition;
 
 /// Labels of a signal.
 pub(super) type Chosen<'a> = &'a [(String, String)];
@@ -180,8 +181,12 @@ impl Source<'_> {
     }
 
     /// The answer to a query of the step's own: one number.
-    pub(super) async fn query(&self, query: &str) -> Answer<f64> {
-        one(self.ask(query).await?)
+    pub(super) async fn query(&self, definition: &SignalDefinition) -> Answer<f64> {
+        let scope = match self {
+            Self::Server { scope, .. } => scope.release.as_str(),
+            Self::Pods { .. } => "",
+        };
+        one(self.ask(&definition.within(scope)).await?)
     }
 }
 
