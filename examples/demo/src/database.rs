@@ -33,6 +33,27 @@ impl Settings {
         Ok(Some(Self { url, user: setting("DATABASE_USER")?, password: setting("DATABASE_PASSWORD")? }))
     }
 
+    /// As [`Self::read`], for a command that needs a database.
+    pub(crate) fn required() -> Result<Self, Failure> {
+        let missing = "DATABASE_URL is not set; like postgres://user:password@host:5432/database";
+        Self::read()?.ok_or_else(|| Failure::usage(missing))
+    }
+
+    /// The same server and account, another database.
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        let (head, query) = self.url.split_once('?').map_or((self.url.as_str(), ""), |(head, query)| (head, query));
+        let begin = head.find("://").map_or(0, |at| at + 3);
+        let end = head[begin..].find('/').map_or(head.len(), |at| begin + at);
+        let tail = if query.is_empty() { String::new() } else { format!("?{query}") };
+        Self { url: format!("{}/{name}{tail}", &head[..end]), ..self.clone() }
+    }
+
+    /// The database's name.
+    pub(crate) fn database(&self) -> Result<String, Failure> {
+        let config: Config = self.url.parse().map_err(|error: postgres::Error| Failure::usage(sentence(&error)))?;
+        Ok(config.get_dbname().unwrap_or("postgres").to_owned())
+    }
+
     /// Connects; `name` is shown by the server in `pg_stat_activity`.
     pub(crate) fn connect(&self, name: &str) -> Result<Client, Failure> {
         let mut config: Config = self.url.parse().map_err(|error: postgres::Error| {
@@ -67,9 +88,7 @@ fn setting(name: &str) -> Result<Option<String>, Failure> {
 
 /// Connects by the environment, for a command that needs a database.
 pub(crate) fn connect(name: &str) -> Result<Client, Failure> {
-    let settings = Settings::read()?
-        .ok_or_else(|| Failure::usage("DATABASE_URL is not set; like postgres://user:password@host:5432/database"))?;
-    settings.connect(name)
+    Settings::required()?.connect(name)
 }
 
 /// An error with its causes, in one line: the outermost alone says only `db error`.

@@ -1,4 +1,7 @@
-//! `demo db`: SQL on the database of the environment, for places without `psql`.
+//! `demo db`: SQL on the database of the environment, for places without `psql`; backups of it and its accounts.
+
+mod backup;
+mod rotate;
 
 use std::io::{self, Write};
 
@@ -15,6 +18,17 @@ use crate::failure::Failure;
 pub(crate) fn command(mut words: Parser) -> Result<(), Failure> {
     let (mut given, mut as_json, mut expected) = (Vec::new(), false, None);
     while let Some(word) = words.next()? {
+        if given.is_empty()
+            && let Arg::Value(action) = &word
+        {
+            match action.to_str().unwrap_or_default() {
+                "backup" => return backup::backup(words),
+                "verify" => return backup::verify(words),
+                "restore" => return backup::restore(words),
+                "rotate" => return rotate::command(words),
+                _ => {}
+            }
+        }
         match word {
             Arg::Value(value) if given.len() < 2 => given.push(value.string()?),
             Arg::Long("json") => as_json = true,
@@ -25,7 +39,7 @@ pub(crate) fn command(mut words: Parser) -> Result<(), Failure> {
     match given.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["exec", sql] if !as_json => exec(sql, expected),
         ["query", sql] if expected.is_none() => query(sql, as_json),
-        _ => Err(Failure::usage("db exec SQL [--rows N], or db query SQL [--json]")),
+        _ => Err(Failure::usage("db exec SQL [--rows N], db query SQL [--json], db backup, verify, restore or rotate")),
     }
 }
 

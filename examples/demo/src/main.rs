@@ -27,6 +27,9 @@ demo load --url URL [--rps 50] [--seconds N] [--requests N] [--slow 10%] [--keep
 demo migrate up|down|status|verify [--to N] [--dir migrations] [--json]
              [--lock-timeout 5s] [--statement-timeout 15m]
 demo db exec SQL [--rows N] | demo db query SQL [--json]
+demo db backup [NAME] | verify NAME [--dir /backup] [--migrations /migrations] [--check restore|checksum]
+demo db restore NAME [--into DATABASE] [--swap] | --in-place
+demo db rotate
 demo queue init | add --count N [--priority DEFAULT] [--ms 10] | stats --json
 demo check eq|ne|contains NAME GOT WANTED | demo check get NAME URL WANTED
 demo version

@@ -35,8 +35,8 @@ impl Options {
             dir: "migrations".into(),
             to: None,
             json: false,
-            lock_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_mins(15),
+            lock_timeout: told("TAGLINE_LOCK_TIMEOUT_MS").unwrap_or(Duration::from_secs(5)),
+            statement_timeout: told("TAGLINE_STATEMENT_TIMEOUT_MS").unwrap_or(Duration::from_mins(15)),
         };
         while let Some(word) = words.next()? {
             match word {
@@ -58,6 +58,11 @@ impl Options {
     }
 }
 
+/// What a release engine says in milliseconds; the command line wins over it.
+fn told(name: &str) -> Option<Duration> {
+    std::env::var(name).ok()?.parse().ok().map(Duration::from_millis)
+}
+
 fn duration(words: &mut Parser) -> Result<Duration, Failure> {
     units::duration(&words.value()?.string()?).map_err(Failure::usage)
 }
@@ -75,6 +80,22 @@ pub(crate) fn command(words: Parser) -> Result<(), Failure> {
         "down" => down(&mut schema, &known, options.to.unwrap_or(0)),
         "verify" => verify(&mut schema, &known, options.to),
         _ => status(&mut schema, &known, options.json),
+    }
+}
+
+/// Makes everything up to a version in a database that a backup is restored into.
+pub(crate) fn make(client: postgres::Client, dir: &std::path::Path, to: i64) -> Result<(), Failure> {
+    if to == 0 {
+        return Ok(());
+    }
+    let known = files::read(dir)?;
+    let mut schema = Schema::open(client, Duration::from_secs(5), Duration::from_mins(15))?;
+    for one in known.iter().filter(|one| one.version <= to) {
+        schema.apply(one)?;
+    }
+    match schema.version()? {
+        reached if reached == to => Ok(()),
+        reached => Err(Failure::new(format!("the migrations here lead to {reached:03}, the backup is of {to:03}"))),
     }
 }
 
