@@ -5,6 +5,9 @@
 //! - Rules and comparisons are pure; what asks the network gives them readings.
 //! - Of a release, all pods are looked at, and no others.
 
+pub mod alerts;
+pub mod analyse;
+mod find;
 mod flock;
 mod health;
 pub mod job;
@@ -16,6 +19,8 @@ mod promql;
 pub mod rules;
 pub mod smoke;
 mod subject;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 mod web;
 

@@ -141,7 +141,8 @@ mod tests {
         fn no_data_is_neither_yes_nor_no(requests in 0.0..100.0, before in prop::option::of(0.0..9.0_f64)) {
             for rule in ["error-rate > 0%", "throughput < 5", "p99 > 1x baseline", "throughput change > 0%"] {
                 for reading in [Reading::Few { requests, needed: 100 }, Reading::Missing("away".into()), Reading::of(f64::NAN, "nan")] {
-                    prop_assert!(matches!(truth(rule, &reading, before), Truth::Unknown { .. }));
+                    let unknown = matches!(truth(rule, &reading, before), Truth::Unknown { .. });
+                    prop_assert!(unknown, "{rule}");
                 }
             }
         }

@@ -7,6 +7,8 @@
 //! - Time between two looks that are further apart than usual (an engine was away) does not count.
 
 mod judge;
+#[cfg(test)]
+mod tests;
 mod watchman;
 
 use crate::inputs::RollbackRule;

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::report::{SmokeError, SmokeReport, SmokeRow};
 use crate::check::job::{JobEnd, JobError, JobLimits, JobMarks, named, run};
 use crate::cluster::Cluster;
-use crate::{Object, Progress};
+use crate::inputs::{ImageInput, JobSource};
+use crate::render::images;
+use crate::{Object, Progress, Site};
 
 /// For whom Jobs are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +70,64 @@ pub async fn run_jobs(
     }
     report.table().into_iter().for_each(|line| progress.say(line));
     if report.passed() { Ok(report) } else { Err(SmokeError::Failed(report)) }
+}
+
+/// The manifests of Jobs: files of the repository, CronJobs of the manifests (`rendered`) or of the cluster. Images are set,
+/// and each must be a digest that the step gives or the run built.
+///
+/// # Errors
+/// Everything that is wrong, a line each.
+pub async fn templates(
+    sources: &[JobSource],
+    site: &Site,
+    rendered: &[Object],
+    images: &[ImageInput],
+    cluster: &Cluster,
+) -> Result<Vec<Object>, Vec<String>> {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for source in sources {
+        match template(source, site, rendered, cluster).await {
+            Ok(object) => found.push(object),
+            Err(why) => problems.push(format!("{source}: {why}")),
+        }
+    }
+    if problems.is_empty() {
+        // An image that another manifest names is none of these Jobs' business.
+        images::replace(&mut found, images);
+        problems = images::check(&found, images, &site.built);
+    }
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
+}
+
+async fn template(source: &JobSource, site: &Site, rendered: &[Object], cluster: &Cluster) -> Result<Object, String> {
+    match source {
+        JobSource::CronJob(name) => {
+            let own = rendered.iter().find(|object| object.kind() == "CronJob" && object.name() == name);
+            match own {
+                Some(own) => Ok(own.clone()),
+                None => match cluster.get(&cluster.id("batch/v1", "CronJob", name)).await {
+                    Ok(Some(there)) => Ok(there),
+                    Ok(None) => Err(format!("neither the manifests nor {} have it", cluster.target())),
+                    Err(error) => Err(error.to_string()),
+                },
+            }
+        }
+        JobSource::Manifest(path) => {
+            let text = std::fs::read_to_string(site.tree.join(path)).map_err(|error| error.to_string())?;
+            let documents = serde_yaml::Deserializer::from_str(&text);
+            let mut jobs = Vec::new();
+            for document in documents {
+                let object = Object(Value::deserialize(document).map_err(|error| error.to_string())?);
+                if ["Job", "CronJob"].contains(&object.kind()) {
+                    jobs.push(object);
+                }
+            }
+            match <[Object; 1]>::try_from(jobs) {
+                Ok([job]) => Ok(job),
+                Err(jobs) => Err(format!("it has {} Jobs, and must have one", jobs.len())),
+            }
+        }
+    }
 }
 
 /// `smoke-run7-1-3`: of run, attempt and step.

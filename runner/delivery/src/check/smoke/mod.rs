@@ -4,6 +4,7 @@
 //! - The version is compared with the release's. An answer of another version is a failure.
 //! - The public address is not asked before the switch: it would answer for the release before.
 
+pub mod action;
 mod jobs;
 mod judge;
 mod report;
@@ -17,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::inputs::smoke::{SmokeCheck, SmokeInputs, SmokeTarget};
 use crate::{Object, Progress};
 
-pub use jobs::{JobsFor, run_jobs};
+pub use jobs::{JobsFor, run_jobs, templates};
 pub use report::{SmokeError, SmokeReport, SmokeRow};
 use request::{Place, Request};
 
