@@ -10,7 +10,7 @@ use tagline_executor::{Link, LinkError};
 use tagline_protocol::{Reply, Request};
 use tagline_run::{RunState, Sender};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::attend::Context;
 use crate::delivery::{DELIVERED, Delivery, Said, carry_out};
@@ -26,6 +26,9 @@ pub(crate) enum News {
     Answer(u64, Result<Reply, String>),
 }
 
+/// The request of a delivery that has ended, with its outputs.
+type Ended = (u64, Result<IndexMap<String, String>, String>);
+
 /// A delivery that a step has asked for.
 struct Asked {
     stop: watch::Sender<Option<String>>,
@@ -40,7 +43,7 @@ pub(crate) struct Deliveries {
     asked: BTreeMap<u64, Asked>,
     /// The steps they are of.
     steps: BTreeSet<u32>,
-    tasks: JoinSet<(u64, Result<IndexMap<String, String>, String>)>,
+    tasks: JoinSet<Ended>,
     says: mpsc::UnboundedSender<Said>,
     said: mpsc::UnboundedReceiver<Said>,
 }
@@ -107,10 +110,7 @@ impl Deliveries {
         }
     }
 
-    fn ended(
-        &mut self,
-        ended: Result<(u64, Result<IndexMap<String, String>, String>), tokio::task::JoinError>,
-    ) -> News {
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> News {
         let (id, answer) = match ended {
             Ok((id, answer)) => (id, answer.map(|outputs| Reply::Delivered { outputs })),
             Err(error) => {

@@ -48,7 +48,7 @@ async fn what_was_approved_is_delivered_also_by_the_next_engine_and_its_rest_goe
     drop(second);
 
     // A day passes while no engine runs.
-    clock::forward(&place.folder, Duration::from_secs(25 * 3600)).unwrap();
+    clock::forward(&place.folder, Duration::from_hours(25)).unwrap();
     let third = place.engine();
     let mut updates = third.watch();
     loop {

@@ -89,7 +89,7 @@ impl Deliverer for Pretender {
     }
 
     fn way_back(&self, _: &Value) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 
     fn retire<'a>(
