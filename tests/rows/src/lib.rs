@@ -9,8 +9,10 @@ mod database;
 mod ground;
 mod kubectl;
 mod load;
+pub mod retail;
 mod row;
 mod shop;
+pub mod village;
 mod watcher;
 
 pub use database::Database;

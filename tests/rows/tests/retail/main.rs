@@ -1,0 +1,3 @@
+//! The retail shop's rows: its runbook's procedures as releases, on a real cluster, under load.
+
+mod inputs;
