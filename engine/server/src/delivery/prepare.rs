@@ -23,6 +23,10 @@ pub(crate) fn is_free(uses: &str) -> bool {
     uses.split_once('@').is_some_and(|(name, _)| FREE.iter().any(|free| free.eq_ignore_ascii_case(name)))
 }
 
+fn is_rollback(uses: &str) -> bool {
+    uses.split_once('@').is_some_and(|(name, _)| name.eq_ignore_ascii_case("tagline/rollback"))
+}
+
 /// Plans every delivery of a gate's stage, as far as its inputs are known; the plans are in the content store then.
 ///
 /// # Errors
@@ -70,6 +74,10 @@ async fn one(
 ) -> Result<Option<PlannedDelivery>, String> {
     let state = &context.state;
     let site = site(state, &gate.environment, key, state.attempt, step.step, tree(context).await?)?;
+    // Where a way back leads is known when it is needed: after the steps before it.
+    if is_rollback(&step.uses) {
+        return Ok(None);
+    }
     let with = match &step.with {
         Ok(with) => with,
         Err(_) if !site.protected || is_free(&step.uses) => return Ok(None),
@@ -84,8 +92,6 @@ async fn one(
     let past = past(context, &site.environment).await?;
     let prepared = match context.config.deliverer.plan(&site, &step.uses, with, &past).await {
         Ok(prepared) => prepared,
-        // What the way back leads to is known when it is needed.
-        Err(_) if is_free(&step.uses) => return Ok(None),
         Err(DeliveryError::Failed(failure)) => return Err(all_of(&failure)),
         Err(DeliveryError::Stopped(stop)) => return Err(stop.to_string()),
     };
