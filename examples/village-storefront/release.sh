@@ -7,7 +7,8 @@ TAGLINE=${TAGLINE:-tagline}
 
 remove() { # FOLDER
   for namespace in $(cat "$1/namespaces"); do
-    kubectl --kubeconfig "$1/admin.kubeconfig" delete namespace "$namespace" --ignore-not-found --wait=false
+    kubectl --kubeconfig "$1/admin.kubeconfig" delete namespace "$namespace" --ignore-not-found
+    kubectl --kubeconfig "$1/admin.kubeconfig" delete persistentvolume "$namespace" --ignore-not-found
   done
   psql -q "$TAGLINE_TEST_POSTGRES" -c "drop database if exists $(cat "$1/database") with (force)"
   psql -q "$TAGLINE_TEST_POSTGRES" -c "drop role if exists $(cat "$1/database")"
@@ -16,6 +17,8 @@ remove() { # FOLDER
 if [ "${1:-}" = --remove ]; then remove "$2"; exit; fi
 
 folder=$(mktemp -d)
+mkdir -m 777 "$folder/backup"
+chmod 755 "$folder"
 id=$$ password=first-password
 staging=village-storefront-staging-$id production=village-storefront-$id database=storefront_$id
 demo=${TAGLINE_TEST_DEMO:-}
@@ -48,6 +51,23 @@ for namespace in "$staging" "$production"; do
     --from-literal="username=$database" --from-literal="password=$password"
   secret village-storefront-r2 --from-literal=access-key-id=id --from-literal=secret-access-key=key
   secret village-storefront-stripe --from-literal=api-key=sk_test
+  # Where backups go: a folder of the node.
+  admin apply --namespace "$namespace" -f - <<YAML
+apiVersion: v1
+kind: PersistentVolume
+metadata: { name: $namespace }
+spec:
+  capacity: { storage: 1Gi }
+  accessModes: [ ReadWriteOnce ]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: ''
+  hostPath: { path: $folder/backup, type: DirectoryOrCreate }
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: village-storefront-backup }
+spec: { accessModes: [ ReadWriteOnce ], storageClassName: '', volumeName: $namespace, resources: { requests: { storage: 1Gi } } }
+YAML
 done
 
 # A repository: this folder with the namespaces of this time, and seconds for minutes and hours.
@@ -64,6 +84,7 @@ set_variable DRAIN 4s
 set_variable STAGING_WATCH 0s
 set_variable INTERVAL 1s
 set_variable WINDOW 10s
+set_variable NO_DATA 10s
 set_variable WATCH 30s
 set_variable ERRORS_FOR 5s
 set_variable ERRORS_WITHIN 15s
@@ -78,19 +99,24 @@ release() { # VERSION
   printf 'version = "%s"\n' "$1" >release.toml
   git add --all && git commit -qm "Version $1" && git tag -am "Version $1" "v$1"
   "$TAGLINE" run --tag "v$1" && return
-  # 3: it waits for its approval.
-  run=$("$TAGLINE" runs --json | head -1 | grep -oE '"id":[0-9]+' | head -1 | cut -d: -f2)
-  # The vote names the plan that was read: the refusal without it says which.
-  plan=$("$TAGLINE" approve "$run" --environment production 2>&1 | grep -oE -- '--plan [0-9a-f:sh]+' | tail -1 || true)
-  # shellcheck disable=SC2086
-  "$TAGLINE" approve "$run" --environment production $plan
+  # It waits for its approval. The vote names the plan that was read: the refusal without it says which.
+  run=$("$TAGLINE" runs --json | grep -m1 '"id":' | tr -dc 0-9)
+  plan=$("$TAGLINE" approve "$run" --environment production 2>&1 | grep -oE -m1 -- '--plan [0-9a-f]{12}' | cut -d' ' -f2 || true)
+  "$TAGLINE" approve "$run" --environment production --plan "$plan"
   "$TAGLINE" resume "$run"
 }
-release 1.2.2
-port=$(admin get service village-storefront-workers --namespace "$production" -o 'jsonpath={.spec.ports[0].nodePort}')
-node=${NODE:-127.0.0.1}
-"$demo" load --url "http://$node:$port/" --rps 100 --seconds 900 --slow 10% --keepalive half --json >"$folder/load.json" &
+# Requests from the moment there is somewhere to send them: rules judge nothing without traffic.
+port=
+requests() {
+  until port=$(admin get service village-storefront-workers --namespace "$production" -o 'jsonpath={.spec.ports[0].nodePort}' 2>&1); do
+    sleep 0.2
+  done
+  until curl -fs -o "$folder/log" "http://${NODE:-127.0.0.1}:$port/"; do sleep 0.2; done
+  exec "$demo" load --url "http://${NODE:-127.0.0.1}:$port/" --rps 100 --seconds 900 --slow 10% --keepalive half --json
+}
+requests >"$folder/load.json" &
 load=$!
+release 1.2.2
 release 1.2.3
 "$TAGLINE" rollback production
 "$TAGLINE" environments production

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{LIMIT, tagline::words};
+use crate::{LIMIT, Outcome, tagline::words};
 
 /// A running command; killed with this value.
 pub struct Background {
@@ -81,6 +81,16 @@ impl Background {
     #[track_caller]
     pub fn wait(mut self) -> i32 {
         self.code()
+    }
+
+    /// Waits for its end; its exit code and all that it said, both outputs as one.
+    #[track_caller]
+    pub fn outcome(mut self) -> Outcome {
+        let code = self.code();
+        // The readers end with the pipes, which end with the process.
+        self.seen.extend(self.lines.iter());
+        let said = self.seen.join("\n");
+        Outcome { command: self.words.clone(), code, stdout: String::new(), stderr: said }
     }
 
     #[track_caller]

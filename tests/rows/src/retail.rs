@@ -83,7 +83,7 @@ impl Retail {
     #[track_caller]
     pub fn empty(ground: &Ground) -> Self {
         let retail = Self::new(ground);
-        retail.tagline.run(["run", "found"]).success();
+        retail.tagline.run(["run", "found", "--event", "workflow_dispatch"]).success();
         for (name, database) in [(STAGING, &retail.shop.database), (PRODUCTION, &retail.database)] {
             retail.namespace_of(name, database);
             let kubectl = retail.kubectl(name);

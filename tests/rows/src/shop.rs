@@ -1,6 +1,7 @@
 //! One example in a repository of its own, with namespaces, a database and a store of its own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -87,7 +88,30 @@ impl Shop {
         kubectl.apply(&secret("village-storefront-db", &of_database));
         kubectl.apply(&secret("village-storefront-r2", &[("access-key-id", "id"), ("secret-access-key", "key")]));
         kubectl.apply(&secret("village-storefront-stripe", &[("api-key", "sk_test")]));
+        self.backup_volume(&kubectl);
         self
+    }
+
+    /// Where backups go: a folder of the node, which is this machine.
+    #[track_caller]
+    fn backup_volume(&self, kubectl: &Kubectl) {
+        let name = kubectl.namespace();
+        let folder = self.scratch.join(&format!("backup-{name}"));
+        fs::create_dir_all(&folder).expect("a folder in the scratch");
+        for open in [self.scratch.path(), &folder] {
+            let mode = if open == folder { 0o777 } else { 0o755 };
+            fs::set_permissions(open, fs::Permissions::from_mode(mode)).expect("our own folder");
+        }
+        let room = json!({"storage": "1Gi"});
+        let spec = json!({"capacity": room, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "", "hostPath": {"path": folder}});
+        let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec});
+        kubectl.apply(&volume.to_string());
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name,
+            "resources": {"requests": room}});
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "village-storefront-backup"}, "spec": spec});
+        kubectl.apply(&claim.to_string());
     }
 
     /// The name of a namespace of the example in this test.
@@ -221,6 +245,7 @@ impl Shop {
             ("STAGING_WATCH", text("0s")),
             ("INTERVAL", text("1s")),
             ("WINDOW", text("10s")),
+            ("NO_DATA", text("8s")),
             ("WATCH", text("20s")),
             ("ERRORS_FOR", text("5s")),
             ("ERRORS_WITHIN", text("15s")),
@@ -314,7 +339,9 @@ impl Drop for Shop {
         let kubectl = self.ground.kubectl("default");
         let _ = kubectl.command(["delete", "--wait=false", "--ignore-not-found", "priorityclass", &class]).output();
         for name in names.lines().filter(|name| name.ends_with(&format!("-{}", self.suffix))) {
-            let _ = self.ground.kubectl("default").command(["delete", "--wait=false", name]).output();
+            let _ = kubectl.command(["delete", "--wait=false", name]).output();
+            let volume = name.trim_start_matches("namespace/");
+            let _ = kubectl.command(["delete", "--wait=false", "--ignore-not-found", "persistentvolume", volume]).output();
         }
     }
 }

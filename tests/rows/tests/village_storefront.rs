@@ -1,39 +1,7 @@
 //! The village storefront's rows: its guide's procedures as releases, on a real cluster, under load.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-use tagline_rows::{Ground, Load, LoadReport, Release, Row, Shop, Watcher};
-
-const SERVICE: &str = "village-storefront-workers";
-const STAGING: &str = "village-storefront-staging";
-const PRODUCTION: &str = "village-storefront";
-
-/// A shop with both namespaces and version 1.2.2 live in production.
-#[track_caller]
-fn live(ground: &Ground) -> Shop {
-    let shop = Shop::new(ground, "village-storefront");
-    shop.namespace_with_secrets(STAGING).namespace_with_secrets(PRODUCTION);
-    shop.tag(Release::good("1.2.2"));
-    shop.release("1.2.2").success();
-    shop
-}
-
-/// The time of a job's milestone.
-#[track_caller]
-fn at(shop: &Shop, run: u64, job: &str, name: &str) -> Timestamp {
-    let found = shop.milestone(run, job, name);
-    found["at"].as_str().expect("a milestone has a time").parse().expect("RFC 3339")
-}
-
-/// Asserts that these milestones were reached in this order.
-#[track_caller]
-fn in_order(reached: &[String], wanted: &[&str]) {
-    let mut rest = reached.iter();
-    for name in wanted {
-        assert!(rest.any(|one| one == name), "`{name}` is missing or too early in {reached:?}");
-    }
-}
+use tagline_rows::village::{self, PRODUCTION, SERVICE, STAGING, at, in_order};
+use tagline_rows::{Ground, Load, Release, Row, Shop, Watcher};
 
 #[test]
 fn vs1_only_a_semver_tag_starts_the_release() {
@@ -63,7 +31,7 @@ fn vs2_vs3_vs5_vs6_vs8_a_release_goes_to_production_under_load() {
         Row::new("VS6", "release.yml: production: one unit of two pools"),
         Row::new("VS8", "release.yml: smoke: &smoke"),
     ];
-    let shop = live(&ground);
+    let shop = village::live(&ground);
     let kubectl = shop.kubectl(PRODUCTION);
     let load = Load::start(&ground, &shop.url(PRODUCTION, SERVICE));
     let watcher = Watcher::start(&kubectl, SERVICE);
@@ -115,7 +83,7 @@ fn vs2_vs3_vs5_vs6_vs8_a_release_goes_to_production_under_load() {
 #[test]
 fn vs5_what_is_kept_is_deleted_by_a_timer_that_survives_the_engine() {
     let Some(ground) = Ground::require() else { return };
-    let shop = live(&ground);
+    let shop = village::live(&ground);
     shop.tag(Release::good("1.2.3"));
     shop.release("1.2.3").success();
     let kubectl = shop.kubectl(PRODUCTION);
@@ -127,50 +95,4 @@ fn vs5_what_is_kept_is_deleted_by_a_timer_that_survives_the_engine() {
     assert_eq!(engine.terminate(), 0);
     let () = none;
     in_order(&shop.milestones(shop.newest(), "production"), &["kept", "deleted"]);
-}
-
-/// A release with a fault, until it has come back by itself; what users saw of it.
-#[track_caller]
-fn comes_back(shop: &Shop, release: Release<'_>) -> (u64, LoadReport) {
-    let load = Load::start(&shop.ground, &shop.url(PRODUCTION, SERVICE));
-    shop.tag(release);
-    let run = shop.run(release.version);
-    run.code(3);
-    shop.approve();
-    shop.tagline.run(["resume"]).code(1);
-    let number = shop.newest();
-    in_order(&shop.milestones(number, "production"), &["switched", "going-back", "rolled-back"]);
-    (number, load.end())
-}
-
-#[test]
-fn vs7_errors_after_the_switch_bring_the_old_version_back() {
-    let Some(ground) = Ground::require() else { return };
-    let mut row = Row::new("VS7", "release.yml: rollback-when: error-rate > 5%; tagline rollback; flags.yml");
-    let shop = live(&ground);
-    let release = Release { version: "1.2.5", faults: "error_rate = 0.08\nafter_s = 8" };
-    let (run, report) = comes_back(&shop, release);
-    let broken = at(&shop, run, "production", "going-back");
-    let back = report.last_seen["1.2.5"];
-    let late = back.duration_since(broken);
-    assert!(late < jiff::SignedDuration::from_secs(2), "the bad version answered for {late} after the rule was broken");
-    assert!(report.sent >= 10_000, "{}", report.sent);
-    let last = report.failures.len();
-    assert!(last > 0, "the fault must have been seen");
-    row.load(&LoadReport { failed: 0, ..report });
-    row.holds();
-}
-
-#[test]
-fn vs13_a_missing_image_is_named_and_production_is_not_touched() {
-    let Some(ground) = Ground::require() else { return };
-    let row = Row::new("VS13", "release.yml: staging: tagline/deploy@v1");
-    let shop = live(&ground);
-    let before = shop.kubectl(STAGING).all("services")[0]["spec"]["selector"].clone();
-    shop.tag(Release { version: "1.2.8", faults: "never_ready = true" });
-    let failed = shop.tagline.clone().limit(Duration::from_mins(5)).run(["run", "--tag", "v1.2.8"]);
-    failed.code(1).stderr_has("probe");
-    let after = shop.kubectl(STAGING).all("services")[0]["spec"]["selector"].clone();
-    assert_eq!(before, after, "no traffic moved");
-    row.holds();
 }
