@@ -74,9 +74,11 @@ pub(super) fn kubeconfig() -> Vec<PathBuf> {
     std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Digests that jobs of the run have handed on: of artifacts, and in outputs, as the store recorded both.
+/// Digests that jobs of the run have handed on: of artifacts, and in outputs, as the store recorded both. What deliveries
+/// keep as evidence is nothing that could be delivered.
 fn built(state: &RunState) -> Vec<String> {
-    let mut digests: BTreeSet<String> = state.artifacts.values().map(|artifact| artifact.digest.clone()).collect();
+    let made = state.artifacts.values().filter(|artifact| artifact.kind != "evidence" && artifact.kind != "sbom");
+    let mut digests: BTreeSet<String> = made.map(|artifact| artifact.digest.clone()).collect();
     for finished in state.facts().finished.values() {
         digests.extend(finished.outputs.values().flat_map(|value| digests_in(value)));
     }
