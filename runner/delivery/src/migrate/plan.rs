@@ -102,13 +102,12 @@ async fn backup(
     let job = JobKnobs {
         source: knobs.job.clone(),
         container: None,
-        image: None,
+        image: inputs.job.image.clone(),
         args: knobs.args.clone(),
         env: inputs.job.env.clone(),
     };
     // The release's image may take it too: where its own is no digest, the given one is meant.
-    let own = Asked { image: Image::ReleaseOrOwn, suspended: false, timeout: *inputs.timeout, keep: *inputs.keep_jobs };
-    let job = JobKnobs { image: inputs.job.image.clone().filter(|_| knobs.job == inputs.job.source), ..job };
+    let own = Asked { image: Image::OwnOrGiven, suspended: false, timeout: *inputs.timeout, keep: *inputs.keep_jobs };
     let made = JobPlan::make(site, cluster, &job, own, problems).await?;
     Ok(made.map(|job| Backup { job, min_size: knobs.min_size, check: knobs.check, max_age: Some(knobs.max_age) }))
 }
