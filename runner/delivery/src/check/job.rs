@@ -81,7 +81,7 @@ pub enum JobError {
     #[error("{0} was deleted while it ran")]
     Deleted(ObjectId),
     /// Its pods do not end.
-    #[error("{job} was removed, but pods of it still run: {pods}")]
+    #[error("{job} was removed, but it or its pods do not go: {pods}")]
     StillThere {
         /// The Job.
         job: ObjectId,
@@ -360,11 +360,11 @@ async fn logs(pods: &[Object], bytes: u32, cluster: &Cluster) -> Result<String, 
     Ok(text)
 }
 
-/// Removes a Job of ours and waits until its pods have ended. Not held up by a cancellation: what it did must have ended
+/// Removes a Job of ours and waits until it and its pods are gone. Not held up by a cancellation: what it did must have ended
 /// before anything is undone.
 ///
 /// # Errors
-/// It is not of ours, or its pods do not end.
+/// It is not of ours, or it is not gone within two minutes.
 pub async fn remove(id: &ObjectId, cluster: &Cluster, progress: &dyn Progress) -> Result<(), JobError> {
     if let Some(job) = cluster.get(id).await? {
         if !job.labels().contains_key(JOB_OF) {
@@ -375,25 +375,25 @@ pub async fn remove(id: &ObjectId, cluster: &Cluster, progress: &dyn Progress) -
             Err(error) => return Err(error.into()),
         }
     }
-    let mut watch = cluster.watch("v1", "Pod", Filter::labels(&pods_of(&id.name))).await?;
+    let mut pods = cluster.watch("v1", "Pod", Filter::labels(&pods_of(&id.name))).await?;
+    let mut jobs = cluster.watch("batch/v1", "Job", Filter::name(&id.name)).await?;
     let deadline = later(progress.now(), GONE);
-    let mut left = String::new();
-    loop {
+    // None: not seen yet. The Job itself goes last; until then its name is taken.
+    let (mut pods_left, mut job_left): (Option<String>, Option<bool>) = (None, None);
+    while job_left != Some(false) || pods_left.as_deref() != Some("") {
         let rest = Duration::try_from(deadline.duration_since(progress.now())).unwrap_or_default();
         tokio::select! {
-            set = watch.next() => {
-                let set = set?;
-                let runs = |pod: &&Object| !["Succeeded", "Failed"].contains(&pod.text("/status/phase"));
-                left = set.iter().filter(runs).map(Object::name).collect::<Vec<_>>().join(", ");
-                if left.is_empty() {
-                    return Ok(());
-                }
+            set = pods.next() => {
+                pods_left = Some(set?.iter().map(Object::name).collect::<Vec<_>>().join(", "));
             }
+            set = jobs.next() => job_left = Some(!set?.is_empty()),
             () = progress.sleep(rest) => {
-                return Err(JobError::StillThere { job: id.clone(), pods: left });
+                let pods = pods_left.filter(|pods| !pods.is_empty()).unwrap_or_else(|| "not known".to_owned());
+                return Err(JobError::StillThere { job: id.clone(), pods });
             }
         }
     }
+    Ok(())
 }
 
 fn later(time: Timestamp, duration: Duration) -> Timestamp {
