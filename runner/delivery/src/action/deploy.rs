@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Past, many};
 use crate::cluster::Cluster;
 use crate::inputs::{DeployInputs, Names, Strategy};
-use crate::progress::recorded;
 use crate::render::helm::Chart;
 use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads_of};
 use crate::unit::{
@@ -213,9 +212,5 @@ pub(super) async fn apply(
     cluster: &Cluster,
     progress: &dyn Progress,
 ) -> Result<Outcome, DeliveryError> {
-    let delivery = Delivery::new(plan, site, cluster, progress);
-    if recorded(progress, "begun").is_none() {
-        plan.warnings.iter().for_each(|line| progress.warn(line.clone()));
-    }
-    strategy::deliver(&delivery).await
+    strategy::deliver(&Delivery::new(plan, site, cluster, progress)).await
 }

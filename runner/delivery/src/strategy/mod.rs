@@ -76,7 +76,7 @@ impl<'a> Delivery<'a> {
     /// What the step allows to be taken from others.
     pub(crate) fn rules(&self) -> Rules {
         let inputs = &self.plan.inputs;
-        Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: Some(self.site.run) }
+        Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: Some(self.site.run), as_it_was: false }
     }
 
     /// Sleeps, or ends because the action is to end.
@@ -99,6 +99,9 @@ impl<'a> Delivery<'a> {
 pub(crate) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, DeliveryError> {
     if let Some(outcome) = already::live(delivery).await? {
         return Ok(outcome);
+    }
+    if !delivery.reached("begun") {
+        delivery.plan.warnings.iter().for_each(|line| delivery.progress.warn(line.clone()));
     }
     match &delivery.plan.inputs.strategy {
         Strategy::Rolling(_) => rolling::deliver(delivery).await,

@@ -20,11 +20,13 @@ pub(crate) struct Rules {
     pub(crate) force: bool,
     /// The run that is said to have applied it.
     pub(crate) run: Option<u64>,
+    /// The object is as it was: its own marks come with it.
+    pub(crate) as_it_was: bool,
 }
 
 impl Rules {
     /// Of a way back: it must arrive.
-    pub(crate) const BACK: Self = Self { adopt: true, drift: Drift::Overwrite, force: true, run: None };
+    pub(crate) const BACK: Self = Self { adopt: true, drift: Drift::Overwrite, force: true, run: None, as_it_was: true };
 }
 
 /// What stays as the cluster has it.
@@ -78,11 +80,13 @@ pub(crate) async fn put(
 /// The object with its digest, and with what is moved as the cluster has it.
 pub(crate) fn prepared(object: &Object, live: Option<&Object>, moved: Moved, rules: Rules) -> Object {
     let mut wanted = object.clone();
-    for key in [DIGEST, RUN] {
-        wanted.remove(&format!("/metadata/annotations/{}", key.replace('/', "~1")));
+    if !rules.as_it_was {
+        for key in [DIGEST, RUN] {
+            wanted.remove(&format!("/metadata/annotations/{}", key.replace('/', "~1")));
+        }
+        let digest = digest_of(&wanted);
+        annotate(&mut wanted, DIGEST, &digest[..16]);
     }
-    let digest = digest_of(&wanted);
-    annotate(&mut wanted, DIGEST, &digest[..16]);
     if let Some(run) = rules.run {
         annotate(&mut wanted, RUN, &run.to_string());
     }

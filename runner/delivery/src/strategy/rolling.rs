@@ -3,16 +3,21 @@
 //! Invariants: how many pods may be missing or too many is what the step says, set into the manifests; "rolled out" is what
 //! the controller has seen and all pods are; the way back is to what was there before, configuration included.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::put::{Moved, put, scale};
-use super::{Delivery, Snapshot, already, back, begin, checks, hands, leftovers};
+use super::{Delivery, Snapshot, already, back, begin, checks, hands, leftovers, waits};
 use crate::action::{Outcome, Shape};
 use crate::inputs::Replicas;
 use crate::inputs::deploy::Drift;
 use crate::rollout::status;
-use crate::unit::RollingShape;
+use crate::unit::{RELEASE, RollingShape, first_pods, pods_selector};
 use crate::{DeliveryError, Failure, Object};
+
+/// Old pods are waited for so long.
+const ENDING: Duration = Duration::from_mins(2);
 
 /// Delivers, and goes back where that fails.
 pub(super) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, DeliveryError> {
@@ -38,6 +43,7 @@ async fn forward(
         apply(delivery, shape).await?;
         let pods = ready(delivery, shape).await?;
         untouched(delivery, shape).await?;
+        old_pods_gone(delivery, shape).await?;
         checks::every_pod(delivery, &pods).await?;
         let at = json!({"at": delivery.progress.now()});
         delivery.record("switched", format!("all pods are of {}", delivery.plan.version), at).await?;
@@ -60,8 +66,10 @@ async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), Deli
         };
         let scaled = matches!(object.kind(), "Deployment" | "StatefulSet");
         let mut wanted = object.clone();
-        if let Some(count) = count.filter(|_| scaled) {
-            wanted.set("/spec/replicas", json!(count));
+        if scaled {
+            // Of one that is there already its own number is kept, or scaled below.
+            let first = count.map_or_else(|| first_pods(&shape.objects, object), i64::from);
+            wanted.set("/spec/replicas", json!(first));
         }
         let (now, written) = put(&delivery.cluster, &wanted, Moved::Replicas, delivery.rules()).await?;
         if let Some(count) = count.filter(|_| scaled) {
@@ -85,6 +93,20 @@ async fn ready(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Obje
     let pods = delivery.ready(&workloads).await?;
     delivery.record("ready", format!("{} pods of {} are ready", pods.len(), delivery.plan.version), json!(null)).await?;
     Ok(pods)
+}
+
+/// Waits for the old pods' end: until then some proxies may still send them requests, and whoever asks meets the old
+/// release.
+async fn old_pods_gone(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+    let release = delivery.plan.release.as_str();
+    for workload in shape.objects.iter().filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet")) {
+        let is_new = |pod: &Object| pod.labels().get(RELEASE).is_some_and(|each| each == release);
+        let labels = pods_selector(workload);
+        if !waits::all_pods(&delivery.cluster, &labels, ENDING, delivery.progress, is_new).await? {
+            delivery.progress.warn(format!("old pods of {} take long to end", workload.id()));
+        }
+    }
+    Ok(())
 }
 
 /// Nobody else changed the workloads since they were applied.

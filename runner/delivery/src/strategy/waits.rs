@@ -44,8 +44,19 @@ pub(crate) async fn gone(
     timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<bool, DeliveryError> {
+    all_pods(cluster, labels, timeout, progress, |pod| !selects(labels, &pod.labels())).await
+}
+
+/// Waits until something holds for every pod with these labels, ending ones included. False where it takes longer.
+pub(crate) async fn all_pods(
+    cluster: &Cluster,
+    labels: &Labels,
+    timeout: Duration,
+    progress: &dyn Progress,
+    holds: impl Fn(&Object) -> bool,
+) -> Result<bool, DeliveryError> {
     let found = wait_for(cluster, ("v1", "Pod"), Filter::labels(labels), timeout, progress, |pods| {
-        pods.iter().all(|pod| !selects(labels, &pod.labels())).then_some(())
+        pods.iter().all(&holds).then_some(())
     });
     match found.await {
         Ok(found) => Ok(found.is_some()),

@@ -143,13 +143,17 @@ impl Unit {
         blind.map(|service| format!("Service \"{}\" selects no pod template in this release", service.name())).collect()
     }
 
-    /// The autoscalers that drive a workload.
-    pub fn autoscalers<'a>(&'a self, workload: &'a Object) -> impl Iterator<Item = &'a Object> {
-        self.of(Role::Autoscaler).filter(move |each| {
-            each.text("/spec/scaleTargetRef/kind") == workload.kind()
-                && each.text("/spec/scaleTargetRef/name") == workload.name()
-        })
-    }
+}
+
+/// How many pods a workload begins with: what its manifest says, at least its autoscaler's least. `objects` hold that.
+pub fn first_pods<'a>(objects: impl IntoIterator<Item = &'a Object>, workload: &Object) -> i64 {
+    let drives = |each: &&Object| {
+        role(each) == Role::Autoscaler
+            && each.text("/spec/scaleTargetRef/kind") == workload.kind()
+            && each.text("/spec/scaleTargetRef/name") == workload.name()
+    };
+    let least = objects.into_iter().find(drives).map(|each| each.number("/spec/minReplicas").unwrap_or(1));
+    workload.number("/spec/replicas").unwrap_or(1).max(least.unwrap_or(0))
 }
 
 /// Those of the workloads whose pods a Service selects.

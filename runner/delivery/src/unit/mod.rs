@@ -17,7 +17,7 @@ mod warnings;
 
 pub use blue_green::{BlueGreenShape, Colour, Swap, beside, colour_of};
 pub use change::{Change, ChangeSet, changes, value_at};
-pub use members::{Role, Unit, pods_selector, role, template_labels};
+pub use members::{Role, Unit, first_pods, pods_selector, role, template_labels};
 pub use release::{ReleaseId, digest_of, slug};
 pub use rolling::RollingShape;
 pub use warnings::warnings;

@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each test program uses its part of it")]
 
 pub(crate) mod proxy;
+pub(crate) mod release;
 pub(crate) mod script;
 
 use std::io::Write as _;

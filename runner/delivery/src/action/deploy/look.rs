@@ -10,7 +10,7 @@ use crate::inputs::{Amount, Replicas, Strategy};
 use crate::preflight::{self, Extra, Needs};
 use crate::rollout::status;
 use crate::strategy::{Moved, Narrowing, Rules, drift, id_in, is_of, narrowing, prepared, settled, workloads_of};
-use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
+use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, first_pods, warnings};
 use crate::{DeliveryError, Object, ObjectId};
 
 /// An object as it is to be, and as it is.
@@ -194,7 +194,8 @@ async fn dry_run(
     problems: &mut Vec<String>,
 ) -> Result<Vec<crate::unit::ChangeSet>, DeliveryError> {
     let inputs = &plan.inputs;
-    let rules = Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: None };
+    let rules =
+        Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: None, as_it_was: false };
     let own_namespace = plan.rendered.iter().any(|object| object.kind() == "Namespace");
     let mut sets = Vec::new();
     for Pair { wanted, live, moved } in pairs {
@@ -273,7 +274,11 @@ fn extra(plan: &DeployPlan, shape: &Shape, survey: &Survey, pairs: &[Pair<'_>]) 
         pair.and_then(|pair| pair.live.as_ref()).and_then(|live| live.number("/spec/replicas"))
     };
     let count = |object: &Object, previous: Option<i64>| {
-        let manifest = object.number("/spec/replicas").unwrap_or(1);
+        let autoscalers: &[Object] = match shape {
+            Shape::BlueGreen(shape) => &shape.autoscalers,
+            Shape::Rolling(shape) => &shape.objects,
+        };
+        let manifest = first_pods(autoscalers, object);
         match plan.inputs.replicas {
             Replicas::Count(count) => i64::from(count),
             Replicas::Manifest => manifest,

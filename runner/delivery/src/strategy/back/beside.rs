@@ -1,6 +1,6 @@
 //! Back from a release that stands beside the old one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -182,8 +182,11 @@ async fn remove(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryE
             }
             None => remove_object(back, &swap.object).await?,
         }
-        let labels = Labels::from([release_label(&swap.object)]);
-        waits::gone(&back.cluster, &labels, back.timeout, back.progress).await?;
+    }
+    let labels: BTreeMap<_, _> = shape.swaps.iter().map(|swap| release_label(&swap.object)).collect();
+    let live = back.to.live.as_ref().is_some_and(|live| labels.get(RELEASE) == Some(&live.release));
+    if !live && !waits::gone(&back.cluster, &labels, back.timeout, back.progress).await? {
+        back.progress.warn(format!("pods of {} take long to end", back.leaving.version));
     }
     for service in shape.services.iter().filter(|each| back.to.was_absent(&each.id())) {
         remove_object(back, service).await?;

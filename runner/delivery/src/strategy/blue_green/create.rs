@@ -6,7 +6,7 @@ use super::super::put::{Moved, put, scale};
 use super::super::{Delivery, Snapshot};
 use crate::inputs::Replicas;
 use crate::rollout::status;
-use crate::unit::{BlueGreenShape, Swap};
+use crate::unit::{BlueGreenShape, Swap, first_pods};
 use crate::{DeliveryError, Object};
 
 /// What is no part of the switch: configuration under its own names, accounts, and the Services' other fields.
@@ -47,7 +47,7 @@ pub(in super::super) fn replicas(
     swap: &Swap,
     before: &Snapshot,
 ) -> u32 {
-    let manifest = swap.object.number("/spec/replicas").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+    let manifest = u32::try_from(first_pods(&shape.autoscalers, &swap.object)).unwrap_or(1);
     let live = before.workloads.get(&swap.base).map(super::super::Kept::replicas);
     let drives = |each: &&Object| each.text("/spec/scaleTargetRef/name") == swap.object.name();
     let least = shape.autoscalers.iter().find(drives).and_then(|each| each.number("/spec/minReplicas")).unwrap_or(1);

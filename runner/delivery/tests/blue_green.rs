@@ -1,0 +1,153 @@
+//! Blue-green on a real cluster.
+
+mod common;
+
+use common::release::{
+    App, BLUE_GREEN, Users, answer, deliver, deployments, kubectl_apply, plan, roll_back, until_ready, whole,
+};
+use common::{Link, space};
+use tagline_delivery::{DeliveryError, ObjectId, action};
+
+/// The first release of an empty namespace, a second one beside it, and the same once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_releases_and_the_second_once_more() {
+    let Some(space) = space("bg-two").await else { return };
+    let (_, link, outcome) = deliver(&space, &App::new("1.2.2").await.with("critical"), &BLUE_GREEN).await;
+    assert_eq!(outcome.outputs["changed"], "true", "{:#?}", link.said());
+    assert!(answer(&space).await.starts_with("1.2.2 mode-1.2.2"));
+
+    let users = Users::start(&space).await;
+    let app = App::new("1.2.3").await.with("critical");
+    let (_, link, outcome) = deliver(&space, &app, &BLUE_GREEN).await;
+    let seen = users.end().await;
+    assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests\n{:#?}", seen.sent, link.said());
+    assert_eq!(outcome.outputs["previous-version"], "1.2.2");
+    assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
+    let counts = deployments(&space).await;
+    assert_eq!(counts.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 1, 1, 2], "{counts:?}");
+    assert_eq!(
+        link.reached(),
+        ["begun", "created", "ready", "smoked", "switched", "verified", "scaled-down", "kept"]
+    );
+    assert_eq!(outcome.retire.len(), 1);
+
+    let before = space.cluster.requests();
+    let (release, link, outcome) = deliver(&space, &app, &BLUE_GREEN).await;
+    assert_eq!((outcome.outputs["changed"].as_str(), link.said()), ("false", vec!["already live: 1.2.3".to_owned()]));
+    assert_eq!(release.plan.summary(), ["already live: 1.2.3"]);
+    assert!(space.cluster.requests() - before < 60);
+}
+
+/// What `kubectl apply` made is taken over without a failed request, and a release that never gets ready leaves it as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_deployment_is_adopted() {
+    let Some(space) = space("bg-adopt").await else { return };
+    let old = App::new("1.2.1").await;
+    kubectl_apply(&space, &old.manifests()).await;
+    until_ready(&space, "shop").await;
+
+    let users = Users::start(&space).await;
+    let broken = App::new("1.2.2").await.broken();
+    let release = plan(&space, &broken, &BLUE_GREEN).await.unwrap();
+    let live = whole(&space).await;
+    let link = Link::new();
+    let error = release.apply(&space, &link).await.unwrap_err();
+    let DeliveryError::Failed(failure) = &error else { panic!("{error}") };
+    assert!(failure.effect.starts_with("no traffic moved;"), "{failure:#?}");
+    assert_eq!(whole(&space).await, live, "{:#?}", link.said());
+    assert!(link.files.lock().unwrap().iter().any(|(name, _)| name == "evidence/state.json"));
+
+    let (_, link, outcome) = deliver(&space, &App::new("1.2.3").await, &BLUE_GREEN).await;
+    let seen = users.end().await;
+    assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests\n{:#?}", seen.sent, link.said());
+    assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
+    let counts = deployments(&space).await;
+    assert_eq!(counts[0], ("shop".to_owned(), 1));
+    assert_eq!(outcome.retire[0].objects.len(), 1);
+}
+
+/// Back by `tagline/rollback`, three times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_moves_all_and_a_second_one_writes_nothing() {
+    let Some(space) = space("bg-back").await else { return };
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await.with("critical"), &BLUE_GREEN).await;
+    let mut past = vec![first.past(&link)];
+    let (second, link, _) = deliver(&space, &App::new("1.2.3").await.with("critical"), &BLUE_GREEN).await;
+    past.insert(0, second.past(&link));
+    let users = Users::start(&space).await;
+    let (link, outcome) = roll_back(&space, &past, &[("drain", "2s"), ("reason", "a test")]).await;
+    let seen = users.end().await;
+    assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests\n{:#?}", seen.sent, link.said());
+    assert_eq!((outcome.outputs["version"].as_str(), outcome.outputs["changed"].as_str()), ("1.2.2", "true"));
+    assert!(answer(&space).await.starts_with("1.2.2 mode-1.2.2"));
+    assert_eq!(deployments(&space).await.len(), 2);
+    let hpa = ObjectId::new("autoscaling/v2", "HorizontalPodAutoscaler", space.namespace(), "shop");
+    let hpa = space.cluster.get(&hpa).await.unwrap().unwrap();
+    assert!(hpa.text("/spec/scaleTargetRef/name").starts_with("shop-v1-2-2-"));
+
+    let was = whole(&space).await;
+    for _ in 0..2 {
+        let (link, outcome) = roll_back(&space, &past, &[]).await;
+        assert_eq!((link.said(), outcome.outputs["changed"].as_str()), (vec!["already live: 1.2.2".to_owned()], "false"));
+    }
+    assert_eq!(whole(&space).await, was);
+    // And forward again, over what was gone back to.
+    let (link, outcome) = roll_back(&space, &past, &[("to", "1.2.3")]).await;
+    assert_eq!(outcome.outputs["version"], "1.2.3", "{:#?}", link.said());
+    assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
+}
+
+/// The old release goes when its time has come, unless it is live again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_release_is_removed_once() {
+    let Some(space) = space("bg-retire").await else { return };
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await, &BLUE_GREEN).await;
+    let mut past = vec![first.past(&link)];
+    let (second, link, outcome) = deliver(&space, &App::new("1.2.3").await, &BLUE_GREEN).await;
+    past.insert(0, second.past(&link));
+    let retirement = &outcome.retire[0];
+    assert_eq!((retirement.version.as_str(), retirement.objects.len()), ("1.2.2", 2), "{retirement:#?}");
+
+    let (_, _) = roll_back(&space, &past, &[("drain", "1s")]).await;
+    let kept = action::retire(retirement, &space.cluster, &*Link::new()).await.unwrap();
+    assert!(kept.removed.is_empty() && kept.kept[0].contains("it is live"), "{kept:#?}");
+    assert!(answer(&space).await.starts_with("1.2.2"));
+
+    let (_, _, outcome) = deliver(&space, &App::new("1.2.4").await, &BLUE_GREEN).await;
+    let gone = action::retire(&outcome.retire[0], &space.cluster, &*Link::new()).await.unwrap();
+    assert_eq!((gone.removed.len(), gone.kept.len()), (2, 0), "{gone:#?}");
+    let again = action::retire(&outcome.retire[0], &space.cluster, &*Link::new()).await.unwrap();
+    assert_eq!((again.removed.len(), again.kept.len()), (0, 0));
+    assert!(answer(&space).await.starts_with("1.2.4"));
+}
+
+/// A pair `shop-blue` and `shop-green` as people have them: the idle one is next, then the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_of_colours_takes_turns() {
+    let Some(space) = space("bg-colours").await else { return };
+    let app = App::new("1.2.1").await;
+    let mut objects = Vec::new();
+    for (colour, replicas) in [("blue", 2), ("green", 0)] {
+        let mut deployment = app.deployment(&format!("shop-{colour}"), replicas);
+        let labels = serde_json::json!({"app": "shop", "deployment": colour});
+        deployment["spec"]["selector"]["matchLabels"] = labels.clone();
+        deployment["spec"]["template"]["metadata"]["labels"] = labels;
+        objects.push(deployment);
+    }
+    objects.extend(app.manifests().into_iter().take(2));
+    objects[3]["spec"]["selector"] = serde_json::json!({"app": "shop", "deployment": "blue"});
+    kubectl_apply(&space, &objects).await;
+    until_ready(&space, "shop-blue").await;
+
+    let with = [&BLUE_GREEN[..], &[("names", "colours")]].concat();
+    let users = Users::start(&space).await;
+    for (version, live, idle) in [("1.2.2", "shop-green", "shop-blue"), ("1.2.3", "shop-blue", "shop-green")] {
+        let (_, link, _) = deliver(&space, &App::new(version).await, &with).await;
+        assert!(answer(&space).await.starts_with(version), "{:#?}", link.said());
+        let counts = deployments(&space).await;
+        let expected = [(idle.to_owned(), 1), (live.to_owned(), 2)];
+        assert!(counts.len() == 2 && expected.iter().all(|each| counts.contains(each)), "{counts:?}");
+    }
+    let seen = users.end().await;
+    assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests", seen.sent);
+}

@@ -1,0 +1,146 @@
+//! Rolling on a real cluster.
+
+mod common;
+
+use common::release::{App, Users, answer, deliver, kubectl_apply, plan, plan_objects, roll_back, until_ready, whole};
+use common::{Link, space};
+use serde_json::json;
+use tagline_delivery::cluster::Patch;
+use tagline_delivery::{DeliveryError, Object, ObjectId, Stop};
+
+fn failure(error: DeliveryError) -> tagline_delivery::Failure {
+    match error {
+        DeliveryError::Failed(failure) => *failure,
+        DeliveryError::Stopped(stop) => panic!("{stop}"),
+    }
+}
+
+/// What `kubectl apply` made is rolled over, rolled back to a version, and twice is as good as once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_and_back_to_a_version() {
+    let Some(space) = space("roll-two").await else { return };
+    kubectl_apply(&space, &App::new("1.2.1").await.manifests()).await;
+    until_ready(&space, "shop").await;
+    let users = Users::start(&space).await;
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await, &[]).await;
+    let mut past = vec![first.past(&link)];
+    assert!(answer(&space).await.starts_with("1.2.2 mode-1.2.2"), "{:#?}", link.said());
+    let (second, link, outcome) = deliver(&space, &App::new("1.2.3").await, &[]).await;
+    past.insert(0, second.past(&link));
+    assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
+    assert_eq!(outcome.outputs["previous-version"], "1.2.2");
+    assert_eq!(link.reached(), ["begun", "created", "ready", "smoked", "switched", "verified", "kept"]);
+
+    let (link, outcome) = roll_back(&space, &past, &[("to", "1.2.2")]).await;
+    assert!(answer(&space).await.starts_with("1.2.2 mode-1.2.2"), "{:#?}", link.said());
+    assert_eq!(outcome.outputs["changed"], "true");
+    let seen = users.end().await;
+    assert_eq!(seen.failed(), Vec::<String>::new(), "of {} requests", seen.sent);
+    let was = whole(&space).await;
+    let (link, outcome) = roll_back(&space, &past, &[("to", "1.2.2")]).await;
+    assert_eq!((link.said(), outcome.outputs["changed"].as_str()), (vec!["already live: 1.2.2".to_owned()], "false"));
+    assert_eq!(whole(&space).await, was);
+}
+
+/// A release that never gets ready, or is cancelled, goes back, its configuration included.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_or_is_cancelled_goes_back() {
+    let Some(space) = space("roll-fail").await else { return };
+    deliver(&space, &App::new("1.2.2").await, &[]).await;
+    let was = whole(&space).await;
+    let users = Users::start(&space).await;
+    let link = Link::new();
+    let release = plan(&space, &App::new("1.2.3").await.broken(), &[]).await.unwrap();
+    let failed = failure(release.apply(&space, &link).await.unwrap_err());
+    assert_eq!(failed.effect, "1.2.2 serves 100 % again", "{:#?}", link.said());
+    same(&whole(&space).await, &was);
+
+    let link = Link::new();
+    let release = plan(&space, &App::new("1.2.4").await.broken(), &[]).await.unwrap();
+    let cancel = async {
+        while !link.reached().contains(&"created".to_owned()) {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        link.end(Stop::Cancelled("by a test".to_owned()));
+    };
+    let (result, ()) = tokio::join!(release.apply(&space, &link), cancel);
+    assert!(matches!(result.unwrap_err(), DeliveryError::Stopped(Stop::Cancelled(_))));
+    same(&whole(&space).await, &was);
+    let seen = users.end().await;
+    assert_eq!(seen.failed(), Vec::<String>::new(), "of {} requests", seen.sent);
+}
+
+/// Equal but for the revision that the controller counts and fields' owners.
+#[track_caller]
+fn same(now: &[serde_json::Value], was: &[serde_json::Value]) {
+    let plain = |objects: &[serde_json::Value]| {
+        let mut objects: Vec<Object> = objects.iter().cloned().map(Object).collect();
+        for object in &mut objects {
+            object.remove("/metadata/annotations/deployment.kubernetes.io~1revision");
+        }
+        objects
+    };
+    assert_eq!(plain(now), plain(was));
+}
+
+/// Somebody's change is refused before, and seen while a release goes out.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_s_hand() {
+    let Some(space) = space("roll-hand").await else { return };
+    deliver(&space, &App::new("1.2.2").await, &[]).await;
+    let id = ObjectId::new("apps/v1", "Deployment", space.namespace(), "shop");
+    let mut live = space.cluster.get(&id).await.unwrap().unwrap();
+    let containers = live.0["spec"]["template"]["spec"]["containers"].clone();
+    let mut changed = containers.clone();
+    changed[0]["env"][0]["value"] = json!("9");
+    let patch = Patch::Merge(json!({"spec": {"template": {"spec": {"containers": changed}}}}));
+    space.cluster.patch(&id, "kubectl-set", &patch).await.unwrap();
+    until_ready(&space, "shop").await;
+    let refused = plan(&space, &App::new("1.2.3").await, &[]).await.map(|_| ()).unwrap_err();
+    let refused = failure(refused);
+    assert!(
+        refused.why.starts_with("drift: Deployment/shop spec.template.spec.containers[name=\"web\"].env[name=\"VERSION\"].value changed by kubectl-set: 9 (the release has "),
+        "{refused:#?}"
+    );
+    let (_, _, _) = deliver(&space, &App::new("1.2.3").await, &[("drift", "overwrite")]).await;
+    assert!(answer(&space).await.starts_with("1.2.3"));
+
+    // In the middle of a rollout.
+    let link = Link::new();
+    let release = plan(&space, &App::new("1.2.4").await, &[]).await.unwrap();
+    let hand = async {
+        while !link.reached().contains(&"created".to_owned()) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        live = space.cluster.get(&id).await.unwrap().unwrap();
+        let mut changed = live.0["spec"]["template"]["spec"]["containers"].clone();
+        changed[0]["env"][0]["value"] = json!("9");
+        let patch = Patch::Merge(json!({"spec": {"template": {"spec": {"containers": changed}}}}));
+        space.cluster.patch(&id, "kubectl-edit", &patch).await.unwrap();
+    };
+    let (result, ()) = tokio::join!(release.apply(&space, &link), hand);
+    let failed = failure(result.unwrap_err());
+    assert!(failed.why.contains("env[name=\"VERSION\"].value was changed by kubectl-edit"), "{failed:#?}");
+    assert_eq!(failed.effect, "everything was left as that change made it");
+}
+
+/// What stands against a release is found before anything is changed, all at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_changes_nothing() {
+    let Some(space) = space("roll-bad").await else { return };
+    let app = App::new("1.2.2").await;
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}});
+    space.apply(quota).await;
+    let mut objects = app.manifests();
+    objects[1]["spec"]["selector"] = json!({"app": "shp"});
+    objects[4]["spec"]["template"]["spec"]["containers"][0]["prots"] = json!([]);
+    let wrong = failure(plan_objects(&space, &app, &objects, &[]).await.map(|_| ()).unwrap_err());
+    let all = wrong.evidence.join("\n");
+    assert!(all.contains("needs 2 pods, quota small leaves 1"), "{all}");
+    assert!(all.contains("Service/shop selects no pod: no pod template has app=shp"), "{all}");
+    assert!(all.contains("prots"), "{all}");
+    assert_eq!(wrong.effect, "nothing was changed");
+    let left: Vec<_> = whole(&space).await.into_iter().filter(|each| each["metadata"]["name"] != "kube-root-ca.crt").collect();
+    assert_eq!(left, Vec::<serde_json::Value>::new());
+}
