@@ -3,6 +3,7 @@
 use tagline_plan::PlanError;
 use tagline_run::Refusal;
 use tagline_server::release::ReleaseError;
+use tagline_server::rollback::RollbackError;
 use tagline_server::repository::RepositoryError;
 use tagline_server::secrets::SecretError;
 use tagline_server::vote::VoteError;
@@ -188,6 +189,31 @@ impl From<BeginError> for Failure {
             BeginError::Store(error) => error.into(),
             BeginError::Plan(_) => {
                 Self::failed("bug", error).effect(NOTHING_RUN).next("report it with the workflow file")
+            }
+        }
+    }
+}
+
+impl From<RollbackError> for Failure {
+    fn from(error: RollbackError) -> Self {
+        match error {
+            RollbackError::Plan(error) => error.into(),
+            RollbackError::Store(error) => error.into(),
+            RollbackError::Run(error) => error.into(),
+            RollbackError::NeverDelivered { .. } => Self::of(Exit::Unusable, "never-delivered", &error)
+                .effect(NOTHING_RUN)
+                .next("look what is live where: tagline environments"),
+            RollbackError::NeverLive { ref environment, ref known, .. } => {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let next = format!("tagline environments {environment}");
+                Self::of(Exit::Unusable, "never-live", &error)
+                    .why(format!("versions that were, newest first: {known}"))
+                    .effect(NOTHING_RUN)
+                    .next(next)
+            }
+            RollbackError::NoVersionBefore { ref environment, .. } => {
+                let next = format!("name one that was live: tagline rollback {environment} --to 1.2.2");
+                Self::of(Exit::Unusable, "no-version-before", &error).effect(NOTHING_RUN).next(next)
             }
         }
     }

@@ -23,6 +23,7 @@ mod planner_error;
 mod random;
 pub mod release;
 pub mod repository;
+pub mod rollback;
 pub mod secrets;
 mod serve;
 mod services;

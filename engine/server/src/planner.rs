@@ -68,6 +68,38 @@ pub fn plan(repository: &Repository, ask: &Ask) -> Result<Vec<Planned>, PlannerE
     Ok(planned)
 }
 
+/// Plans a workflow that is built in, for one environment whose rules for releases do not hold it up: who approves, which
+/// versions, what came before. `version` is the one that it makes live.
+pub(crate) fn own(
+    repository: &Repository,
+    path: &str,
+    text: &str,
+    environment: &str,
+    version: &str,
+    actor: Option<Person>,
+) -> Result<Planned, PlannerError> {
+    let ask = Ask { event: Some("workflow_dispatch".to_owned()), payload: Some(json!({})), actor, ..Ask::default() };
+    let mut occasion = Occasion::of(repository, &ask)?;
+    occasion.source = Source::Commit(occasion.commit.id.clone());
+    let mut rules = Rules::read(repository)?;
+    let all = rules.file.iter_mut().flat_map(|file| &mut file.environments);
+    for (_, rules) in all.filter(|(name, _)| name.eq_ignore_ascii_case(environment)) {
+        (rules.reviewers, rules.after, rules.tags) = (None, None, None);
+        (rules.secrets, rules.required_variables) = (Vec::new(), Vec::new());
+    }
+    let source = SourceFile::from_bytes(path, text.as_bytes());
+    let outcome = workflow::read(&source);
+    let Some(workflow) = outcome.workflow else {
+        let (file, diagnostics) = (Box::new(source), outcome.diagnostics);
+        return Err(PlannerError::Unusable { file, diagnostics, origin: "built in".to_owned() });
+    };
+    let digest = digest_bytes(text.as_bytes());
+    let file = Usable { path: path.to_owned(), digest, source, workflow, warnings: Vec::new() };
+    let mut planned = one(repository, &occasion, &rules, &ask, file)?;
+    planned.plan.trigger.version = Some(version.to_owned());
+    Ok(planned)
+}
+
 /// What happened.
 struct Occasion {
     event: String,

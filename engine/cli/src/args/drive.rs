@@ -156,6 +156,25 @@ pub(crate) struct RerunArgs {
     pub(crate) drive: DriveArgs,
 }
 
+/// `tagline rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The environment
+    pub(crate) environment: String,
+    /// The version to go to; without it what was live before the newest release
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
+    /// The reason to record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Restart the old release's pods before they get traffic
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// How it is driven
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
+}
+
 /// `tagline resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {

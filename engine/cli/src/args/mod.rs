@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use drive::{
-    ApproveArgs, CancelArgs, DemoArgs, HookCommand, HookInstallArgs, RejectArgs, RerunArgs, ResumeArgs, RunArgs,
+    ApproveArgs, CancelArgs, DemoArgs, HookCommand, HookInstallArgs, RejectArgs, RerunArgs, ResumeArgs, RollbackArgs, RunArgs,
     ServeArgs, VoteArgs,
 };
 pub(crate) use keep::{
@@ -22,7 +22,9 @@ pub(crate) use look::{
     ArtifactsCommand, ArtifactsGetArgs, ArtifactsListArgs, ArtifactsVerifyArgs, EnvironmentsArgs, ExplainArgs,
     GraphArgs, GraphFormat, LogsArgs, RunsArgs, ShowArgs,
 };
-pub(crate) use write::{EvalArgs, InitArgs, LintArgs, LintFormat, PlanArgs};
+pub(crate) use write::{
+    EvalArgs, InitArgs, LintArgs, LintFormat, MigrationCommand, MigrationTryArgs, PlanArgs, Template,
+};
 
 use crate::exit::Exit;
 
@@ -85,6 +87,8 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Run jobs of a finished run again
     Rerun(RerunArgs),
+    /// Bring back what was live in an environment, or a version that was
+    Rollback(RollbackArgs),
     /// Go on with a run that waits or was interrupted; without RUN with all of them
     Resume(ResumeArgs),
     /// Show what runs where, since when, approved by whom
@@ -107,6 +111,9 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Write a first workflow and environments file for this repository
     Init(InitArgs),
+    /// Migrations on this machine
+    #[command(subcommand)]
+    Migration(MigrationCommand),
     /// Print the completions of a shell
     Completions(CompletionsArgs),
 }

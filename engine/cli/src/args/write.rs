@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -73,4 +73,43 @@ pub(crate) struct PlanArgs {
 pub(crate) struct InitArgs {
     /// The folder, instead of --repo or the current one
     pub(crate) folder: Option<PathBuf>,
+    /// What is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) template: Template,
+    /// A value of the template; of a migration: name, dir
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// What `tagline init` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Template {
+    /// A first workflow and environments file
+    #[default]
+    Release,
+    /// The next numbered migration, up and down
+    Migration,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// `tagline migration`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrationCommand {
+    /// Try each migration on an empty scratch database: up, verify, down, up again
+    Try(MigrationTryArgs),
+}
+
+/// `tagline migration try`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrationTryArgs {
+    /// The folder of migrations
+    #[arg(long, default_value = "migrations")]
+    pub(crate) dir: PathBuf,
+    /// The scratch database: postgres://USER:PASSWORD@HOST:PORT/NAME
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: String,
 }

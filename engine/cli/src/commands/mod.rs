@@ -17,10 +17,12 @@ mod hook;
 mod init;
 mod lint;
 mod logs;
+mod migration;
 mod plan;
 mod plan_text;
 mod rerun;
 mod resume;
+mod rollback;
 mod run;
 mod runs;
 mod sbom;
@@ -52,10 +54,12 @@ pub(crate) fn run(context: &Context, command: Command) -> Outcome {
         Command::Init(args) => init::run(context, &args),
         Command::Lint(args) => lint::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
+        Command::Migration(command) => migration::run(context, &command),
         Command::Plan(args) => plan::run(context, &args),
         Command::Reject(args) => vote::reject(context, args),
         Command::Rerun(args) => rerun::run(context, args),
         Command::Resume(args) => resume::run(context, &args),
+        Command::Rollback(args) => rollback::run(context, &args),
         Command::Run(args) => run::run(context, &args),
         Command::Runs(args) => runs::run(context, &args),
         Command::Sbom(args) => sbom::run(context, &args),

@@ -172,8 +172,8 @@ fn effect(state: &RunState) -> String {
     let live: Vec<&str> = state.deployments.keys().map(String::as_str).collect();
     let mut jobs = jobs(state);
     jobs.retain(|job| job.status != Status::Success && job.started_at.is_some());
-    let back: Vec<String> = jobs.iter().filter_map(super::failed::went_back).collect();
-    jobs.retain(|job| super::failed::went_back(job).is_none());
+    let back: Vec<String> = jobs.iter().filter_map(failed::went_back).collect();
+    jobs.retain(|job| failed::went_back(job).is_none());
     let started: Vec<String> = jobs.into_iter().filter_map(|job| job.environment).collect();
     let mut effects = Vec::new();
     if live.is_empty() {

@@ -39,13 +39,16 @@ impl Kept {
     /// Reads it back; its bytes are checked against the digest.
     pub(crate) async fn get(store: &Arc<Store>, digest: &str) -> Result<Self, String> {
         let (store, digest) = (store.clone(), digest.to_owned());
-        let read = move || {
-            let mut bytes = Vec::new();
-            store.blobs().copy_to(&digest, &mut bytes).map_err(std::io::Error::other)?;
-            Ok(bytes)
-        };
-        let bytes = blocking(read).await?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("the plan cannot be read: {}", chain(&error)))
+        let read = move || Self::read(&store, &digest);
+        blocking(read).await
+    }
+
+    /// The same where waiting for a disk holds nobody up.
+    pub(crate) fn read(store: &Store, digest: &str) -> std::io::Result<Self> {
+        let mut bytes = Vec::new();
+        store.blobs().copy_to(digest, &mut bytes).map_err(std::io::Error::other)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| std::io::Error::other(format!("the plan cannot be read: {}", chain(&error))))
     }
 
     /// The first thing that is asked for now and was planned otherwise.

@@ -26,4 +26,5 @@ pub(crate) use carry_out::{Delivery, carry_out};
 pub(crate) use check::check;
 pub(crate) use desk::Said;
 pub(crate) use kept::DELIVERED;
+pub(crate) use past::units;
 pub(crate) use prepare::prepare;

@@ -1,5 +1,6 @@
 //! What was delivered to an environment before: where a rollback goes, and what a new release is held against.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -48,6 +49,14 @@ fn find(store: &Arc<Store>, root: String, environment: &str) -> Result<Vec<Found
     }
     found.sort_by_key(|one| std::cmp::Reverse(one.at));
     Ok(found)
+}
+
+/// The units that a run delivered to an environment: the `name` of each `tagline/deploy`, the repository's where it gives none.
+pub(crate) fn units(store: &Store, state: &RunState, environment: &str) -> BTreeSet<String> {
+    let plans = of_run(state, environment).into_iter().map(|found| found.plan);
+    let kept = plans.filter_map(|plan| Kept::read(store, &plan).ok());
+    let deploys = kept.filter(|kept| kept.uses.starts_with("tagline/deploy@"));
+    deploys.map(|kept| kept.with.get("name").cloned().unwrap_or_else(|| state.plan.repository.clone())).collect()
 }
 
 /// The deliveries of a run, in any order. A rerun may come after later runs, so the time decides.

@@ -1,7 +1,10 @@
 //! `tagline init`: a first workflow and environments file for what is found in a folder.
 //!
+//! With `--template migration`, the next numbered migration instead: see [`migration`].
+//!
 //! The result lints clean and can be planned as it stands; where it deploys to is for the user to fill in.
 
+mod migration;
 mod stack;
 mod text;
 
@@ -11,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tagline_server::repository::{ENVIRONMENTS_FILE, Repository};
 
-use crate::args::InitArgs;
+use crate::args::{InitArgs, Template};
 use crate::context::Context;
 use crate::errors;
 use crate::exit::Exit;
@@ -27,6 +30,13 @@ const SOMEBODY: &str = "you@example.com";
 pub(crate) fn run(context: &Context, args: &InitArgs) -> Outcome {
     let repository = Repository::open(&args.folder.clone().unwrap_or_else(|| context.folder())).ok();
     let root = root(context, args, repository.as_ref())?;
+    if args.template == Template::Migration {
+        return migration::run(context, &root, &args.set);
+    }
+    if let Some((key, _)) = args.set.first() {
+        let message = format!("the template has no {{{key}}}: nothing is to be set");
+        return Err(Failure::unusable("unknown-setting", message).effect("nothing was written"));
+    }
     let stack = Stack::find(&root);
     let reviewer = repository.as_ref().and_then(Repository::identity).map(|person| person.email);
     let reviewer = reviewer.as_deref().unwrap_or(SOMEBODY);
