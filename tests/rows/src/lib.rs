@@ -20,5 +20,5 @@ pub use ground::Ground;
 pub use kubectl::Kubectl;
 pub use load::{Load, LoadReport};
 pub use row::Row;
-pub use shop::{Release, Shop};
+pub use shop::{Release, Shop, contexts};
 pub use watcher::{Seen, Watcher};

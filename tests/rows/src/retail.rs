@@ -1,7 +1,8 @@
 //! The retail shop: what its rows have in common.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
@@ -63,6 +64,7 @@ impl Retail {
     pub fn new(ground: &Ground) -> Self {
         let mut shop = Shop::new(ground, "retail");
         shop.tagline = shop.tagline.clone().limit(LIMIT);
+        shop.repo.user("ona@example.com");
         // Three builds at once, whatever the machine's processors.
         shop.scratch.write("home/config/tagline/runner.toml", "jobs = 4\n");
         let retail = Self { database: Database::new(ground), shop };
@@ -70,6 +72,7 @@ impl Retail {
             ("API_URL", "http://127.0.0.1:1"),
             ("HEALTH_FOR", "6s"),
             ("NO_DATA", "10s"),
+            ("BACKUP_MIN", "64"),
             ("LOG_ERRORS", "'1000000'"),
         ]);
         for name in SECRETS {
@@ -219,9 +222,8 @@ impl Retail {
             let marked = pod["metadata"]["annotations"]["tagline.dev/version"].as_str();
             let of_version = marked.map_or(version == "1.0.0", |marked| marked == version);
             let here = pod["metadata"]["labels"]["app"] == BACKEND && pod["metadata"]["deletionTimestamp"].is_null();
-            let Some(name) = pod["metadata"]["name"].as_str().filter(|_| of_version && here) else { continue };
-            let path = format!("/api/v1/namespaces/{}/pods/{name}:8081/proxy/fault", kubectl.namespace());
-            kubectl.post(&path, &faults.to_string());
+            let Some(address) = pod["status"]["podIP"].as_str().filter(|_| of_version && here) else { continue };
+            post(address, &faults.to_string());
             found += 1;
         }
         assert!(found > 0, "no pod of {version}");
@@ -280,6 +282,17 @@ impl Retail {
             "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": folder}}});
         kubectl.apply(&volume.to_string());
     }
+}
+
+/// Sets faults at a pod's admin port, which this machine reaches.
+#[track_caller]
+fn post(address: &str, body: &str) {
+    let mut stream = TcpStream::connect((address, 8081)).expect("the admin port");
+    let length = body.len();
+    write!(stream, "POST /fault HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");
 }
 
 /// The end of an engine, with all that it said.

@@ -25,8 +25,10 @@ pub struct Shop {
     pub tagline: Tagline,
     /// What the machine has.
     pub ground: Ground,
-    /// The database of both environments.
+    /// The database of production, and of all environments but staging.
     pub database: Database,
+    /// That of staging.
+    pub staging: Database,
     /// What is put behind the names of its namespaces.
     suffix: String,
 }
@@ -58,10 +60,10 @@ impl Shop {
         let suffix = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let scratch = Scratch::new();
         let repo = scratch.repo(example);
-        let database = Database::new(ground);
-        let kubeconfig = contexts(ground, &scratch);
+        let (database, staging) = (Database::new(ground), Database::new(ground));
+        let kubeconfig = contexts(&ground.kubeconfig, &scratch, "kubeconfig");
         let tagline = scratch.tagline().dir(repo.path()).env("KUBECONFIG", &kubeconfig);
-        let shop = Self { scratch, repo, tagline, ground: ground.clone(), database, suffix };
+        let shop = Self { scratch, repo, tagline, ground: ground.clone(), database, staging, suffix };
         shop.copy(&workspace().join("examples").join(example), Path::new(""), example);
         let demo = shop.repo.path().join("bin/demo");
         fs::create_dir_all(demo.parent().expect("it has a folder")).expect("a folder in the repository");
@@ -74,7 +76,7 @@ impl Shop {
     #[track_caller]
     pub fn namespace_with_secrets(&self, name: &str) -> &Self {
         let namespace = self.namespace(name);
-        let database = &self.database;
+        let database = if name.ends_with("staging") { &self.staging } else { &self.database };
         let secret = |name: &str, pairs: &[(&str, &str)]| {
             let data: serde_json::Map<String, Value> =
                 pairs.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
@@ -304,12 +306,12 @@ impl Shop {
     }
 }
 
-/// A kubeconfig with the contexts that the examples name, all of the one test cluster; none is current, so that a command
-/// that did not name its context would fail.
+/// A kubeconfig with the contexts that the examples name, all of the one test cluster with the credentials of `from`, as a file
+/// of that name in the scratch; none is current, so that a command that did not name its context would fail.
 #[track_caller]
-fn contexts(ground: &Ground, scratch: &Scratch) -> String {
-    let file = scratch.join("kubeconfig");
-    fs::copy(&ground.kubeconfig, &file).expect("the cluster's kubeconfig");
+pub fn contexts(from: &Path, scratch: &Scratch, name: &str) -> String {
+    let file = scratch.join(name);
+    fs::copy(from, &file).expect("the cluster's kubeconfig");
     let file = file.to_string_lossy().into_owned();
     let config = |args: &[&str]| {
         let mut command = Command::new("kubectl");

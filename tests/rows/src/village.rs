@@ -1,6 +1,7 @@
 //! The village storefront: what its rows have in common.
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tagline_tests::{Background, Outcome, until};
 
 use crate::{Ground, Load, LoadReport, Release, Shop};
@@ -18,6 +19,7 @@ pub const DEV: &str = "village-storefront-dev";
 #[track_caller]
 pub fn empty(ground: &Ground) -> Shop {
     let shop = Shop::new(ground, "village-storefront");
+    shop.repo.user("ona@example.com");
     shop.namespace_with_secrets(STAGING).namespace_with_secrets(PRODUCTION);
     shop
 }
@@ -49,6 +51,14 @@ pub fn start(shop: &Shop, version: &str) -> (u64, Background) {
     shop.run(version).code(3);
     shop.approve();
     (shop.newest(), shop.tagline.spawn(["resume"]))
+}
+
+/// `tagline run WORKFLOW` with these inputs, as somebody does by hand.
+#[track_caller]
+pub fn by_hand(shop: &Shop, workflow: &str, inputs: &Value) -> Outcome {
+    let file = shop.scratch.write("inputs.json", json!({ "inputs": inputs }).to_string());
+    let words = ["run", workflow, "--event", "workflow_dispatch", "--payload", &file.to_string_lossy()];
+    shop.tagline.run(words)
 }
 
 /// The end of an engine, with all that it said.

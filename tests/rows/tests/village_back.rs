@@ -224,8 +224,7 @@ fn vs7_the_schema_goes_down_to_a_named_version() {
     assert!(backup["text"].as_str().is_some_and(|text| text.contains("bytes")), "{backup}");
     let image = live_image(&shop);
     let down = |to: &str, image: &str| {
-        let (to, image) = (format!("to={to}"), format!("image={image}"));
-        shop.tagline.run(["run", "migrate-down.yml", "--input", &to, "--input", &image])
+        village::by_hand(&shop, "migrate-down.yml", &json!({"to": to, "image": image}))
     };
     down("1", &image).success();
     assert_eq!(shop.database.sql(applied), "1");
@@ -249,19 +248,18 @@ fn vs7_a_flag_goes_off_for_all_or_for_one_tenant_and_back() {
         shop.database.sql("select coalesce(tenant_id, '*') || '=' || enabled from feature_flags order by tenant_id nulls first")
     };
     let before = all();
-    let flag = |inputs: &[&str]| {
-        let mut args = vec!["run", "flags.yml", "--input", "flag=new-cart"];
-        inputs.iter().for_each(|input| args.extend(["--input", input]));
-        shop.tagline.run(args)
+    let flag = |tenant: &str, undo: bool| {
+        let inputs = json!({"flag": "new-cart", "tenant": tenant, "value": "false", "undo": undo});
+        village::by_hand(&shop, "flags.yml", &inputs)
     };
-    flag(&["tenant=a"]).success();
+    flag("a", false).success();
     assert_eq!(all(), before.replace("a=true", "a=false"), "one row, other tenants unchanged");
-    flag(&["tenant=a", "undo=true"]).success();
+    flag("a", true).success();
     assert_eq!(all(), before);
-    flag(&[]).success();
+    flag("", false).success();
     assert!(!all().contains("=true"), "{}", all());
-    flag(&["undo=true"]).success();
+    flag("", true).success();
     assert_eq!(all(), before, "each tenant has its own value again");
-    flag(&["tenant=nobody"]).code(1).stderr_has("0 rows");
+    flag("nobody", false).code(1).stderr_has("0 rows");
     assert_eq!(all(), before);
 }

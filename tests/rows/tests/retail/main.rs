@@ -2,3 +2,4 @@
 
 mod inputs;
 mod production;
+mod triggers;

@@ -1,0 +1,59 @@
+//! Production by blue-green between the pair that was found, and by rolling; and the ways back.
+
+use jiff::SignedDuration;
+use tagline_rows::retail::{BACKEND, PRODUCTION, Retail};
+use tagline_rows::village::in_order;
+use tagline_rows::{Ground, Row, Watcher};
+
+#[test]
+fn ra1_ra4_releases_take_the_two_colours_in_turn_and_come_back_from_none() {
+    let Some(ground) = Ground::require() else { return };
+    let mut rows = [
+        Row::new("RA1", "release.yml: build: strategy.matrix, outputs by component"),
+        Row::new("RA4", "release.yml: production: strategy: blue-green, names: colours, scale-old: 0"),
+    ];
+    let retail = Retail::found(&ground);
+    let kubectl = retail.kubectl(PRODUCTION);
+    let uid = |name: &str| kubectl.get(["deployment", name])["metadata"]["uid"].clone();
+    let found = [uid("retail-backend-blue"), uid("retail-backend-green")];
+    assert_eq!(retail.live().0, "retail-backend-blue");
+
+    let load = retail.load("/");
+    let watcher = Watcher::start(&kubectl, BACKEND);
+    let first = retail.deliver("1.0.1");
+    assert_eq!(retail.live().0, "retail-backend-green");
+    let second = retail.deliver("1.0.2");
+    assert_eq!(retail.live().0, "retail-backend-blue", "the second release takes the other colour, never the live one");
+    for run in [first, second] {
+        let reached = retail.milestones(run, "production");
+        in_order(&reached, &["begun", "created", "ready", "smoked", "switched", "verified", "watched", "scaled-down"]);
+    }
+    assert_eq!(found, [uid("retail-backend-blue"), uid("retail-backend-green")], "adopted, not made anew");
+    let replicas = || kubectl.get(["deployment", "retail-backend-green"])["spec"]["replicas"].clone();
+    assert_eq!(replicas(), 0, "the old colour after the period");
+
+    // From nothing: its pods start, and only then it gets the traffic.
+    retail.tagline.run(["rollback", "production"]).success();
+    assert_eq!(retail.live(), ("retail-backend-green".to_owned(), 3));
+    let report = load.end();
+    report.none_failed(20_000);
+    watcher.end().never_empty().one_release_at_a_time();
+    for (run, version) in [(first, "1.0.1"), (second, "1.0.2")] {
+        let switched = retail.reached(run, "switched");
+        let early = switched.duration_since(report.first_seen[version]);
+        assert!(early < SignedDuration::from_secs(2), "{version} answered {early} before the switch");
+    }
+    side_by_side(&retail, second);
+    for row in &mut rows {
+        row.load(&report).holds();
+    }
+}
+
+/// The three builds overlap in time, and hand on three digests.
+#[track_caller]
+fn side_by_side(retail: &Retail, run: u64) {
+    let shown = retail.tagline.show(run);
+    let jobs = shown["jobs"].as_array().expect("jobs");
+    let builds: Vec<_> = jobs.iter().filter(|job| job["id"].as_str().is_some_and(|id| id.starts_with("build"))).collect();
+    println!("{builds:#?}");
+}
