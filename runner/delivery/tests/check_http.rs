@@ -1,4 +1,5 @@
 //! Checks against servers that misbehave: slow, missing, endless, broken off. No cluster is asked.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -151,7 +152,7 @@ async fn what_is_no_prometheus_is_away_and_never_data() {
         assert!(matches!(error, PrometheusError::Away { .. }), "{error}");
     }
     let odd = server(|_, stream| {
-        reply(stream, "200 OK", r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#)
+        reply(stream, "200 OK", r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#);
     });
     let error = Prometheus::new(&odd).unwrap().query("up[5m]", Timestamp::now()).await.unwrap_err();
     assert!(error.to_string().ends_with("its result is a matrix; a number is needed"), "{error}");

@@ -1,4 +1,5 @@
 //! Releases in the test cluster, looked at: smoke checks of every pod, the watch with and without a Prometheus, Jobs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -328,7 +329,7 @@ fn job(name: &str, script: &str) -> Object {
     named(&template, name, &marks).unwrap()
 }
 
-const LIMITS: JobLimits = JobLimits { timeout: Duration::from_secs(60), log_bytes: 1 << 20 };
+const LIMITS: JobLimits = JobLimits { timeout: Duration::from_mins(1), log_bytes: 1 << 20 };
 
 #[tokio::test]
 async fn the_exit_code_of_a_job_is_the_verdict_and_twice_is_once() {

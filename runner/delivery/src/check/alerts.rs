@@ -76,7 +76,7 @@ pub fn alerts(about: &AlertsFor, rules: &[RollbackRule], knobs: &MeasureKnobs) -
             Err(why) => left_out.push(format!("{}: {why}", rule.text)),
         }
     }
-    if rules.iter().any(|rule| looks_at_requests(rule)) {
+    if rules.iter().any(looks_at_requests) {
         let scope = about.scope(knobs, &[]);
         made.push(json!({
             "alert": "ReleaseHasNoData",

@@ -26,15 +26,12 @@ impl Found {
         for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
             workloads.extend(cluster.list("apps/v1", kind, &own).await?);
         }
-        let services = match service {
-            Some(name) => {
-                let id = cluster.id("v1", "Service", name);
-                vec![cluster.get(&id).await?.ok_or_else(|| ClusterError::NotFound(id.to_string()))?]
-            }
-            None => {
-                let all = cluster.list("v1", "Service", &own).await?;
-                all.into_iter().filter(|service| !service.labels().contains_key(PREVIEW)).collect()
-            }
+        let services = if let Some(name) = service {
+            let id = cluster.id("v1", "Service", name);
+            vec![cluster.get(&id).await?.ok_or_else(|| ClusterError::NotFound(id.to_string()))?]
+        } else {
+            let all = cluster.list("v1", "Service", &own).await?;
+            all.into_iter().filter(|service| !service.labels().contains_key(PREVIEW)).collect()
         };
         Ok(Self { unit: unit.to_owned(), workloads, services })
     }

@@ -52,7 +52,7 @@ pub(super) async fn health(
         }
     });
     let answers: Vec<Result<bool, String>> = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
-    if answers.iter().any(|answer| *answer == Ok(false)) {
+    if answers.contains(&Ok(false)) {
         return Reading::Value(0.0);
     }
     match answers.into_iter().find_map(Result::err) {

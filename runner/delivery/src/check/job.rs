@@ -334,9 +334,8 @@ async fn logs(pods: &[Object], bytes: u32, cluster: &Cluster) -> Result<String, 
             let started = |status: &&Value| status["state"]["waiting"].is_null();
             let names = pod.list(list).iter().filter(started).filter_map(|status| status["name"].as_str());
             for container in names {
-                let container = Some(container.to_owned());
                 let call = LogCall {
-                    container: container.clone(),
+                    container: Some(container.to_owned()),
                     since: Since::Start,
                     lines: Some(LINES),
                     bytes,
@@ -344,7 +343,7 @@ async fn logs(pods: &[Object], bytes: u32, cluster: &Cluster) -> Result<String, 
                 };
                 match cluster.logs(pod.name(), &call).await {
                     Ok(logs) if logs.text.is_empty() => {}
-                    Ok(logs) => parts.push((format!("{} {}", pod.name(), container.unwrap_or_default()), logs.text)),
+                    Ok(logs) => parts.push((format!("{} {}", pod.name(), container), logs.text)),
                     Err(error) if error.is_not_found() => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -69,8 +69,8 @@ pub(crate) fn is_of_workload(pod: &Object, workload: &str) -> bool {
 
 /// The port for requests to a pod: what the step says, else the port of its first container that names one.
 pub(crate) fn port_of(pod: &Object, said: Option<u16>) -> Option<u16> {
-    let containers = pod.list("/spec/containers").iter();
-    let first = containers.filter_map(|container| container["ports"][0]["containerPort"].as_u64()).next();
+    let mut containers = pod.list("/spec/containers").iter();
+    let first = containers.find_map(|container| container["ports"][0]["containerPort"].as_u64());
     said.or_else(|| u16::try_from(first?).ok())
 }
 

@@ -140,10 +140,10 @@ pub async fn bake(bake: &Bake<'_>, cluster: &Cluster, progress: &dyn Progress) -
         return wait_only(bake, end, progress).await;
     }
     // A rate needs some time to be one.
-    let mut next = match watching.meter.scrapes() {
-        true => progress.now(),
-        false => add(bake.traffic_since, *bake.measure.interval).min(end).max(progress.now()),
-    };
+    let mut next = progress.now();
+    if !watching.meter.scrapes() {
+        next = add(bake.traffic_since, *bake.measure.interval).min(end).max(next);
+    }
     loop {
         let now = progress.now();
         if now >= next && flock.is_settled() {
@@ -248,10 +248,10 @@ impl<'a> Watching<'a> {
         };
         let bake = self.bake;
         let (mut readings, health) = tokio::join!(self.meter.look(known, from, at), async {
-            match self.needs_health {
-                true => Some(health(pods, bake.health, bake.subject.port, self.cluster, at).await),
-                false => None,
+            if !self.needs_health {
+                return None;
             }
+            Some(health(pods, bake.health, bake.subject.port, self.cluster, at).await)
         });
         if let Some(health) = health {
             readings.insert(HEALTH.to_owned(), health);

@@ -41,8 +41,11 @@ impl History {
         self.last().find_map(|page| page.kind(metric)).map(str::to_owned)
     }
 
+    /// The pages of the newest look: a pod that is gone says nothing any more.
     fn last(&self) -> impl Iterator<Item = &Page> {
-        self.pages.values().filter_map(|pages| pages.back()).map(|(_, page)| page)
+        let newest = self.pages.values().filter_map(|pages| pages.back()).map(|(at, _)| *at).max();
+        let last = self.pages.values().filter_map(|pages| pages.back());
+        last.filter(move |(at, _)| Some(*at) == newest).map(|(_, page)| page)
     }
 
     /// The increase of a counter since `from`, summed over pods, by the value of one label (all together where it is
@@ -185,6 +188,12 @@ mod tests {
         assert_eq!(history.increase("r", &only, "", at(0))[""], 5.0);
         assert_eq!(history.increase("r", &[], "", at(10))[""], 9.0);
         assert_eq!(history.span(at(0)), 20.0);
+    }
+
+    #[test]
+    fn a_gauge_of_a_pod_that_is_gone_does_not_count() {
+        let history = history(&[("a", 0, "depth 7"), ("b", 0, "depth 1"), ("b", 10, "depth 2")]);
+        assert_eq!(history.newest("depth", &[]), [(BTreeMap::new(), 2.0)]);
     }
 
     #[test]

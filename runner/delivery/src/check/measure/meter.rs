@@ -110,8 +110,7 @@ impl<'a> Meter<'a> {
         let trouble = self.prepare(pods, window).await;
         let restarts = self.restarts_reading(pods);
         let readings: Vec<Reading> = match (&self.server, &trouble) {
-            (_, Some(why)) => vec![Reading::Missing(why.clone()); self.signals.len()],
-            (Some(Err(why)), None) => vec![Reading::Missing(why.clone()); self.signals.len()],
+            (_, Some(why)) | (Some(Err(why)), None) => vec![Reading::Missing(why.clone()); self.signals.len()],
             (Some(Ok(server)), None) => {
                 let names: Vec<String> = self.pods.iter().cloned().collect();
                 let names = if matches!(pods, Pods::Past) { Vec::new() } else { names };
@@ -256,7 +255,7 @@ impl Found {
             Builtin::ErrorRate | Builtin::Throughput => {
                 let requests = self.missing(source, self.requests.as_ref(), names::no_requests()).await?;
                 let by_status = source.increase(&requests.metric, labels, &requests.status).await?;
-                Ok(self.of_requests(source, builtin, &by_status, knobs.min_requests))
+                Ok(of_requests(source, builtin, &by_status, knobs.min_requests))
             }
             Builtin::P50 | Builtin::P95 | Builtin::P99 => {
                 let metric = self.missing(source, self.latency.as_ref(), names::no_latency()).await?;
@@ -270,22 +269,14 @@ impl Found {
                 Ok(Reading::of(source.steepest(metric, labels).await?, "no data"))
             }
             Builtin::QueueDepth | Builtin::Lag | Builtin::DlqGrowth => {
-                let metric = match self.waiting.get(&builtin) {
-                    Some(metric) => metric,
-                    None => return Err(not_found(source, &self.waiting_why(source, builtin).await)),
+                let Some(metric) = self.waiting.get(&builtin) else {
+                    return Err(not_found(source, &waiting_why(source, builtin).await));
                 };
                 if builtin == Builtin::DlqGrowth {
                     return Ok(Reading::of(source.growth(metric, labels).await? * 60.0, "no data"));
                 }
                 Ok(Reading::of(source.waiting(metric, labels).await?, "no data"))
             }
-        }
-    }
-
-    async fn waiting_why(&self, source: &Source<'_>, builtin: Builtin) -> String {
-        match source.names(Whose::Anyone).await {
-            Ok(names) => waiting(builtin).find(&names).err().unwrap_or_default(),
-            Err(why) => why,
         }
     }
 
@@ -299,24 +290,25 @@ impl Found {
             },
         }
     }
+}
 
-    fn of_requests(
-        &self,
-        source: &Source<'_>,
-        builtin: Builtin,
-        by_status: &BTreeMap<String, f64>,
-        needed: u32,
-    ) -> Reading {
-        let total: f64 = by_status.values().sum();
-        if by_status.is_empty() {
-            return Reading::Missing(no_requests(source));
-        }
-        if builtin == Builtin::Throughput {
-            return Reading::of(total / source.span(), "seen only once so far");
-        }
-        let errors: f64 = by_status.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, count)| count).sum();
-        enough(source, total, needed).unwrap_or_else(|| Reading::of(errors / total, "no requests"))
+async fn waiting_why(source: &Source<'_>, builtin: Builtin) -> String {
+    match source.names(Whose::Anyone).await {
+        Ok(names) => waiting(builtin).find(&names).err().unwrap_or_default(),
+        Err(why) => why,
     }
+}
+
+fn of_requests(source: &Source<'_>, builtin: Builtin, by_status: &BTreeMap<String, f64>, needed: u32) -> Reading {
+    let total: f64 = by_status.values().sum();
+    if by_status.is_empty() {
+        return Reading::Missing(no_requests(source));
+    }
+    if builtin == Builtin::Throughput {
+        return Reading::of(total / source.span(), "seen only once so far");
+    }
+    let errors: f64 = by_status.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, count)| count).sum();
+    enough(source, total, needed).unwrap_or_else(|| Reading::of(errors / total, "no requests"))
 }
 
 /// What is missing where there are too few requests for a share or latency.

@@ -16,6 +16,7 @@ mod preflight;
 mod scope;
 mod source;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -89,15 +90,15 @@ pub(crate) fn of_readings(
     subject: &Subject,
     at: Timestamp,
     window_s: f64,
-    readings: std::collections::BTreeMap<String, Reading>,
+    readings: BTreeMap<String, Reading>,
 ) -> Baseline {
     let mut baseline = Baseline {
         version: subject.version.clone(),
         release: subject.release.clone(),
         at,
         window_s,
-        values: Default::default(),
-        missing: Default::default(),
+        values: BTreeMap::default(),
+        missing: BTreeMap::default(),
     };
     for (signal, reading) in readings {
         match reading {

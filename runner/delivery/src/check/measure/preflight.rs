@@ -138,12 +138,11 @@ async fn builtins(
             Builtin::Restarts => Some("the pods' states".to_owned()),
             Builtin::QueueDepth | Builtin::DlqGrowth | Builtin::Lag => found.waiting.get(&builtin).cloned(),
         };
-        match metric {
-            Some(metric) => notes.push(format!("{signal} is read from {metric}")),
-            None => {
-                let why = readings.get(&signal.to_string()).map(|reading| reading.text(signal.unit()));
-                problems.push(format!("{signal}: {}", why.unwrap_or_default()));
-            }
+        if let Some(metric) = metric {
+            notes.push(format!("{signal} is read from {metric}"));
+        } else {
+            let why = readings.get(&signal.to_string()).map(|reading| reading.text(signal.unit()));
+            problems.push(format!("{signal}: {}", why.unwrap_or_default()));
         }
     }
     notes

@@ -123,7 +123,7 @@ impl Source<'_> {
         match self {
             Self::Server { .. } => {
                 let selector = self.selector(metric, labels, Whose::Release);
-                one(self.ask(&format!("sum({selector})")).await?)
+                one(&self.ask(&format!("sum({selector})")).await?)
             }
             Self::Pods { history, .. } => {
                 let values = history.newest(metric, labels);
@@ -137,7 +137,7 @@ impl Source<'_> {
         match self {
             Self::Server { .. } => {
                 let selector = self.selector(metric, labels, Whose::Anyone);
-                one(self.ask(&format!("sum(max by ({}) ({selector}))", QUEUE_LABELS.join(","))).await?)
+                one(&self.ask(&format!("sum(max by ({}) ({selector}))", QUEUE_LABELS.join(","))).await?)
             }
             Self::Pods { history, .. } => {
                 let values = history.newest(metric, labels).into_iter().map(|(labels, value)| (queue(&labels), value));
@@ -152,7 +152,7 @@ impl Source<'_> {
             Self::Server { window, .. } => {
                 let selector = self.selector(metric, labels, Whose::Anyone);
                 let (by, seconds) = (QUEUE_LABELS.join(","), window.seconds());
-                one(self.ask(&format!("sum(max by ({by}) (deriv({selector}[{seconds}s])))")).await?)
+                one(&self.ask(&format!("sum(max by ({by}) (deriv({selector}[{seconds}s])))")).await?)
             }
             Self::Pods { history, window } => {
                 let slopes = history.slopes(metric, labels, window.from, queue);
@@ -170,7 +170,7 @@ impl Source<'_> {
                 let inner = selector.strip_suffix('}').filter(|_| metric.starts_with("container_"));
                 let selector = inner.map_or(selector.clone(), |inner| format!("{inner},container!=\"\"}}"));
                 let seconds = window.seconds();
-                one(self.ask(&format!("max(sum by (pod, instance) (deriv({selector}[{seconds}s])))")).await?)
+                one(&self.ask(&format!("max(sum by (pod, instance) (deriv({selector}[{seconds}s])))")).await?)
             }
             Self::Pods { history, window } => {
                 let slopes = history.slopes(metric, labels, window.from, |_| String::new());
@@ -186,7 +186,7 @@ impl Source<'_> {
             Self::Server { scope, .. } => scope.release.as_str(),
             Self::Pods { .. } => "",
         };
-        one(self.ask(&definition.within(scope)).await?)
+        one(&self.ask(&definition.within(scope)).await?)
     }
 }
 
@@ -212,8 +212,8 @@ fn sum_of_greatest(values: impl Iterator<Item = (String, f64)>) -> Option<f64> {
 }
 
 /// Exactly one number. No series, several series and NaN are no answer.
-fn one(points: Vec<Point>) -> Answer<f64> {
-    match points.as_slice() {
+fn one(points: &[Point]) -> Answer<f64> {
+    match points {
         [] => Err("no data".to_owned()),
         [point] if point.value.is_finite() => Ok(point.value),
         [point] => Err(format!("its value is {}", point.value)),
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn only_one_number_is_an_answer() {
         let point = |value| Point { labels: BTreeMap::new(), value };
-        assert_eq!(one(vec![point(2.0)]), Ok(2.0));
-        assert_eq!(one(vec![]), Err("no data".to_owned()));
-        assert_eq!(one(vec![point(f64::NAN)]), Err("its value is NaN".to_owned()));
-        assert!(one(vec![point(1.0), point(2.0)]).unwrap_err().starts_with("2 series instead of one number"));
+        assert_eq!(one(&[point(2.0)]), Ok(2.0));
+        assert_eq!(one(&[]), Err("no data".to_owned()));
+        assert_eq!(one(&[point(f64::NAN)]), Err("its value is NaN".to_owned()));
+        assert!(one(&[point(1.0), point(2.0)]).unwrap_err().starts_with("2 series instead of one number"));
     }
 
     #[test]
