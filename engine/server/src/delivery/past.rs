@@ -33,7 +33,11 @@ pub(crate) async fn past(context: &Context, environment: &str) -> Result<Vec<Ear
     let found = blocking(move || find(&store, root, &environment).map_err(io::Error::other)).await?;
     let mut past = Vec::with_capacity(found.len());
     for Found { plan, begun, .. } in found {
-        past.push(Earlier { plan: Kept::get(&context.store, &plan).await?.plan, begun });
+        match Kept::get(&context.store, &plan).await {
+            Ok(kept) => past.push(Earlier { plan: kept.plan, begun }),
+            // What cannot be read cannot be gone back to; it must not keep the next release from going forward.
+            Err(why) => tracing::warn!(plan, why, "an earlier delivery is passed over"),
+        }
     }
     Ok(past)
 }
