@@ -30,6 +30,8 @@ pub struct DeployPlan {
     pub inputs: DeployInputs,
     /// The unit's objects, images by digest, in the order in which they are applied.
     pub rendered: Vec<Object>,
+    /// The Jobs that test the release before it gets traffic, images by digest.
+    pub jobs: Vec<Object>,
     /// The chart that they come from.
     pub chart: Option<Chart>,
     /// Where the new workloads stand, with names by colours.
@@ -153,6 +155,7 @@ pub(super) async fn plan(
         release,
         inputs: inputs.clone(),
         rendered: source.objects,
+        jobs: source.jobs,
         chart: source.chart,
         place: None,
         live: None,

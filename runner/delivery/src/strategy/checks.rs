@@ -1,26 +1,50 @@
-//! What is checked on the way, by the knobs of the step: every pod, the preview, the public address, signals before and after.
+//! What is checked on the way, by the knobs of the step: every pod, Jobs, the preview, the public address, signals before and
+//! after.
 
-use super::{Delivery, Snapshot};
-use crate::check::smoke::{SmokeFor, Where, checks_at, run};
+use serde_json::{Value, json};
+
+use super::back::{RESTART, STAY};
+use super::{Delivery, Snapshot, subjects};
+use crate::check::analyse::save;
+use crate::check::Baseline;
+use crate::check::measure::baseline;
+use crate::check::rules::signals;
+use crate::check::smoke::{JobsFor, SmokeFor, Where, checks_at, run, run_jobs};
+use crate::check::watch::{Bake, Verdict, bake};
+use crate::inputs::rule::Then;
 use crate::inputs::smoke::SmokeTarget;
+use crate::progress::recorded;
 use crate::unit::BlueGreenShape;
 use crate::{DeliveryError, Object};
 
 impl Delivery<'_> {
-    fn smoke_for(&self) -> SmokeFor {
-        SmokeFor { version: self.plan.version.clone(), port: None }
+    fn smoke_for(&self) -> Result<SmokeFor, DeliveryError> {
+        Ok(SmokeFor { version: self.plan.version.clone(), port: subjects::new(self)?.port })
     }
 }
 
-/// Every pod of the release.
+/// Every pod of the release, then the Jobs that test it.
 pub(super) async fn every_pod(delivery: &Delivery<'_>, pods: &[Object]) -> Result<(), DeliveryError> {
-    let inputs = &delivery.plan.inputs.smoke;
-    run(inputs, &delivery.smoke_for(), &Where::Pods(pods), &delivery.cluster, delivery.progress).await?;
-    let text = match checks_at(inputs, SmokeTarget::AllPods).len() {
-        0 => "no smoke checks are given".to_owned(),
-        checks => format!("{checks} checks on {} pods are good", pods.len()),
+    if delivery.reached("smoked") {
+        return Ok(());
+    }
+    let (inputs, site) = (&delivery.plan.inputs.smoke, delivery.site);
+    run(inputs, &delivery.smoke_for()?, &Where::Pods(pods), &delivery.cluster, delivery.progress).await?;
+    let jobs = JobsFor {
+        unit: delivery.plan.unit.clone(),
+        version: delivery.plan.version.clone(),
+        run: site.run,
+        attempt: site.attempt,
+        step: site.step,
+        timeout: *delivery.plan.inputs.timeout,
     };
-    delivery.record("smoked", text, serde_json::Value::Null).await?;
+    run_jobs(&delivery.plan.jobs, &jobs, &delivery.cluster, delivery.progress).await?;
+    let text = match (checks_at(inputs, SmokeTarget::AllPods).len(), delivery.plan.jobs.len()) {
+        (0, 0) => "no smoke checks are given".to_owned(),
+        (checks, 0) => format!("{checks} checks on {} pods are good", pods.len()),
+        (checks, jobs) => format!("{checks} checks on {} pods and {jobs} Jobs are good", pods.len()),
+    };
+    delivery.record("smoked", text, Value::Null).await?;
     Ok(())
 }
 
@@ -30,7 +54,7 @@ pub(super) async fn preview(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> 
     for preview in &shape.previews {
         let port = preview.list("/spec/ports").first().map(|port| port["port"].to_string()).unwrap_or_default();
         let at = Where::Preview { service: preview.name().to_owned(), port };
-        run(inputs, &delivery.smoke_for(), &at, &delivery.cluster, delivery.progress).await?;
+        run(inputs, &delivery.smoke_for()?, &at, &delivery.cluster, delivery.progress).await?;
     }
     Ok(())
 }
@@ -41,22 +65,66 @@ pub(super) async fn public(delivery: &Delivery<'_>) -> Result<(), DeliveryError>
         return Ok(());
     }
     let inputs = &delivery.plan.inputs.smoke;
-    let mut text = format!("{} answers", delivery.plan.version);
+    let mut text = format!("{} has the traffic; no public address is given", delivery.plan.version);
     if let Some(url) = &inputs.public_url {
         let at = Where::Public { url: url.clone(), serves: delivery.plan.version.clone() };
-        run(inputs, &delivery.smoke_for(), &at, &delivery.cluster, delivery.progress).await?;
+        run(inputs, &delivery.smoke_for()?, &at, &delivery.cluster, delivery.progress).await?;
         text = format!("{} answers at {url}", delivery.plan.version);
     }
-    delivery.record("verified", text, serde_json::Value::Null).await?;
+    delivery.record("verified", text, Value::Null).await?;
     Ok(())
 }
 
-/// The live release's signals, before it loses its traffic.
-pub(super) async fn measure(_delivery: &Delivery<'_>, _before: &Snapshot) -> Result<(), DeliveryError> {
+/// The live release's signals, before it loses its traffic: what rules compare with, and what an analysis may ask for.
+pub(super) async fn measure(delivery: &Delivery<'_>, before: &Snapshot) -> Result<(), DeliveryError> {
+    let inputs = &delivery.plan.inputs;
+    let signals = signals(&inputs.rollback_when);
+    let Some(old) = subjects::old(delivery, before)?.filter(|_| !signals.is_empty()) else { return Ok(()) };
+    if delivery.reached("measured") {
+        return Ok(());
+    }
+    let measured = baseline(&inputs.measure, &signals, &old, &delivery.cluster, delivery.progress).await?;
+    save(&delivery.cluster, &delivery.plan.unit, delivery.plan.release.as_str(), &measured).await?;
+    let text = format!("{} was measured before it loses its traffic", old.version);
+    delivery.record("measured", text, json!(measured)).await?;
     Ok(())
 }
 
-/// The release under traffic, by its rules.
-pub(super) async fn watch(_delivery: &Delivery<'_>, _before: &Snapshot) -> Result<(), DeliveryError> {
+/// The release under traffic, by its rules and its logs.
+pub(super) async fn watch(delivery: &Delivery<'_>, _before: &Snapshot) -> Result<(), DeliveryError> {
+    let inputs = &delivery.plan.inputs;
+    if delivery.reached("watched") || inputs.watch.is_zero() {
+        return Ok(());
+    }
+    let measured: Option<Baseline> =
+        recorded(delivery.progress, "measured").and_then(|milestone| serde_json::from_value(milestone.data).ok());
+    let subject = subjects::new(delivery)?;
+    let switched_at = delivery.switched_at();
+    delivery.say(format!("{} is watched for {}", delivery.plan.version, inputs.watch));
+    let watched = Bake {
+        rules: &inputs.rollback_when,
+        measure: &inputs.measure,
+        health: inputs.health.as_deref(),
+        subject: &subject,
+        watch: *inputs.watch,
+        switched_at,
+        traffic_since: switched_at,
+        baseline: measured.as_ref(),
+        note: "looked",
+    };
+    let verdict = bake(&watched, &delivery.cluster, delivery.progress).await?;
+    if let Some(mut failure) = verdict.failure() {
+        failure.effect = match &verdict {
+            Verdict::Bad { broken, .. } if broken.then == Then::Restart => RESTART.to_owned(),
+            Verdict::Bad { broken, .. } if broken.then == Then::Stop => STAY.to_owned(),
+            _ => String::new(),
+        };
+        return Err(failure.into());
+    }
+    let text = format!("{} was watched for {}; no rule is broken", delivery.plan.version, inputs.watch);
+    let data = match verdict {
+        Verdict::Good(report) | Verdict::Bad { report, .. } | Verdict::Inconclusive { report, .. } => json!(report),
+    };
+    delivery.record("watched", text, data).await?;
     Ok(())
 }

@@ -19,10 +19,12 @@ mod put;
 mod retire;
 mod rolling;
 mod snapshot;
+mod subjects;
 mod survey;
 mod traffic;
 mod waits;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::action::{DeployPlan, Outcome};
@@ -67,6 +69,12 @@ impl<'a> Delivery<'a> {
             return Ok(());
         }
         self.progress.record(Milestone { name: name.to_owned(), text, data }).await
+    }
+
+    /// When the traffic was moved; now, where it was not.
+    pub(crate) fn switched_at(&self) -> Timestamp {
+        let at = recorded(self.progress, "switched").and_then(|milestone| milestone.data["at"].as_str()?.parse().ok());
+        at.unwrap_or_else(|| self.progress.now())
     }
 
     pub(crate) fn say(&self, line: impl Into<String>) {

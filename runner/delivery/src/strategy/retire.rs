@@ -30,7 +30,7 @@ pub(crate) async fn retire(
         match retirement.fate {
             Fate::Empty if is_workload && now.number("/spec/replicas") == Some(0) => continue,
             Fate::Empty if is_workload => cluster.scale(id, 0, &Precondition::same(&now), MANAGER).await?,
-            Fate::Empty => continue,
+            Fate::Empty | Fate::Recorded => continue,
             Fate::Delete => {
                 let precondition = Precondition { uid: uid.clone(), resource_version: Some(now.resource_version().to_owned()) };
                 if cluster.delete(id, &precondition, Propagation::Background).await? == Deleted::Already {

@@ -226,9 +226,7 @@ pub(crate) struct Seen {
 impl Users {
     /// Starts them; the Service must be there.
     pub(crate) async fn start(space: &Space) -> Self {
-        let id = tagline_delivery::ObjectId::new("v1", "Service", space.namespace(), "shop");
-        let service = space.cluster.get(&id).await.expect("the cluster answers").expect("the Service is there");
-        let port = service.list("/spec/ports")[0]["nodePort"].as_u64().expect("a NodePort");
+        let port = node_port(space).await;
         // A NodePort is there a moment after its Service.
         while ask(port).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -283,12 +281,16 @@ async fn ask(port: u64) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// What is answered now.
-pub(crate) async fn answer(space: &Space) -> String {
+/// The NodePort of `shop`.
+pub(crate) async fn node_port(space: &Space) -> u64 {
     let id = tagline_delivery::ObjectId::new("v1", "Service", space.namespace(), "shop");
     let service = space.cluster.get(&id).await.expect("the cluster answers").expect("the Service is there");
-    let port = service.list("/spec/ports")[0]["nodePort"].as_u64().expect("a NodePort");
-    let text = ask(port).await.expect("it answers");
+    service.list("/spec/ports")[0]["nodePort"].as_u64().expect("a NodePort")
+}
+
+/// What is answered now.
+pub(crate) async fn answer(space: &Space) -> String {
+    let text = ask(node_port(space).await).await.expect("it answers");
     text.rsplit("\r\n").next().unwrap_or_default().trim().to_owned()
 }
 

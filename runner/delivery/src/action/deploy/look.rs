@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{DeployPlan, Shape, Survey};
 use crate::action::{Past, many};
+use crate::check::Subject;
+use crate::check::measure::preflight as preflight_signals;
+use crate::check::rules::signals;
 use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Verb};
 use crate::inputs::deploy::Drift;
 use crate::inputs::{Amount, Replicas, Strategy};
@@ -39,6 +42,7 @@ pub(super) async fn complete(
         if problem.advice { told.push(line) } else { problems.push(line) }
     }
     drifted(plan, past, &shape, survey, &pairs, &mut problems, &mut told);
+    problems.extend(signals_of(plan, &shape, survey, cluster).await);
     if let Shape::BlueGreen(shape) = &shape {
         adoption(plan, shape, survey, cluster, &mut problems, &mut told).await?;
         ports(shape, survey, &mut problems);
@@ -55,6 +59,33 @@ pub(super) async fn complete(
     told.retain(|line| seen.insert(line.clone()));
     plan.warnings = told;
     if problems.is_empty() { Ok(()) } else { Err(many("the release cannot be delivered", problems.into_iter()).into()) }
+}
+
+/// What keeps the step's rules from being measured, asked of the live release.
+async fn signals_of(plan: &DeployPlan, shape: &Shape, survey: &Survey, cluster: &Cluster) -> Vec<String> {
+    let signals = signals(&plan.inputs.rollback_when);
+    let live: Vec<&Object> = match shape {
+        Shape::BlueGreen(shape) => workloads_of(survey, shape).unwrap_or_default().into_values().collect(),
+        Shape::Rolling(shape) => shape.objects.iter().filter_map(|each| survey.deployments.get(each.name())).collect(),
+    };
+    if signals.is_empty() {
+        return Vec::new();
+    }
+    let subject = plan.live.as_ref().map(|release| Subject {
+        unit: plan.unit.clone(),
+        version: release.version.clone(),
+        release: release.release.clone(),
+        pods: live.iter().map(|each| each.pod_labels()).collect(),
+        workloads: live.iter().map(|each| each.name().to_owned()).collect(),
+        port: None,
+    });
+    // Only which moment a server's past is asked for: nothing is decided by it.
+    let now = jiff::Timestamp::now();
+    match preflight_signals(&plan.inputs.measure, &signals, subject.as_ref(), cluster, now).await {
+        Ok(_) => Vec::new(),
+        Err(failure) if failure.evidence.is_empty() => vec![failure.to_string()],
+        Err(failure) => failure.evidence,
+    }
 }
 
 async fn pairs<'a>(shape: &'a Shape, cluster: &Cluster) -> Result<Vec<Pair<'a>>, ClusterError> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Survey;
+use crate::action::many;
+use crate::check::smoke::templates;
 use crate::cluster::Cluster;
 use crate::inputs::deploy::ConfigOwner;
 use crate::inputs::{DeployInputs, ImageInput, Source, Strategy, WorkloadRef};
@@ -16,6 +18,7 @@ use crate::{DeliveryError, Failure, Object, Site};
 /// What is delivered.
 pub(super) struct Rendered {
     pub(super) objects: Vec<Object>,
+    pub(super) jobs: Vec<Object>,
     pub(super) chart: Option<Chart>,
     pub(super) notes: Vec<String>,
 }
@@ -48,7 +51,7 @@ pub(super) async fn read(
     });
     let jobs: Vec<String> = jobs.collect();
     if !jobs.is_empty() {
-        return Err(crate::action::many("the manifests hold Jobs", jobs.into_iter()).into());
+        return Err(many("the manifests hold Jobs", jobs.into_iter()).into());
     }
     match inputs.config {
         ConfigOwner::Release => drop(config::name_by_content(&mut objects)),
@@ -56,7 +59,9 @@ pub(super) async fn read(
             format!("{} is changed in place: a way back does not bring its old values back; config: release does", secret.id())
         })),
     }
-    Ok(Rendered { objects, chart: rendered.chart, notes })
+    let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await;
+    let jobs = jobs.map_err(|lines| many("the Jobs of the smoke test cannot be run", lines.into_iter()))?;
+    Ok(Rendered { objects, jobs, chart: rendered.chart, notes })
 }
 
 /// The live Deployment and the Services that select it, with one container's image set.
@@ -80,7 +85,7 @@ fn set_image(
     let labels = live.pod_labels();
     let behind = survey.services.values().filter(|service| selects(&service.texts("/spec/selector"), &labels));
     let objects = behind.map(plain).chain([deployment]).collect();
-    Ok(Rendered { objects, chart: None, notes: Vec::new() })
+    Ok(Rendered { objects, jobs: Vec::new(), chart: None, notes: Vec::new() })
 }
 
 /// The Deployment that is named, or the live one of its two colours.

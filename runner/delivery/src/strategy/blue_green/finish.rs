@@ -21,16 +21,9 @@ pub(super) async fn after(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> Re
     Ok(())
 }
 
-/// When the traffic was moved.
-pub(super) fn switched_at(delivery: &Delivery<'_>) -> Timestamp {
-    let data = recorded(delivery.progress, "switched").map(|milestone| milestone.data);
-    let at = data.and_then(|data| data["at"].as_str()?.parse().ok());
-    at.unwrap_or_else(|| delivery.progress.now())
-}
-
 /// Lets the old pods finish what they have under way. Counted from the switch.
 pub(super) async fn drain(delivery: &Delivery<'_>, knobs: &BlueGreenKnobs) -> Result<(), DeliveryError> {
-    let over = delivery.progress.now().duration_since(switched_at(delivery));
+    let over = delivery.progress.now().duration_since(delivery.switched_at());
     let left = SignedDuration::try_from(*knobs.drain).unwrap_or(SignedDuration::ZERO) - over;
     if let Ok(left) = Duration::try_from(left)
         && !left.is_zero()
@@ -118,6 +111,6 @@ async fn retirement(
         services: shape.services.iter().map(|each| each.name().to_owned()).collect(),
         objects,
         fate,
-        due: switched_at(delivery).checked_add(keep).unwrap_or(Timestamp::MAX),
+        due: delivery.switched_at().checked_add(keep).unwrap_or(Timestamp::MAX),
     }))
 }
