@@ -145,7 +145,7 @@ async fn what_is_no_prometheus_is_away_and_never_data() {
             stream,
             "503 Service Unavailable",
             r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#,
-        )
+        );
     });
     for address in [html.as_str(), &broken, &busy, "http://127.0.0.1:1"] {
         let error = Prometheus::new(address).unwrap().query("up", Timestamp::now()).await.unwrap_err();
