@@ -3,8 +3,8 @@
 use tagline_plan::PlanError;
 use tagline_run::Refusal;
 use tagline_server::release::ReleaseError;
-use tagline_server::rollback::RollbackError;
 use tagline_server::repository::RepositoryError;
+use tagline_server::rollback::RollbackError;
 use tagline_server::secrets::SecretError;
 use tagline_server::vote::VoteError;
 use tagline_server::{BeginError, PlannerError, TellError};

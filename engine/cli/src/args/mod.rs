@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use drive::{
-    ApproveArgs, CancelArgs, DemoArgs, HookCommand, HookInstallArgs, RejectArgs, RerunArgs, ResumeArgs, RollbackArgs, RunArgs,
-    ServeArgs, VoteArgs,
+    ApproveArgs, CancelArgs, DemoArgs, HookCommand, HookInstallArgs, RejectArgs, RerunArgs, ResumeArgs, RollbackArgs,
+    RunArgs, ServeArgs, VoteArgs,
 };
 pub(crate) use keep::{
     BackupArgs, ClockArgs, CompletionsArgs, DoctorArgs, SbomArgs, SbomFormat, SecretArgs, SecretCommand,
