@@ -288,8 +288,9 @@ impl Retail {
 #[track_caller]
 fn post(address: &str, body: &str) {
     let mut stream = TcpStream::connect((address, 8081)).expect("the admin port");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
     let length = body.len();
-    write!(stream, "POST /fault HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}").expect("it reads");
+    write!(stream, "POST /fault HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");
