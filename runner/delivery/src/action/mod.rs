@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::Cluster;
-use crate::inputs::{Action, AnalyseInputs, OperateInputs, RotateInputs, SmokeTestInputs};
+use crate::inputs::{Action, AnalyseInputs, SmokeTestInputs};
 use crate::job::Done;
 use crate::migrate::{self, MigratePlan};
+use crate::operate::{self, OperatePlan};
+use crate::rotate::{self, RotatePlan};
 use crate::{DeliveryError, Failure, Progress, Site, Target};
 
 pub use deploy::{DeployPlan, Place, Shape};
@@ -59,9 +61,9 @@ pub enum Kind {
     /// `tagline/analyse`
     Analyse(Box<AnalyseInputs>),
     /// `tagline/operate`
-    Operate(Box<OperateInputs>),
+    Operate(Box<OperatePlan>),
     /// `tagline/rotate-secret`
-    RotateSecret(Box<RotateInputs>),
+    RotateSecret(Box<RotatePlan>),
     /// `tagline/rollback`
     Rollback(Box<RollbackPlan>),
 }
@@ -77,9 +79,21 @@ pub struct Outcome {
     pub retire: Vec<Retirement>,
 }
 
-impl From<Done> for Outcome {
-    fn from(done: Done) -> Self {
-        Self { outputs: done.outputs, summary: done.summary, retire: Vec::new() }
+impl Outcome {
+    /// Of an action that works by Jobs and notes: what it leaves is done at its time.
+    fn of(done: Done, site: &Site) -> Self {
+        let retire = done.later.into_iter().map(|later| Retirement {
+            environment: site.environment.clone(),
+            target: site.target.clone(),
+            unit: site.repository.clone(),
+            release: String::new(),
+            version: site.version.clone(),
+            services: Vec::new(),
+            objects: vec![(later.note, later.uid)],
+            fate: Fate::Recorded,
+            due: later.due,
+        });
+        Self { outputs: done.outputs, summary: done.summary, retire: retire.collect() }
     }
 }
 
@@ -96,6 +110,8 @@ impl ActionPlan {
             Kind::Deploy(plan) => plan.summary(),
             Kind::Rollback(plan) => plan.summary(),
             Kind::Migrate(plan) => plan.summary(),
+            Kind::Operate(plan) => plan.summary(),
+            Kind::RotateSecret(plan) => plan.summary(),
             _ => vec![format!("{} for {} in {}", self.uses, self.version, self.target)],
         }
     }
@@ -106,6 +122,7 @@ impl ActionPlan {
             Kind::Deploy(plan) => &plan.warnings,
             Kind::Rollback(plan) => &plan.warnings,
             Kind::Migrate(plan) => &plan.warnings,
+            Kind::Operate(plan) => &plan.warnings,
             _ => &[],
         }
     }
@@ -137,8 +154,8 @@ pub async fn plan(
         Action::Migrate(inputs) => Kind::Migrate(Box::new(migrate::plan(site, inputs, cluster).await?)),
         Action::SmokeTest(inputs) => Kind::SmokeTest(inputs.clone()),
         Action::Analyse(inputs) => Kind::Analyse(inputs.clone()),
-        Action::Operate(inputs) => Kind::Operate(inputs.clone()),
-        Action::RotateSecret(inputs) => Kind::RotateSecret(inputs.clone()),
+        Action::Operate(inputs) => Kind::Operate(Box::new(operate::plan(site, inputs, cluster).await?)),
+        Action::RotateSecret(inputs) => Kind::RotateSecret(Box::new(rotate::plan(site, inputs, cluster).await?)),
     };
     let environment = site.environment.clone();
     let uses = action.name().to_owned();
@@ -167,8 +184,10 @@ pub async fn apply(
     match &plan.kind {
         Kind::Deploy(plan) => deploy::apply(plan, site, cluster, progress).await,
         Kind::Rollback(plan) => rollback::apply(plan, site, cluster, progress).await,
-        Kind::Migrate(plan) => migrate::apply(plan, site, cluster, progress).await.map(Outcome::from),
-        Kind::SmokeTest(_) | Kind::Analyse(_) | Kind::Operate(_) | Kind::RotateSecret(_) => {
+        Kind::Migrate(plan) => Ok(Outcome::of(migrate::apply(plan, site, cluster, progress).await?, site)),
+        Kind::Operate(plan) => Ok(Outcome::of(operate::apply(plan, site, cluster, progress).await?, site)),
+        Kind::RotateSecret(plan) => Ok(Outcome::of(rotate::apply(plan, site, cluster, progress).await?, site)),
+        Kind::SmokeTest(_) | Kind::Analyse(_) => {
             Err(Failure::new(format!("{} is not carried out by this build", plan.uses), "").into())
         }
     }

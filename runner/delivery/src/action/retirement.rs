@@ -37,6 +37,8 @@ pub enum Fate {
     Delete,
     /// Its workloads are scaled to 0 and wait for the release after next (`names: colours`).
     Empty,
+    /// What a note says is done: an operation is undone, an old account locked. The objects are notes.
+    Recorded,
 }
 
 /// What became of a retirement.
@@ -58,5 +60,8 @@ pub async fn retire(
     cluster: &Cluster,
     progress: &dyn Progress,
 ) -> Result<Retired, DeliveryError> {
-    crate::strategy::retire(retirement, cluster, progress).await
+    match retirement.fate {
+        Fate::Delete | Fate::Empty => crate::strategy::retire(retirement, cluster, progress).await,
+        Fate::Recorded => crate::operate::retire(retirement, cluster, progress).await,
+    }
 }

@@ -14,7 +14,7 @@ pub struct Done {
     /// One line.
     pub summary: String,
     /// What is to be done later.
-    pub later: Option<Later>,
+    pub later: Vec<Later>,
 }
 
 /// Something that a note in the cluster says is to be done at a time: made by an operation or a rotation.

@@ -45,6 +45,8 @@ pub enum Image {
     Release,
     /// The release's, or, where the run built nothing, the template's own digest.
     ReleaseOrOwn,
+    /// The template's own digest, else the one that is given, else as [`Self::ReleaseOrOwn`].
+    OwnOrGiven,
 }
 
 impl JobPlan {
@@ -118,6 +120,13 @@ impl JobPlan {
         containers.iter_mut().find(|one| one["name"] == self.container.as_str())
     }
 
+    /// With another word than what its template says for each reference to a Secret or ConfigMap.
+    #[must_use]
+    pub fn referring(mut self, to: impl FnMut(&str, &str) -> Option<String>) -> Self {
+        crate::render::config::rewrite(&mut self.object, to);
+        self
+    }
+
     /// With these arguments instead of the template's; none leaves them.
     #[must_use]
     pub fn with_args(mut self, args: &[String]) -> Self {
@@ -131,11 +140,12 @@ impl JobPlan {
     #[must_use]
     pub fn filled(mut self, name: &str, value: &str) -> Self {
         let pattern = format!("{{{name}}}");
+        let value = literal(value);
         let lists = self.find_mut().into_iter().flat_map(|container| container.as_object_mut().into_iter().flatten());
         for (_, list) in lists.filter(|(key, _)| matches!(key.as_str(), "command" | "args")) {
             for word in list.as_array_mut().into_iter().flatten() {
                 if let Some(text) = word.as_str().filter(|text| text.contains(&pattern)) {
-                    *word = text.replace(&pattern, value).into();
+                    *word = text.replace(&pattern, &value).into();
                 }
             }
         }
@@ -145,7 +155,7 @@ impl JobPlan {
     /// With a variable; one of the same name is replaced.
     #[must_use]
     pub fn with_env(self, name: &str, value: &str) -> Self {
-        self.with_variable(json!({"name": name, "value": value}))
+        self.with_variable(json!({"name": name, "value": literal(value)}))
     }
 
     /// With a variable from a Secret's key.
@@ -229,21 +239,28 @@ fn container(names: &[String], wanted: Option<&str>, source: &str) -> Result<Str
 
 /// The image by digest.
 fn image(own: &str, given: Option<&ImageRef>, built: &[String], which: Image) -> Result<ImageRef, String> {
-    if let Some(given) = given {
-        return Ok(given.clone());
-    }
     let by_digest = own.rsplit_once('@').filter(|(_, digest)| digest.starts_with("sha256:"));
     let of = |digest: &str| ImageRef { repository: images::name(own).to_owned(), digest: digest.to_owned() };
+    match (given, by_digest) {
+        (_, Some((_, digest))) if which == Image::OwnOrGiven => return Ok(of(digest)),
+        (Some(given), _) => return Ok(given.clone()),
+        (None, _) => {}
+    }
     match (built, by_digest, which) {
         (_, Some((_, digest)), _) if built.iter().any(|one| one == digest) => Ok(of(digest)),
         ([one], ..) => Ok(of(one)),
-        ([], Some((_, digest)), Image::ReleaseOrOwn) => Ok(of(digest)),
-        ([], None, Image::ReleaseOrOwn) => Err(format!("{own} is no digest; give image: REPOSITORY@sha256:…")),
+        ([], Some((_, digest)), Image::ReleaseOrOwn | Image::OwnOrGiven) => Ok(of(digest)),
+        ([], None, Image::ReleaseOrOwn | Image::OwnOrGiven) => Err(format!("{own} is no digest; give image: REPOSITORY@sha256:…")),
         ([], _, Image::Release) => {
             Err("this run has built no image, and image is not given; REPOSITORY@sha256:…".to_owned())
         }
         (several, ..) => Err(format!("this run has built {} images; give image: REPOSITORY@sha256:…", several.len())),
     }
+}
+
+/// The kubelet reads `$(NAME)` and `$$` in arguments and variables; what we say is meant as it stands.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// Variables that every Job of ours gets.
@@ -264,6 +281,10 @@ mod tests {
         assert_eq!(said(image(OWN, None, &built(&["sha256:bb"]), Image::Release)).unwrap(), "r:5000/shop@sha256:bb");
         assert_eq!(said(image(OWN, None, &built(&["sha256:aa", "sha256:bb"]), Image::Release)).unwrap(), OWN);
         assert_eq!(said(image(OWN, None, &[], Image::ReleaseOrOwn)).unwrap(), OWN);
+        let given = ImageRef { repository: "r/shop".to_owned(), digest: "sha256:cc".to_owned() };
+        assert_eq!(said(image("shop", Some(&given), &built(&["a", "b"]), Image::OwnOrGiven)).unwrap(), given.to_string());
+        assert_eq!(said(image(OWN, Some(&given), &[], Image::OwnOrGiven)).unwrap(), OWN);
+        assert_eq!(said(image(OWN, Some(&given), &[], Image::ReleaseOrOwn)).unwrap(), given.to_string());
         assert!(image(OWN, None, &[], Image::Release).unwrap_err().contains("built no image"));
         assert!(image("shop:1", None, &[], Image::ReleaseOrOwn).unwrap_err().contains("is no digest"));
         assert!(image("shop:1", None, &built(&["a", "b"]), Image::Release).unwrap_err().contains("built 2 images"));
