@@ -9,6 +9,7 @@ mod manifests;
 mod nodes;
 mod privileges;
 mod quantity;
+mod references;
 mod role;
 
 use std::collections::BTreeSet;
@@ -62,6 +63,9 @@ pub async fn check(cluster: &Cluster, needs: &Needs<'_>) -> Result<Vec<Problem>,
     let verbs = servable(cluster, needs.verbs).await?;
     for missing in cluster.may(&verbs).await? {
         problems.push(Problem::new(missing.to_string(), "grant it: tagline doctor --role | kubectl apply -f -"));
+    }
+    if exists {
+        problems.extend(references::problems(cluster, needs.objects).await?);
     }
     if exists && !needs.extra.is_empty() {
         capacity(cluster, needs.extra, &mut problems).await?;
