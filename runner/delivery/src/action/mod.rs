@@ -13,10 +13,15 @@ mod rollback;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::check::analyse::action::AnalysePlan;
+use crate::check::analyse::{self, AnalyseReport};
+use crate::check::smoke::action::SmokePlan;
+use crate::check::smoke::{self, SmokeReport};
 use crate::cluster::Cluster;
-use crate::inputs::{Action, AnalyseInputs, SmokeTestInputs};
+use crate::inputs::Action;
 use crate::job::Done;
 use crate::migrate::{self, MigratePlan};
 use crate::operate::{self, OperatePlan};
@@ -57,9 +62,9 @@ pub enum Kind {
     /// `tagline/migrate`
     Migrate(Box<MigratePlan>),
     /// `tagline/smoke-test`
-    SmokeTest(Box<SmokeTestInputs>),
+    SmokeTest(Box<SmokePlan>),
     /// `tagline/analyse`
-    Analyse(Box<AnalyseInputs>),
+    Analyse(Box<AnalysePlan>),
     /// `tagline/operate`
     Operate(Box<OperatePlan>),
     /// `tagline/rotate-secret`
@@ -112,7 +117,8 @@ impl ActionPlan {
             Kind::Migrate(plan) => plan.summary(),
             Kind::Operate(plan) => plan.summary(),
             Kind::RotateSecret(plan) => plan.summary(),
-            _ => vec![format!("{} for {} in {}", self.uses, self.version, self.target)],
+            Kind::SmokeTest(plan) => plan.summary(),
+            Kind::Analyse(plan) => plan.summary(),
         }
     }
 
@@ -133,12 +139,7 @@ impl ActionPlan {
 ///
 /// # Errors
 /// Everything that stands against it, found before the first change: [`Failure::evidence`] has one line for each.
-pub async fn plan(
-    site: &Site,
-    action: &Action,
-    past: &[Past],
-    cluster: &Cluster,
-) -> Result<ActionPlan, DeliveryError> {
+pub async fn plan(site: &Site, action: &Action, past: &[Past], cluster: &Cluster) -> Result<ActionPlan, DeliveryError> {
     let asked = action.require(&site.environment, site.protected);
     if !asked.is_empty() {
         return Err(many("the step lacks what its environment asks for", asked.iter().map(ToString::to_string)).into());
@@ -152,8 +153,12 @@ pub async fn plan(
             Kind::Rollback(Box::new(plan))
         }
         Action::Migrate(inputs) => Kind::Migrate(Box::new(migrate::plan(site, inputs, cluster).await?)),
-        Action::SmokeTest(inputs) => Kind::SmokeTest(inputs.clone()),
-        Action::Analyse(inputs) => Kind::Analyse(inputs.clone()),
+        Action::SmokeTest(inputs) => Kind::SmokeTest(Box::new(smoke::action::plan(site, inputs, cluster).await?)),
+        Action::Analyse(inputs) => {
+            // Queries are tried against the samples of this moment, whatever time a test's clock shows.
+            let now = jiff::Timestamp::now();
+            Kind::Analyse(Box::new(analyse::action::plan(site, inputs, cluster, now).await?))
+        }
         Action::Operate(inputs) => Kind::Operate(Box::new(operate::plan(site, inputs, cluster).await?)),
         Action::RotateSecret(inputs) => Kind::RotateSecret(Box::new(rotate::plan(site, inputs, cluster).await?)),
     };
@@ -187,10 +192,34 @@ pub async fn apply(
         Kind::Migrate(plan) => Ok(Outcome::of(migrate::apply(plan, site, cluster, progress).await?, site)),
         Kind::Operate(plan) => Ok(Outcome::of(operate::apply(plan, site, cluster, progress).await?, site)),
         Kind::RotateSecret(plan) => Ok(Outcome::of(rotate::apply(plan, site, cluster, progress).await?, site)),
-        Kind::SmokeTest(_) | Kind::Analyse(_) => {
-            Err(Failure::new(format!("{} is not carried out by this build", plan.uses), "").into())
-        }
+        Kind::SmokeTest(plan) => Ok(tested(&smoke::action::apply(plan, site, cluster, progress).await?)),
+        Kind::Analyse(plan) => Ok(analysed(analyse::action::apply(plan, cluster, progress).await?.as_ref())),
     }
+}
+
+/// The outputs of a smoke test in which everything was good.
+fn tested(report: &SmokeReport) -> Outcome {
+    let passed = report.rows.iter().filter(|row| row.passed).count();
+    let outputs = [
+        ("passed", passed.to_string()),
+        ("failed", (report.rows.len() - passed).to_string()),
+        ("report", json!(report).to_string()),
+    ];
+    Outcome { outputs: named(outputs), summary: report.summary(), retire: Vec::new() }
+}
+
+/// The outputs of an analysis that passed, or of one that recorded a baseline.
+fn analysed(report: Option<&AnalyseReport>) -> Outcome {
+    let (verdict, summary) = match report {
+        Some(report) => ("passed", format!("{} holds every limit", report.version)),
+        None => ("recorded", "the baseline is stored".to_owned()),
+    };
+    let outputs = [("verdict", verdict.to_owned()), ("report", json!(report).to_string())];
+    Outcome { outputs: named(outputs), summary, retire: Vec::new() }
+}
+
+fn named<const N: usize>(outputs: [(&str, String); N]) -> IndexMap<String, String> {
+    outputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Several findings as one failure: the first is the cause, all are evidence.
