@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::release::{App, BLUE_GREEN, Users, answer, deliver, deployments, plan};
+use common::release::{App, BLUE_GREEN, answer, deliver, deployments, plan};
+use common::users::Users;
 use common::{Link, Space, space};
 use jiff::Timestamp;
 use tagline_delivery::progress::Later;
@@ -95,7 +96,9 @@ async fn die_everywhere(space: &Space, with: &[(&str, &str)], fails: bool) -> us
         let result = release.apply(space, &link).await;
         let now = answer(space).await;
         if fails {
-            let Err(DeliveryError::Failed(failure)) = result else { panic!("point {point} after {reached:?}: {result:?}") };
+            let Err(DeliveryError::Failed(failure)) = result else {
+                panic!("point {point} after {reached:?}: {result:?}")
+            };
             assert_eq!(now, before, "point {point} after {reached:?}: {failure}\n{:#?}", link.said());
             let counts = deployments(space).await;
             assert_eq!(counts.len(), 1, "point {point} after {reached:?}: {counts:?}");
@@ -103,7 +106,6 @@ async fn die_everywhere(space: &Space, with: &[(&str, &str)], fails: bool) -> us
             result.unwrap_or_else(|error| panic!("point {point} after {reached:?}: {error:#?}\n{:#?}", link.said()));
             assert!(now.starts_with(&version), "point {point} after {reached:?}: {now}\n{:#?}", link.said());
         }
-        eprintln!("point {point}: died after {}", reached.last().map_or("nothing", String::as_str));
     }
     unreachable!("the loop ends when an engine lives")
 }
@@ -129,7 +131,9 @@ async fn blue_green_all_old() {
     let users = Users::start(&space).await;
     let port = common::release::node_port(&space).await;
     let url = format!("http://127.0.0.1:{port}");
-    let with = [&with[..], &[("public-url", url.as_str()), ("smoke", "public / text \"never\""), ("smoke-attempts", "1")]].concat();
+    let with =
+        [&with[..], &[("public-url", url.as_str()), ("smoke", "public / text \"never\""), ("smoke-attempts", "1")]]
+            .concat();
     let points = die_everywhere(&space, &with, true).await;
     let seen = users.end().await;
     println!("blue-green and back: {points} points, {} requests", seen.sent);

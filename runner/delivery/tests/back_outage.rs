@@ -3,7 +3,8 @@
 mod common;
 
 use common::proxy::Proxy;
-use common::release::{App, BLUE_GREEN, Users, answer, deliver, plan};
+use common::release::{App, BLUE_GREEN, answer, deliver, plan};
+use common::users::Users;
 use common::{Link, space};
 use tagline_delivery::action;
 
@@ -11,11 +12,11 @@ use tagline_delivery::action;
 async fn away_after(name: &str, milestone: &str, with: &[(&str, &str)]) {
     let Some(space) = space(name).await else { return };
     deliver(&space, &App::new("1.2.2").await, with).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let (mut proxy, kubeconfig) = Proxy::start(&space.kubeconfig, folder.path()).await;
     let cluster = space.connect(kubeconfig, &space.cluster.target().context).await;
     let app = App::new("1.2.3").await;
-    let release = plan(&space, &app, with).await.unwrap();
+    let release = plan(&space, &app, with).await.expect("it can be planned");
     let users = Users::start(&space).await;
     let link = Link::new();
     let cluster = cluster.telling(link.clone());

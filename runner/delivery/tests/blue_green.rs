@@ -3,8 +3,9 @@
 mod common;
 
 use common::release::{
-    App, BLUE_GREEN, Users, answer, deliver, deployments, kubectl_apply, plan, roll_back, until_ready, whole,
+    App, BLUE_GREEN, answer, deliver, deployments, kubectl_apply, plan, roll_back, until_ready, whole,
 };
+use common::users::Users;
 use common::{Link, space};
 use tagline_delivery::{DeliveryError, ObjectId, action};
 
@@ -25,10 +26,7 @@ async fn two_releases_and_the_second_once_more() {
     assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
     let counts = deployments(&space).await;
     assert_eq!(counts.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 1, 1, 2], "{counts:?}");
-    assert_eq!(
-        link.reached(),
-        ["begun", "created", "ready", "smoked", "switched", "verified", "scaled-down", "kept"]
-    );
+    assert_eq!(link.reached(), ["begun", "created", "ready", "smoked", "switched", "verified", "scaled-down", "kept"]);
     assert_eq!(outcome.retire.len(), 1);
 
     let before = space.cluster.requests();
@@ -88,7 +86,10 @@ async fn a_rollback_moves_all_and_a_second_one_writes_nothing() {
     let was = whole(&space).await;
     for _ in 0..2 {
         let (link, outcome) = roll_back(&space, &past, &[]).await;
-        assert_eq!((link.said(), outcome.outputs["changed"].as_str()), (vec!["already live: 1.2.2".to_owned()], "false"));
+        assert_eq!(
+            (link.said(), outcome.outputs["changed"].as_str()),
+            (vec!["already live: 1.2.2".to_owned()], "false")
+        );
     }
     assert_eq!(whole(&space).await, was);
     // And forward again, over what was gone back to.

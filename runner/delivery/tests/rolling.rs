@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::release::{App, Users, answer, deliver, kubectl_apply, plan, plan_objects, roll_back, until_ready, whole};
+use common::release::{App, answer, deliver, kubectl_apply, plan, plan_objects, roll_back, until_ready, whole};
+use common::users::Users;
 use common::{Link, space};
 use serde_json::json;
 use tagline_delivery::cluster::Patch;
@@ -141,6 +142,7 @@ async fn bad_input_changes_nothing() {
     assert!(all.contains("Service/shop selects no pod: no pod template has app=shp"), "{all}");
     assert!(all.contains("prots"), "{all}");
     assert_eq!(wrong.effect, "nothing was changed");
-    let left: Vec<_> = whole(&space).await.into_iter().filter(|each| each["metadata"]["name"] != "kube-root-ca.crt").collect();
+    let left: Vec<_> =
+        whole(&space).await.into_iter().filter(|each| each["metadata"]["name"] != "kube-root-ca.crt").collect();
     assert_eq!(left, Vec::<serde_json::Value>::new());
 }

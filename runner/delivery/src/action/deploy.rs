@@ -9,12 +9,11 @@ use crate::cluster::Cluster;
 use crate::inputs::{DeployInputs, Names, Strategy};
 use crate::render::helm::Chart;
 use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads_of};
-use crate::unit::{
-    BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector,
-};
+use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, Progress, Site};
 
 mod look;
+mod needs;
 mod source;
 
 /// What a deploy does: everything that its carrying out decides on.

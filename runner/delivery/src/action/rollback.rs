@@ -115,9 +115,8 @@ fn named(to: &str, deploys: &[(&DeployPlan, Option<Snapshot>)]) -> Result<LiveRe
 fn live_now(survey: &Survey, plan: &DeployPlan, before: Option<&Snapshot>) -> Option<LiveRelease> {
     deploy::live_of(survey, plan).or_else(|| {
         let before = before?;
-        let runs = |kept: &strategy::Kept| {
-            survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid)
-        };
+        let runs =
+            |kept: &strategy::Kept| survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid);
         (!before.workloads.is_empty() && before.workloads.values().all(runs)).then(|| before.live.clone()).flatten()
     })
 }
@@ -139,9 +138,10 @@ fn way(
     });
     let again = deploys.iter().find(|(plan, _)| plan.release.0 == target.release);
     let stands = |way: &Way| match way {
-        Way::Undo { to, .. } => to.workloads.values().all(|kept| {
-            survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid)
-        }),
+        Way::Undo { to, .. } => to
+            .workloads
+            .values()
+            .all(|kept| survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid)),
         _ => false,
     };
     // What still stands is the quickest and surest; what was removed is delivered again, configuration included.
@@ -150,7 +150,10 @@ fn way(
         (_, Some((plan, _))) => Ok(Way::Again(Box::new(plan.again(live, survey)?))),
         (Some(undo), None) => Ok(undo),
         (None, None) => {
-            let why = format!("neither its plan nor its state before {} is remembered", live.map_or("now", |live| &live.version));
+            let why = format!(
+                "neither its plan nor its state before {} is remembered",
+                live.map_or("now", |live| &live.version)
+            );
             Err(Failure::new(format!("cannot go back to {}", target.version), why).effect("nothing was changed").into())
         }
     }
@@ -221,21 +224,16 @@ fn back<'a>(
 }
 
 fn outcome(plan: &RollbackPlan, changed: bool, retire: Vec<super::Retirement>) -> Outcome {
-    let outputs = [
-        ("release", plan.release.clone()),
-        ("version", plan.version.clone()),
-        ("changed", changed.to_string()),
-    ];
-    let summary = match changed {
-        true => format!("{} serves 100 %", plan.version),
-        false => format!("already live: {}", plan.version),
-    };
+    let outputs =
+        [("release", plan.release.clone()), ("version", plan.version.clone()), ("changed", changed.to_string())];
+    let summary =
+        if changed { format!("{} serves 100 %", plan.version) } else { format!("already live: {}", plan.version) };
     Outcome { outputs: outputs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(), summary, retire }
 }
 
 impl DeployPlan {
     /// The same release delivered once more, over what is live now. It was watched when it was delivered first, so it is not
-    /// watched again; whatever fails is left for a person, since there is nothing better to go back to.
+    /// watched again. Where it fails, what is live now stays.
     fn again(&self, live: Option<&LiveRelease>, survey: &Survey) -> Result<Self, DeliveryError> {
         let mut plan = self.clone();
         plan.live = live.cloned();

@@ -73,9 +73,7 @@ pub(super) fn outcome(delivery: &Delivery<'_>, previous: Option<&LiveRelease>, c
         ("changed", if changed { "true" } else { "false" }),
     ];
     let outputs: IndexMap<_, _> = outputs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let summary = match changed {
-        true => format!("{} serves 100 %", plan.version),
-        false => format!("already live: {}", plan.version),
-    };
+    let summary =
+        if changed { format!("{} serves 100 %", plan.version) } else { format!("already live: {}", plan.version) };
     Outcome { outputs, summary, retire: Vec::new() }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Delivery;
 use super::narrow::{Narrowing, narrowing};
 use super::snapshot::{Kept, Snapshot};
 use super::survey::{LiveRelease, Survey, release_of};
-use super::Delivery;
 use crate::object::selects;
 use crate::progress::once;
 use crate::unit::{BlueGreenShape, RollingShape, colour_of};
@@ -23,14 +23,18 @@ pub(crate) fn workloads_of<'a>(
     let mut wrong = Vec::new();
     let mut alone = Vec::new();
     for swap in &shape.swaps {
-        let services: Vec<&str> = shape.services.iter().filter(|each| would_select(each, &swap.object)).map(Object::name).collect();
+        let services: Vec<&str> =
+            shape.services.iter().filter(|each| would_select(each, &swap.object)).map(Object::name).collect();
         if services.is_empty() {
             alone.push(swap.base.as_str());
             continue;
         }
         let others = shape.swaps.iter().any(|other| {
             other.base != swap.base
-                && shape.services.iter().any(|each| services.contains(&each.name()) && would_select(each, &other.object))
+                && shape
+                    .services
+                    .iter()
+                    .any(|each| services.contains(&each.name()) && would_select(each, &other.object))
         });
         match survey.counterpart(&swap.base, &services, !others) {
             Ok(Some(live)) => drop(found.insert(swap.base.clone(), live)),
@@ -54,14 +58,12 @@ fn would_select(service: &Object, workload: &Object) -> bool {
 }
 
 /// `begun` of a blue-green delivery.
-pub(super) async fn blue_green(
-    delivery: &Delivery<'_>,
-    shape: &BlueGreenShape,
-) -> Result<Snapshot, DeliveryError> {
+pub(super) async fn blue_green(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> Result<Snapshot, DeliveryError> {
     let text = format!("{} begins beside what is live", delivery.plan.version);
     let snapshot: Snapshot = once(delivery.progress, "begun", &text, async {
         let survey = Survey::take(&delivery.cluster).await?;
-        let found = workloads_of(&survey, shape).map_err(|lines| crate::action::many("what is live is not clear", lines.into_iter()))?;
+        let found = workloads_of(&survey, shape)
+            .map_err(|lines| crate::action::many("what is live is not clear", lines.into_iter()))?;
         let live = found.values().next().map(|each| release_of(each));
         unchanged(delivery, live.as_ref())?;
         let lists = [&shape.in_place, &shape.services, &shape.autoscalers, &shape.budgets, &shape.after];
@@ -87,9 +89,10 @@ pub(super) async fn rolling(delivery: &Delivery<'_>, shape: &RollingShape) -> Re
     let text = format!("{} begins in place", delivery.plan.version);
     once(delivery.progress, "begun", &text, async {
         let mut snapshot = Snapshot::take(&delivery.cluster, shape.objects.iter()).await?;
-        let workloads = snapshot.objects.extract_if(.., |kept| kept.object.template_pointer() == Some("/spec/template"));
+        let workloads =
+            snapshot.objects.extract_if(.., |kept| kept.object.template_pointer() == Some("/spec/template"));
         let workloads: BTreeMap<_, _> = workloads.map(|kept| (kept.object.id().to_string(), kept)).collect();
-        snapshot.live = workloads.values().next().map(|kept| kept.release());
+        snapshot.live = workloads.values().next().map(Kept::release);
         snapshot.workloads = workloads;
         unchanged(delivery, snapshot.live.as_ref())?;
         Ok(snapshot)
@@ -103,7 +106,12 @@ fn unchanged(delivery: &Delivery<'_>, live: Option<&LiveRelease>) -> Result<(), 
     if planned.map(|each| &each.release) == live.map(|each| &each.release) {
         return Ok(());
     }
-    let named = |live: Option<&LiveRelease>| live.map_or("nothing".to_owned(), |live| format!("{} ({})", live.version, live.release));
+    let named = |live: Option<&LiveRelease>| {
+        live.map_or("nothing".to_owned(), |live| format!("{} ({})", live.version, live.release))
+    };
     let why = format!("planned over {}, live is {}", named(planned), named(live));
-    Err(Failure::new("what is live changed since the plan was made", why).effect("nothing was changed").next("plan it again").into())
+    Err(Failure::new("what is live changed since the plan was made", why)
+        .effect("nothing was changed")
+        .next("plan it again")
+        .into())
 }

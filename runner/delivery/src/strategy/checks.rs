@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::back::{RESTART, STAY};
 use super::{Delivery, Snapshot, subjects};
-use crate::check::analyse::save;
 use crate::check::Baseline;
+use crate::check::analyse::save;
 use crate::check::measure::baseline;
 use crate::check::rules::signals;
 use crate::check::smoke::{JobsFor, SmokeFor, Where, checks_at, run, run_jobs};

@@ -35,8 +35,12 @@ pub(crate) async fn keep(
         let name = pod.name();
         for container in pod.list("/spec/containers").iter().filter_map(|each| each["name"].as_str()) {
             for previous in [false, true] {
-                let call =
-                    LogCall { container: Some(container.to_owned()), lines: Some(LINES), previous, ..LogCall::default() };
+                let call = LogCall {
+                    container: Some(container.to_owned()),
+                    lines: Some(LINES),
+                    previous,
+                    ..LogCall::default()
+                };
                 if let Ok(logs) = cluster.logs(name, &call).await
                     && !logs.text.is_empty()
                 {

@@ -101,7 +101,9 @@ pub(crate) fn taken_over(object: &Object, manager: &str) -> Option<Value> {
     let entries = object.list("/metadata/managedFields");
     let theirs = |entry: &Value| {
         let name = entry["manager"].as_str().unwrap_or_default();
-        !name.starts_with(OWN) && !CONTROLLERS.contains(&name) && entry["subresource"].as_str().is_none_or(str::is_empty)
+        !name.starts_with(OWN)
+            && !CONTROLLERS.contains(&name)
+            && entry["subresource"].as_str().is_none_or(str::is_empty)
     };
     let ours = |entry: &Value| entry["manager"] == manager && entry["operation"] == "Apply";
     if !entries.iter().any(theirs) {
@@ -152,7 +154,9 @@ mod tests {
         let (live, ours) = (object("kubectl-set", None, "bad"), object("kubectl-set", None, "good"));
         assert_eq!(
             drift(&live, Some(&ours)),
-            ["drift: Deployment/a spec.template.spec.containers[name=\"app\"].image changed by kubectl-set: bad (the release has good)"]
+            [
+                "drift: Deployment/a spec.template.spec.containers[name=\"app\"].image changed by kubectl-set: bad (the release has good)"
+            ]
         );
         assert!(drift(&object("kube-controller-manager", None, "x"), None).is_empty());
         assert!(drift(&object("kubectl", Some("scale"), "x"), None).is_empty());

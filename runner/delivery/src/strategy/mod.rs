@@ -84,7 +84,13 @@ impl<'a> Delivery<'a> {
     /// What the step allows to be taken from others.
     pub(crate) fn rules(&self) -> Rules {
         let inputs = &self.plan.inputs;
-        Rules { adopt: inputs.adopt, drift: inputs.drift, force: inputs.force_conflicts, run: Some(self.site.run), as_it_was: false }
+        Rules {
+            adopt: inputs.adopt,
+            drift: inputs.drift,
+            force: inputs.force_conflicts,
+            run: Some(self.site.run),
+            as_it_was: false,
+        }
     }
 
     /// Sleeps, or ends because the action is to end.
@@ -97,7 +103,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Ends where the action is to end.
-    pub(crate) async fn go_on(&self) -> Result<(), Stop> {
+    pub(crate) fn go_on(&self) -> Result<(), Stop> {
         use futures_util::FutureExt;
         self.progress.stopped().now_or_never().map_or(Ok(()), Err)
     }

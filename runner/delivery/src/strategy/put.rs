@@ -26,7 +26,8 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// Of a way back: it must arrive.
-    pub(crate) const BACK: Self = Self { adopt: true, drift: Drift::Overwrite, force: true, run: None, as_it_was: true };
+    pub(crate) const BACK: Self =
+        Self { adopt: true, drift: Drift::Overwrite, force: true, run: None, as_it_was: true };
 }
 
 /// What stays as the cluster has it.
@@ -162,17 +163,18 @@ fn may_touch(live: &Object, object: &Object, rules: Rules) -> Result<(), Deliver
             .into());
     }
     if unit.is_none() && !rules.adopt {
-        return Err(Failure::new(format!("{} is there already", live.id()), "Tagline has not made it, and adopt is false")
-            .next("adopt: true")
-            .into());
+        return Err(Failure::new(
+            format!("{} is there already", live.id()),
+            "Tagline has not made it, and adopt is false",
+        )
+        .next("adopt: true")
+        .into());
     }
     if unit.is_some() && unit == ours && matches!(rules.drift, Drift::Refuse) && !rules.force {
         let lines = drift(live, Some(object));
         if let Some(first) = lines.first() {
             let failure = Failure::new(super::hands::HAND, first.clone());
-            return Err(Failure { evidence: lines, ..failure }
-                .next("put it back, or drift: overwrite or keep")
-                .into());
+            return Err(Failure { evidence: lines, ..failure }.next("put it back, or drift: overwrite or keep").into());
         }
     }
     Ok(())

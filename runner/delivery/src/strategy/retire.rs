@@ -32,7 +32,8 @@ pub(crate) async fn retire(
             Fate::Empty if is_workload => cluster.scale(id, 0, &Precondition::same(&now), MANAGER).await?,
             Fate::Empty | Fate::Recorded => continue,
             Fate::Delete => {
-                let precondition = Precondition { uid: uid.clone(), resource_version: Some(now.resource_version().to_owned()) };
+                let precondition =
+                    Precondition { uid: uid.clone(), resource_version: Some(now.resource_version().to_owned()) };
                 if cluster.delete(id, &precondition, Propagation::Background).await? == Deleted::Already {
                     continue;
                 }
@@ -54,12 +55,7 @@ pub(crate) async fn retire(
 }
 
 /// Why an object may not go. `going`: the workloads that were removed just now.
-fn reason_to_stay(
-    now: &Object,
-    retirement: &Retirement,
-    survey: &Survey,
-    going: &BTreeSet<String>,
-) -> Option<String> {
+fn reason_to_stay(now: &Object, retirement: &Retirement, survey: &Survey, going: &BTreeSet<String>) -> Option<String> {
     if now.template_pointer().is_some() {
         let labels = now.pod_labels();
         let release = labels.get(RELEASE).cloned();

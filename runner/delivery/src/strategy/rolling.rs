@@ -33,11 +33,7 @@ pub(super) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, Delivery
 }
 
 /// The steps, in order.
-async fn forward(
-    delivery: &Delivery<'_>,
-    shape: &RollingShape,
-    before: &Snapshot,
-) -> Result<Outcome, DeliveryError> {
+async fn forward(delivery: &Delivery<'_>, shape: &RollingShape, before: &Snapshot) -> Result<Outcome, DeliveryError> {
     if !delivery.reached("switched") {
         checks::measure(delivery, before).await?;
         apply(delivery, shape).await?;
@@ -58,7 +54,7 @@ async fn forward(
 /// Everything, in order; workloads keep their number of pods unless the step says another.
 async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
     for object in &shape.objects {
-        delivery.go_on().await?;
+        delivery.go_on()?;
         let count = match delivery.plan.inputs.replicas {
             Replicas::Count(count) => Some(count),
             Replicas::Manifest => object.number("/spec/replicas").and_then(|count| u32::try_from(count).ok()),
@@ -91,7 +87,9 @@ async fn ready(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Obje
         workloads.extend(now.filter(|now| now.number("/spec/replicas") != Some(0)));
     }
     let pods = delivery.ready(&workloads).await?;
-    delivery.record("ready", format!("{} pods of {} are ready", pods.len(), delivery.plan.version), json!(null)).await?;
+    delivery
+        .record("ready", format!("{} pods of {} are ready", pods.len(), delivery.plan.version), json!(null))
+        .await?;
     Ok(pods)
 }
 
@@ -99,7 +97,9 @@ async fn ready(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Obje
 /// release.
 async fn old_pods_gone(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
     let release = delivery.plan.release.as_str();
-    for workload in shape.objects.iter().filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet")) {
+    for workload in
+        shape.objects.iter().filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet"))
+    {
         let is_new = |pod: &Object| pod.labels().get(RELEASE).is_some_and(|each| each == release);
         let labels = pods_selector(workload);
         if !waits::all_pods(&delivery.cluster, &labels, ENDING, delivery.progress, is_new).await? {

@@ -54,10 +54,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Reads all objects that a delivery is going to touch, in place.
-    pub(crate) async fn take(
-        cluster: &Cluster,
-        touched: impl Iterator<Item = &Object>,
-    ) -> Result<Self, ClusterError> {
+    pub(crate) async fn take(cluster: &Cluster, touched: impl Iterator<Item = &Object>) -> Result<Self, ClusterError> {
         let mut snapshot = Self::default();
         for object in touched {
             let id = id_in(object, cluster);

@@ -45,9 +45,8 @@ impl Survey {
     pub(crate) fn counterpart(&self, base: &str, services: &[&str], alone: bool) -> Result<Option<&Object>, String> {
         let selectors: Vec<Labels> = services.iter().filter_map(|name| self.selector(name)).collect();
         if !selectors.is_empty() {
-            let behind = |each: &&Object| {
-                runs(each) && selectors.iter().any(|selector| selects(selector, &each.pod_labels()))
-            };
+            let behind =
+                |each: &&Object| runs(each) && selectors.iter().any(|selector| selects(selector, &each.pod_labels()));
             let all: Vec<&Object> = self.deployments.values().filter(behind).collect();
             let own: Vec<&Object> = all.iter().copied().filter(|each| belongs(each, base)).collect();
             return match (own.as_slice(), all.as_slice()) {
@@ -171,8 +170,10 @@ mod tests {
 
     fn survey(deployments: &[(&str, &str, i64)], selector: Value) -> Survey {
         let deployment = |(name, colour, replicas): &(&str, &str, i64)| {
-            let object = Object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "uid": "0123456789"},
-                "spec": {"replicas": replicas, "template": {"metadata": {"labels": {"app": "shop", "deployment": colour}}}}}));
+            let object = Object(
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "uid": "0123456789"},
+                "spec": {"replicas": replicas, "template": {"metadata": {"labels": {"app": "shop", "deployment": colour}}}}}),
+            );
             ((*name).to_owned(), object)
         };
         let service = Object(json!({"kind": "Service", "metadata": {"name": "shop"}, "spec": {"selector": selector}}));
@@ -208,8 +209,10 @@ mod tests {
     #[test]
     fn a_version_is_what_the_pods_say() {
         let of = |image: &str, annotations: Value| {
-            version_of(&Object(json!({"kind": "Deployment", "spec": {"template": {"metadata": {"annotations": annotations},
-                "spec": {"containers": [{"image": image}]}}}})))
+            version_of(&Object(
+                json!({"kind": "Deployment", "spec": {"template": {"metadata": {"annotations": annotations},
+                "spec": {"containers": [{"image": image}]}}}}),
+            ))
         };
         assert_eq!(of("r:5000/a/shop:v1.2.2", json!({})), "1.2.2");
         assert_eq!(of("r:5000/a/shop:v1.2.2", json!({VERSION: "1.2.3"})), "1.2.3");

@@ -13,7 +13,7 @@ use crate::rollout::{WaitError, wait_for};
 use crate::{DeliveryError, Failure, Object, ObjectId, Progress};
 
 /// How long endpoints may take to follow a selector.
-const FOLLOWING: Duration = Duration::from_secs(60);
+const FOLLOWING: Duration = Duration::from_mins(1);
 
 /// How often a move is tried again on an object whose status changed in the same moment.
 const TRIES: u32 = 5;
@@ -75,7 +75,10 @@ fn expected(to: &Move, service: &Object) -> Result<(), DeliveryError> {
     if now.is_empty() || now == to.to || to.from.contains(&now) {
         return Ok(());
     }
-    let owner = service.list("/metadata/managedFields").iter().find(|entry| !entry["fieldsV1"]["f:spec"]["f:selector"].is_null());
+    let owner = service
+        .list("/metadata/managedFields")
+        .iter()
+        .find(|entry| !entry["fieldsV1"]["f:spec"]["f:selector"].is_null());
     let owner = owner.and_then(|entry| entry["manager"].as_str()).unwrap_or("somebody");
     let shown = |labels: &Labels| serde_json::to_string(labels).unwrap_or_default();
     let was = to.from.first().map(shown).unwrap_or_default();

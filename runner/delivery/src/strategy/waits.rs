@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::survey::id_in;
 use super::Delivery;
+use super::survey::id_in;
 use crate::cluster::{Cluster, Filter, Labels};
 use crate::diagnose::scene;
 use crate::object::selects;

@@ -6,9 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::members::{mark, selected_by};
+use super::around::{preview, unsuitable};
+use super::members::mark;
 use super::rolling::pace;
-use super::{COLOUR, PREVIEW, RELEASE, Role, UNIT, Unit, WORKLOAD, role, slug};
+use super::{COLOUR, RELEASE, Role, Unit, WORKLOAD, role, slug};
 use crate::Object;
 use crate::inputs::{DeployInputs, Names};
 use crate::object::selects;
@@ -118,7 +119,9 @@ pub fn beside(
             Role::Workload if is(&delivered, object) => {
                 let base = base_of(object, colour);
                 if shape.swaps.iter().any(|swap| swap.base == base) {
-                    wrong.push(format!("Deployment \"{base}\" is rendered in both colours; render the one, without a colour"));
+                    wrong.push(format!(
+                        "Deployment \"{base}\" is rendered in both colours; render the one, without a colour"
+                    ));
                 }
                 let mut new = swap(unit, object, base, colour, selectors.get(base));
                 pace(&mut new, inputs.min_ready, inputs.progress_deadline);
@@ -154,31 +157,6 @@ pub fn beside(
     if wrong.is_empty() { Ok(shape) } else { Err(wrong) }
 }
 
-/// What cannot stand there twice, or would be pulled apart by a switch.
-fn unsuitable(unit: &Unit, delivered: &[&Object], services: &[&Object]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for workload in delivered.iter().filter(|each| each.kind() != "Deployment") {
-        wrong.push(format!(
-            "{} cannot be there twice: blue-green is for Deployments; name the others in workloads, or rolling",
-            workload.id()
-        ));
-    }
-    if delivered.is_empty() {
-        wrong.push("the manifests have no Deployment to deliver".to_owned());
-    }
-    let all: Vec<&Object> = unit.of(Role::Workload).collect();
-    for service in services {
-        for other in selected_by(service, &all).filter(|each| !delivered.iter().any(|own| own.id() == each.id())) {
-            wrong.push(format!(
-                "Service \"{}\" selects {} too, which is not switched; name it in workloads, or give the Service a narrower selector",
-                service.name(),
-                other.id()
-            ));
-        }
-    }
-    wrong
-}
-
 fn base_of(object: &Object, colour: Option<Colour>) -> &str {
     if colour.is_some() { colour_of(object.name()).0 } else { object.name() }
 }
@@ -203,14 +181,11 @@ fn swap(
         None => (RELEASE, unit.release.as_str()),
     };
     mark(&mut new, "/metadata/labels", key, value);
-    let selector = match fixed {
-        Some(fixed) => fixed.clone(),
-        None => {
-            let mut selector = new.texts("/spec/selector/matchLabels");
-            selector.insert(key.to_owned(), value.to_owned());
-            selector
-        }
-    };
+    let selector = fixed.cloned().unwrap_or_else(|| {
+        let mut selector = new.texts("/spec/selector/matchLabels");
+        selector.insert(key.to_owned(), value.to_owned());
+        selector
+    });
     for (key, value) in &selector {
         mark(&mut new, "/spec/template/metadata/labels", key, value);
     }
@@ -226,25 +201,6 @@ fn drives(autoscaler: &Object, workload: &Object) -> bool {
 fn counts(budget: &Object, workloads: &[&Object]) -> bool {
     let selector = budget.texts("/spec/selector/matchLabels");
     workloads.iter().any(|each| selects(&selector, &each.pod_labels()))
-}
-
-/// A Service of the same ports that only the release's own tests know.
-fn preview(unit: &Unit, service: &Object, name: Option<&str>) -> Object {
-    let name = name.map_or_else(|| format!("{}-preview", slug(service.name(), 55)), str::to_owned);
-    let ports = service.list("/spec/ports").iter().cloned().map(|mut port| {
-        if let Some(port) = port.as_object_mut() {
-            port.shift_remove("nodePort");
-        }
-        port
-    });
-    let mut preview = Object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-        "spec": {"type": "ClusterIP", "selector": service.texts("/spec/selector"), "ports": ports.collect::<Vec<_>>()}}));
-    if let Some(namespace) = service.namespace() {
-        preview.set("/metadata/namespace", json!(namespace));
-    }
-    mark(&mut preview, "/metadata/labels", UNIT, &unit.name);
-    mark(&mut preview, "/metadata/labels", PREVIEW, "true");
-    preview
 }
 
 #[cfg(test)]
@@ -279,8 +235,10 @@ mod tests {
                     {"type": "NodePort", "selector": {"app": "shop"}, "ports": [{"port": 80, "nodePort": 30080}]}})),
                 deployment("web"),
                 deployment("critical"),
-                Object(json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
-                    "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "critical"}}})),
+                Object(
+                    json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+                    "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "critical"}}}),
+                ),
                 Object(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p"},
                     "spec": {"selector": {"matchLabels": {"app": "shop"}}}})),
                 Object(json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j"}})),
@@ -323,8 +281,10 @@ mod tests {
         let wrong = beside(&unit(), &inputs(&[("workloads", "web")]), Colour::Blue, &BTreeMap::new()).unwrap_err();
         assert_eq!(
             wrong,
-            ["Service \"shop\" selects Deployment/critical too, which is not switched; name it in workloads, or give the \
-              Service a narrower selector"]
+            [
+                "Service \"shop\" selects Deployment/critical too, which is not switched; name it in workloads, or give the \
+              Service a narrower selector"
+            ]
         );
     }
 }

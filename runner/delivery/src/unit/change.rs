@@ -81,7 +81,7 @@ fn compare(path: &mut String, before: Option<&Value>, after: Option<&Value>, fou
             names.dedup();
             for name in names {
                 let length = path.len();
-                path.push_str(&format!("[{name}]"));
+                path.extend(["[", name, "]"]);
                 let item = |list: &'_ [Value]| list.iter().position(|item| item_key(item) == Some(name));
                 compare(path, item(old).map(|at| &old[at]), item(new).map(|at| &new[at]), found);
                 path.truncate(length);

@@ -142,7 +142,6 @@ impl Unit {
         });
         blind.map(|service| format!("Service \"{}\" selects no pod template in this release", service.name())).collect()
     }
-
 }
 
 /// How many pods a workload begins with: what its manifest says, at least its autoscaler's least. `objects` hold that.
@@ -183,7 +182,9 @@ mod tests {
             "spec": {"template": {"metadata": {"labels": {"app": name, "part": "shop"}}}}}))
         };
         let service = |name: &str, selector| {
-            Object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": selector}}))
+            Object(
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": selector}}),
+            )
         };
         Unit::new(
             "shop",

@@ -8,6 +8,7 @@
 //! - What the engine moves by itself (a Service's selector, an autoscaler's target, a budget's selector) is no part of what
 //!   is applied: it is set to what the cluster has, then moved.
 
+mod around;
 mod blue_green;
 mod change;
 mod members;

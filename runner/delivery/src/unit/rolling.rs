@@ -19,12 +19,7 @@ impl RollingShape {
     ///
     /// # Errors
     /// One line for each workload that would leave users without pods.
-    pub fn of(
-        unit: &Unit,
-        knobs: &RollingKnobs,
-        min_ready: Period,
-        deadline: Period,
-    ) -> Result<Self, Vec<String>> {
+    pub fn of(unit: &Unit, knobs: &RollingKnobs, min_ready: Period, deadline: Period) -> Result<Self, Vec<String>> {
         let mut objects = unit.objects.clone();
         let mut wrong = Vec::new();
         for object in objects.iter_mut().filter(|object| role(object) == Role::Workload) {
@@ -51,7 +46,7 @@ impl RollingShape {
 
 /// How long a pod must be ready to count, and how long a rollout may stand still; what the manifest asks beyond that is kept.
 pub(super) fn pace(workload: &mut Object, min_ready: Period, deadline: Period) {
-    let seconds = |period: Period| i64::try_from(period.as_secs_f64().ceil() as u64).unwrap_or(i64::MAX);
+    let seconds = |period: Period| i64::try_from(period.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
     let asked = workload.number("/spec/minReadySeconds").unwrap_or(0);
     let ready = asked.max(seconds(min_ready));
     if ready > 0 {
@@ -79,7 +74,10 @@ mod tests {
             RollingShape::of(&unit, &knobs, Period::from_secs(10), Period::from_secs(300))
         };
         let good = shape(json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}})).unwrap();
-        assert_eq!(good.objects[0].0["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": "25%", "maxUnavailable": 0}));
+        assert_eq!(
+            good.objects[0].0["spec"]["strategy"]["rollingUpdate"],
+            json!({"maxSurge": "25%", "maxUnavailable": 0})
+        );
         assert_eq!(good.objects[0].number("/spec/minReadySeconds"), Some(30));
         assert_eq!(good.objects[0].number("/spec/progressDeadlineSeconds"), Some(300));
         assert!(shape(json!({"type": "Recreate"})).unwrap_err()[0].starts_with("Deployment/a has strategy Recreate"));

@@ -12,15 +12,18 @@ use crate::inputs::{DeployInputs, Strategy};
 pub fn warnings(unit: &Unit, inputs: &DeployInputs) -> Vec<String> {
     let mut lines = inputs.notes.clone();
     for workload in unit.of(Role::Workload) {
-        let served = unit.of(Role::Service).any(|service| {
-            crate::object::selects(&service.texts("/spec/selector"), &workload.pod_labels())
-        });
+        let served = unit
+            .of(Role::Service)
+            .any(|service| crate::object::selects(&service.texts("/spec/selector"), &workload.pod_labels()));
         if served {
             lines.extend(endings(workload, inputs));
             lines.extend(probes(workload));
         }
         if workload.number("/spec/revisionHistoryLimit") == Some(0) {
-            lines.push(format!("{}: revisionHistoryLimit 0 leaves `kubectl rollout undo` nothing; tagline rollback works", workload.id()));
+            lines.push(format!(
+                "{}: revisionHistoryLimit 0 leaves `kubectl rollout undo` nothing; tagline rollback works",
+                workload.id()
+            ));
         }
     }
     lines

@@ -6,6 +6,7 @@
 pub(crate) mod proxy;
 pub(crate) mod release;
 pub(crate) mod script;
+pub(crate) mod users;
 
 use std::io::Write as _;
 use std::path::PathBuf;

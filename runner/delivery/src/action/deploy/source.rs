@@ -56,7 +56,10 @@ pub(super) async fn read(
     match inputs.config {
         ConfigOwner::Release => drop(config::name_by_content(&mut objects)),
         ConfigOwner::Shared => notes.extend(objects.iter().filter(|object| object.kind() == "Secret").map(|secret| {
-            format!("{} is changed in place: a way back does not bring its old values back; config: release does", secret.id())
+            format!(
+                "{} is changed in place: a way back does not bring its old values back; config: release does",
+                secret.id()
+            )
         })),
     }
     let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await;

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::super::blue_green::{belongs, old_selectors, original, remove_services};
-use super::in_place::restore_one;
 use super::super::put::{Moved, Rules, put, scale};
 use super::super::survey::id_in;
 use super::super::traffic::{Move, arrived, move_all, move_field, service_selector, uids};
 use super::super::{evidence, waits};
 use super::Back;
+use super::in_place::restore_one;
 use crate::cluster::{Labels, MANAGER, Patch, Precondition, Propagation};
 use crate::inputs::Replicas;
 use crate::object::selects;
@@ -211,7 +211,11 @@ async fn widen(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryEr
     for (name, narrowed) in &back.to.narrowed {
         let was = original(back.to, name);
         let target = shape.services.iter().find(|each| each.name() == name).map(service_selector);
-        moves.push(Move { service: name.clone(), from: target.into_iter().chain([narrowed.clone()]).collect(), to: was });
+        moves.push(Move {
+            service: name.clone(),
+            from: target.into_iter().chain([narrowed.clone()]).collect(),
+            to: was,
+        });
     }
     move_all(&back.cluster, &moves).await?;
     Ok(())

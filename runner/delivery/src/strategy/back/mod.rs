@@ -137,9 +137,11 @@ async fn finish(back: &Back<'_>, going: Going) -> Result<Outcome, DeliveryError>
         }
         Err(DeliveryError::Stopped(stop)) => Err(stop.into()),
         Err(DeliveryError::Failed(why)) => {
-            let mut failure = going.failure.unwrap_or_else(|| Failure::new("cancelled", going.cancelled.unwrap_or_default()));
+            let mut failure =
+                going.failure.unwrap_or_else(|| Failure::new("cancelled", going.cancelled.unwrap_or_default()));
             failure.effect = format!("the way back stopped half-way: {why}");
-            failure.next = "run `tagline rollback` once its cause is gone".to_owned();
+            let next = "run `tagline rollback` once its cause is gone";
+            next.clone_into(&mut failure.next);
             failure.evidence.extend(why.evidence);
             Err(failure.into())
         }
@@ -147,11 +149,7 @@ async fn finish(back: &Back<'_>, going: Going) -> Result<Outcome, DeliveryError>
 }
 
 /// Whether it goes back: recorded before the first step of it. An error where it does not.
-async fn decide(
-    delivery: &Delivery<'_>,
-    before: &Snapshot,
-    error: DeliveryError,
-) -> Result<Going, DeliveryError> {
+async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError) -> Result<Going, DeliveryError> {
     let switched = delivery.reached("switched");
     let in_place = matches!(delivery.plan.inputs.strategy, Strategy::Rolling(_));
     let (mut failure, cancelled) = match error {
@@ -173,7 +171,9 @@ async fn decide(
             return Err(failure.clone().into());
         }
         if delivery.plan.inputs.on_failure == OnFailure::Pause {
-            delivery.progress.warn(format!("{failure}; on-failure: pause: everything stays as it is until the job is cancelled"));
+            delivery
+                .progress
+                .warn(format!("{failure}; on-failure: pause: everything stays as it is until the job is cancelled"));
             if let stop @ Stop::EngineEnds = delivery.progress.stopped().await {
                 return Err(stop.into());
             }

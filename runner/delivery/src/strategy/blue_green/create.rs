@@ -14,7 +14,7 @@ pub(super) async fn in_place(delivery: &Delivery<'_>, shape: &BlueGreenShape) ->
     let plain = shape.in_place.iter().map(|object| (object, Moved::Replicas));
     let switched = shape.services.iter().map(|object| (object, Moved::Traffic));
     for (object, moved) in plain.chain(switched) {
-        delivery.go_on().await?;
+        delivery.go_on()?;
         put(&delivery.cluster, object, moved, delivery.rules()).await?;
     }
     Ok(())
@@ -27,7 +27,7 @@ pub(super) async fn beside(
     before: &Snapshot,
 ) -> Result<(), DeliveryError> {
     for swap in &shape.swaps {
-        delivery.go_on().await?;
+        delivery.go_on()?;
         let replicas = replicas(delivery, shape, swap, before);
         let mut object = swap.object.clone();
         object.set("/spec/replicas", json!(replicas));

@@ -68,18 +68,16 @@ pub(super) async fn keep(
     shape: &BlueGreenShape,
     before: &Snapshot,
 ) -> Result<Outcome, DeliveryError> {
-    let retire: Vec<Retirement> = match recorded(delivery.progress, "kept") {
-        Some(milestone) => serde_json::from_value(milestone.data["retire"].clone()).unwrap_or_default(),
-        None => {
-            let retire: Vec<Retirement> = retirement(delivery, knobs, shape, before).await?.into_iter().collect();
-            let text = match retire.first() {
-                Some(each) => format!("{} can be gone back to until {}", each.version, each.due),
-                None => "nothing of an old release is left".to_owned(),
-            };
-            delivery.record("kept", text, json!({"retire": retire})).await?;
-            retire
-        }
+    if let Some(milestone) = recorded(delivery.progress, "kept") {
+        let retire = serde_json::from_value(milestone.data["retire"].clone()).unwrap_or_default();
+        return Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) });
+    }
+    let retire: Vec<Retirement> = retirement(delivery, knobs, shape, before).await?.into_iter().collect();
+    let text = match retire.first() {
+        Some(each) => format!("{} can be gone back to until {}", each.version, each.due),
+        None => "nothing of an old release is left".to_owned(),
     };
+    delivery.record("kept", text, json!({"retire": retire})).await?;
     Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) })
 }
 

@@ -1,8 +1,8 @@
 //! What goes with the traffic: autoscalers drive the new workloads, disruption budgets count the new pods.
 
+use super::super::Delivery;
 use super::super::put::{Moved, put};
 use super::super::traffic::move_field;
-use super::super::Delivery;
 use crate::DeliveryError;
 use crate::inputs::BlueGreenKnobs;
 use crate::inputs::deploy::Follow;
@@ -16,7 +16,8 @@ pub(super) async fn traffic(
 ) -> Result<(), DeliveryError> {
     let autoscalers = shape.autoscalers.iter().filter(|_| knobs.autoscaler == Follow::Follow);
     let budgets = shape.budgets.iter().filter(|_| knobs.pdb == Follow::Follow);
-    let moved = autoscalers.map(|each| (each, "/spec/scaleTargetRef")).chain(budgets.map(|each| (each, "/spec/selector")));
+    let moved =
+        autoscalers.map(|each| (each, "/spec/scaleTargetRef")).chain(budgets.map(|each| (each, "/spec/selector")));
     for (object, pointer) in moved {
         put(&delivery.cluster, object, Moved::Traffic, delivery.rules()).await?;
         let target = object.0.pointer(pointer).cloned().unwrap_or_default();

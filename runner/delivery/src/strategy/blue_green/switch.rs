@@ -78,17 +78,19 @@ pub(super) async fn all(
     before: &Snapshot,
     pods: &[Object],
 ) -> Result<(), DeliveryError> {
-    delivery.go_on().await?;
+    delivery.go_on()?;
     untouched(delivery, shape).await?;
     let none = BTreeSet::new();
     for (service, preview) in shape.services.iter().zip(&shape.previews) {
         let expected = behind(&service_selector(service), pods);
-        arrived(&delivery.cluster, preview.name(), expected.max(1), &none, delivery.progress).await.map_err(|error| match error {
-            DeliveryError::Failed(failure) => Failure::new("the switch is refused", failure.to_string())
-                .next(failure.next.clone())
-                .into(),
-            stopped @ DeliveryError::Stopped(_) => stopped,
-        })?;
+        arrived(&delivery.cluster, preview.name(), expected.max(1), &none, delivery.progress).await.map_err(
+            |error| match error {
+                DeliveryError::Failed(failure) => {
+                    Failure::new("the switch is refused", failure.to_string()).next(failure.next.clone()).into()
+                }
+                stopped @ DeliveryError::Stopped(_) => stopped,
+            },
+        )?;
     }
     let moves = moves(shape, before);
     let old = uids(&delivery.cluster, &moves.iter().flat_map(|each| each.from.clone()).collect::<Vec<_>>()).await?;
@@ -98,10 +100,16 @@ pub(super) async fn all(
     for service in &shape.services {
         let expected = behind(&service_selector(service), pods);
         let endpoints = arrived(&delivery.cluster, service.name(), expected, &old, delivery.progress).await?;
-        delivery.say(format!("Service/{} sends all traffic to {} pods of {}", service.name(), endpoints.ready.len(), delivery.plan.version));
+        delivery.say(format!(
+            "Service/{} sends all traffic to {} pods of {}",
+            service.name(),
+            endpoints.ready.len(),
+            delivery.plan.version
+        ));
     }
     let text = format!("{} has all traffic", delivery.plan.version);
-    let data = json!({"at": delivery.progress.now(), "services": shape.services.iter().map(Object::name).collect::<Vec<_>>()});
+    let data =
+        json!({"at": delivery.progress.now(), "services": shape.services.iter().map(Object::name).collect::<Vec<_>>()});
     delivery.record("switched", text, data).await?;
     Ok(())
 }
