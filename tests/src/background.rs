@@ -51,6 +51,11 @@ impl Background {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
     /// All lines so far, of both outputs, in the order they were read.
     pub fn lines(&mut self) -> &[String] {
         self.seen.extend(self.lines.try_iter());

@@ -24,7 +24,7 @@ impl Database {
         let (administrator, in_pods) = (ground.postgres.clone(), ground.postgres_in_pods.clone());
         let database = Self { administrator, in_pods, name, password: "first-password".to_owned() };
         let (name, password) = (&database.name, &database.password);
-        database.as_administrator(&format!("create role {name} login createrole password '{password}'"));
+        database.as_administrator(&format!("create role {name} login createrole createdb password '{password}'"));
         database.as_administrator(&format!("create database {name} owner {name}"));
         database
     }

@@ -168,13 +168,16 @@ fn vs6_both_pools_return_when_one_never_gets_ready() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
     village::without_staging(&shop);
-    shop.edit("k8s/base/deployment-workers-critical.yaml", |text| text.replace("path: /q/health/ready", "path: /nobody"));
+    shop.edit("k8s/base/deployment-workers-critical.yaml", |text| {
+        text.replace("path: /q/health/ready", "path: /nobody")
+    });
     shop.edit(".github/workflows/release.yml", |text| {
         let deadlines = "          timeout: 1m\n          progress-deadline: 12s\n          min-ready: ";
         text.replace("          min-ready: ", deadlines)
     });
     let kubectl = shop.kubectl(PRODUCTION);
-    let (names, selector) = (kubectl.names("deployments"), kubectl.get(["service", SERVICE])["spec"]["selector"].clone());
+    let (names, selector) =
+        (kubectl.names("deployments"), kubectl.get(["service", SERVICE])["spec"]["selector"].clone());
     let load = Load::start(&ground, &shop.url(PRODUCTION, SERVICE));
     shop.tag(Release::good("1.2.8"));
     let (run, engine) = start(&shop, "1.2.8");
@@ -223,9 +226,7 @@ fn vs7_the_schema_goes_down_to_a_named_version() {
     let backup = shop.milestone(shop.newest(), "production", "backed-up");
     assert!(backup["text"].as_str().is_some_and(|text| text.contains("bytes")), "{backup}");
     let image = live_image(&shop);
-    let down = |to: &str, image: &str| {
-        village::by_hand(&shop, "migrate-down.yml", &json!({"to": to, "image": image}))
-    };
+    let down = |to: &str, image: &str| village::by_hand(&shop, "migrate-down.yml", &json!({"to": to, "image": image}));
     down("1", &image).success();
     assert_eq!(shop.database.sql(applied), "1");
     let run = shop.newest();
@@ -245,7 +246,8 @@ fn vs7_a_flag_goes_off_for_all_or_for_one_tenant_and_back() {
         "insert into feature_flags values ('new-cart', null, true), ('new-cart', 'a', true), ('new-cart', 'b', false)",
     );
     let all = || {
-        shop.database.sql("select coalesce(tenant_id, '*') || '=' || enabled from feature_flags order by tenant_id nulls first")
+        shop.database
+            .sql("select coalesce(tenant_id, '*') || '=' || enabled from feature_flags order by tenant_id nulls first")
     };
     let before = all();
     let flag = |tenant: &str, undo: bool| {

@@ -58,7 +58,12 @@ fn vs10_overlays_differ_as_the_guides_table_says() {
         let budgets = of("PodDisruptionBudget");
         assert_eq!(budgets.len(), if available.is_some() { 2 } else { 0 });
         assert!(budgets.iter().all(|one| one["spec"]["minAvailable"].as_u64() == available), "{name}");
-        for (kind, only) in [("ServiceMonitor", "prod"), ("PriorityClass", "prod"), ("SealedSecret", "prod"), ("ExternalSecret", "prod")] {
+        for (kind, only) in [
+            ("ServiceMonitor", "prod"),
+            ("PriorityClass", "prod"),
+            ("SealedSecret", "prod"),
+            ("ExternalSecret", "prod"),
+        ] {
             assert_eq!(of(kind).is_empty(), name != only, "{kind} in {name}");
         }
         assert_eq!(of("NetworkPolicy").is_empty(), name == "dev");
@@ -72,10 +77,14 @@ fn vs10_overlays_differ_as_the_guides_table_says() {
 fn state(kubectl: &Kubectl) -> Vec<String> {
     let kinds = ["deployments", "services", "configmaps", "jobs", "hpa", "pdb", "networkpolicies"];
     let seen = |kind: &&str| {
-        kubectl.all(kind).into_iter().map(|one| {
-            let spec = json!([one["metadata"]["name"], one["metadata"]["uid"], one["spec"], one["data"]]);
-            spec.to_string()
-        }).collect::<Vec<_>>()
+        kubectl
+            .all(kind)
+            .into_iter()
+            .map(|one| {
+                let spec = json!([one["metadata"]["name"], one["metadata"]["uid"], one["spec"], one["data"]]);
+                spec.to_string()
+            })
+            .collect::<Vec<_>>()
     };
     kinds.iter().flat_map(seen).collect()
 }
@@ -85,7 +94,14 @@ fn vs11_a_missing_secret_key_is_named_before_anything_starts() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::empty(&ground);
     let kubectl = shop.kubectl(STAGING);
-    kubectl.run(["patch", "secret", "village-storefront-r2", "--type=json", "-p", r#"[{"op":"remove","path":"/data/access-key-id"}]"#]);
+    kubectl.run([
+        "patch",
+        "secret",
+        "village-storefront-r2",
+        "--type=json",
+        "-p",
+        r#"[{"op":"remove","path":"/data/access-key-id"}]"#,
+    ]);
     kubectl.run(["delete", "secret", "village-storefront-stripe"]);
     let before = state(&kubectl);
     shop.tag(Release::good("1.2.3"));
@@ -93,7 +109,11 @@ fn vs11_a_missing_secret_key_is_named_before_anything_starts() {
     assert_ne!(refused.code, 0);
     refused.stderr_has("village-storefront-r2").stderr_has("access-key-id").stderr_has("village-storefront-stripe");
     assert_eq!(state(&kubectl), before);
-    assert_eq!(shop.staging.sql("select count(*) from pg_tables where schemaname = 'public'"), "0", "nothing was migrated");
+    assert_eq!(
+        shop.staging.sql("select count(*) from pg_tables where schemaname = 'public'"),
+        "0",
+        "nothing was migrated"
+    );
 }
 
 /// The smallest definitions of the kinds of operators that production's overlay has.
@@ -138,7 +158,9 @@ fn vs11_vs15_sealed_and_external_secrets_pass_where_their_kinds_are_served() {
     let kubectl = shop.kubectl(PRODUCTION);
     kubectl.apply(&crds(&OPERATORS));
     // The guide's version of ExternalSecret is served no more.
-    shop.edit("k8s/overlays/prod/external-secret-stripe.yaml", |text| text.replace("external-secrets.io/v1", "external-secrets.io/v1beta1"));
+    shop.edit("k8s/overlays/prod/external-secret-stripe.yaml", |text| {
+        text.replace("external-secrets.io/v1", "external-secrets.io/v1beta1")
+    });
     let before = state(&kubectl);
     shop.tag(Release::good("1.2.3"));
     let refused = shop.run("1.2.3");
@@ -168,11 +190,16 @@ fn vs11_credentials_are_rotated_without_a_pause() {
     let secrets = kubectl.names("secrets");
     let ours: Vec<&String> = secrets.iter().filter(|name| name.starts_with("village-storefront-db")).collect();
     assert_eq!(ours.len(), 2, "the old one stays until the window closes: {secrets:?}");
-    let used = kubectl.all("deployments").iter().filter(|one| one["spec"]["replicas"] != 1).map(|one| {
-        let env = one["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
-        let password = env.iter().find(|each| each["name"] == "DATABASE_PASSWORD").cloned().unwrap_or_default();
-        password["valueFrom"]["secretKeyRef"]["name"].as_str().unwrap_or_default().to_owned()
-    }).collect::<std::collections::BTreeSet<_>>();
+    let used = kubectl
+        .all("deployments")
+        .iter()
+        .filter(|one| one["spec"]["replicas"] != 1)
+        .map(|one| {
+            let env = one["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
+            let password = env.iter().find(|each| each["name"] == "DATABASE_PASSWORD").cloned().unwrap_or_default();
+            password["valueFrom"]["secretKeyRef"]["name"].as_str().unwrap_or_default().to_owned()
+        })
+        .collect::<std::collections::BTreeSet<_>>();
     assert_eq!(used.len(), 1, "every workload reads the new one: {used:?}");
     assert!(!used.contains("village-storefront-db"), "{used:?}");
     row.load(load.end().none_failed(3_000)).holds();
@@ -188,21 +215,28 @@ fn vs14_vs19_dev_is_set_up_from_nothing_and_deployed_by_hand() {
     let shop = Shop::new(&ground, "village-storefront");
     shop.repo.write("release.toml", "version = \"0.0.1\"\n");
     let kubectl = shop.kubectl(DEV);
-    shop.tagline.run(["run", "bootstrap.yml"]).success();
+    village::by_hand(&shop, "bootstrap.yml", &json!({})).success();
     let set_up = || {
         let secrets = kubectl.all("secrets").into_iter().chain(kubectl.all("serviceaccounts"));
         let mark = |one: Value| format!("{} {}", one["metadata"]["name"], one["metadata"]["resourceVersion"]);
         secrets.map(mark).collect::<Vec<_>>()
     };
     let first = set_up();
-    assert!(["-db", "-r2", "-stripe"].iter().all(|end| first.iter().any(|one| one.contains(&format!("village-storefront{end}")))), "{first:?}");
+    assert!(
+        ["-db", "-r2", "-stripe"]
+            .iter()
+            .all(|end| first.iter().any(|one| one.contains(&format!("village-storefront{end}")))),
+        "{first:?}"
+    );
     let service_accounts = kubectl.names("serviceaccounts");
     assert!(service_accounts.contains(&"village-storefront".to_owned()), "{service_accounts:?}");
-    shop.tagline.run(["run", "bootstrap.yml"]).success();
+    village::by_hand(&shop, "bootstrap.yml", &json!({})).success();
     assert_eq!(set_up(), first, "a second time changes nothing");
 
-    shop.tagline.run(["run", "dev.yml"]).success();
-    let image = kubectl.get(["deployment", "village-storefront-workers"])["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    village::by_hand(&shop, "dev.yml", &json!({})).success();
+    let image = kubectl.get(["deployment", "village-storefront-workers"])["spec"]["template"]["spec"]["containers"][0]
+        ["image"]
+        .clone();
     let image = image.as_str().unwrap_or_default();
     assert!(image.contains("/village-storefront@sha256:"), "{image}");
     let built = shop.shown(shop.newest(), "/jobs");
@@ -211,7 +245,7 @@ fn vs14_vs19_dev_is_set_up_from_nothing_and_deployed_by_hand() {
     let load = Load::of(&ground, &shop.url(DEV, SERVICE), 100, "10%");
     // What is in the working tree, committed or not.
     shop.repo.write("release.toml", "version = \"0.0.2\"\n");
-    shop.tagline.run(["run", "dev.yml"]).success();
+    village::by_hand(&shop, "dev.yml", &json!({})).success();
     let report = load.end();
     report.none_failed(200);
     assert!(report.by_version.contains_key("0.0.2"), "{:?}", report.by_version);
@@ -228,14 +262,22 @@ fn vs15_missing_rights_registry_and_database_are_named_before_anything_changes()
     let kubectl = shop.kubectl(STAGING);
     let before = state(&kubectl);
 
-    // Whoever may nothing is told every right that is missing.
+    // Whoever may only look is told every right that is missing, and how to get them all.
     let restricted = std::env::var("TAGLINE_TEST_KUBECONFIG_RESTRICTED").expect("the cluster's environment");
     let kubeconfig = tagline_rows::contexts(restricted.as_ref(), &shop.scratch, "restricted");
     let poor = shop.tagline.clone().env("KUBECONFIG", &kubeconfig);
+    let who = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tagline-restricted"}]);
+    let reader = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "look"},
+        "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]});
+    let bound = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "look"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "look"}, "subjects": who});
+    kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [reader, bound]}).to_string());
     shop.tag(Release::good("1.2.3"));
     let refused = poor.run(["run", "--tag", "v1.2.3"]);
     refused.code(1);
-    for right in ["create", "patch", "jobs", "tagline-restricted"] {
+    for right in
+        ["may not create jobs.batch", "may not patch deployments.apps", "may not patch services", "doctor --role"]
+    {
         refused.stderr_has(right);
     }
     assert_eq!(state(&kubectl), before);

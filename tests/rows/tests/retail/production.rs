@@ -57,3 +57,44 @@ fn side_by_side(retail: &Retail, run: u64) {
     let builds: Vec<_> = jobs.iter().filter(|job| job["id"].as_str().is_some_and(|id| id.starts_with("build"))).collect();
     println!("{builds:#?}");
 }
+
+#[test]
+fn ra5_rolling_loses_no_request_and_goes_back_to_the_version_that_is_named() {
+    let Some(ground) = Ground::require() else { return };
+    let mut row = Row::new("RA5", "release.yml: production: strategy: rolling; tagline rollback production --to VERSION");
+    let retail = Retail::empty(&ground);
+    retail.without_staging().set(&[("PRODUCTION_BY", "rolling"), ("WATCH", "12s")]);
+    // The first has nobody to ask it, so nothing to be judged by.
+    retail.edit(".github/workflows/release.yml", |text| text.replace("watch: ${{ vars.WATCH }}", "watch: 0s"));
+    retail.deliver("1.0.1");
+    let load = retail.load("/");
+    let kubectl = retail.kubectl(PRODUCTION);
+    let watcher = Watcher::start(&kubectl, BACKEND);
+    retail.deliver("1.0.2");
+    retail.deliver("1.0.3");
+    let image = || kubectl.get(["deployment", BACKEND])["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    let live = || kubectl.get(["deployment", BACKEND])["spec"]["template"]["metadata"]["annotations"]["tagline.dev/version"].clone();
+    let third = image();
+    // Undone; a second time it is there already, and nothing is written.
+    retail.tagline.run(["rollback", "production"]).success();
+    assert_eq!(live(), "1.0.2");
+    let generation = || kubectl.get(["deployment", BACKEND])["metadata"]["generation"].clone();
+    let written = generation();
+    retail.tagline.run(["rollback", "production"]).success().stdout_has("already live");
+    assert_eq!(generation(), written);
+    // To a version by its name, twice.
+    retail.tagline.run(["rollback", "production", "--to", "1.0.1"]).success();
+    assert_eq!(live(), "1.0.1");
+    let written = generation();
+    retail.tagline.run(["rollback", "production", "--to", "1.0.1"]).success().stdout_has("already live");
+    assert_eq!(generation(), written);
+    // Forward again, to the very image it was.
+    retail.tagline.run(["rollback", "production", "--to", "1.0.3"]).success();
+    assert_eq!(image(), third);
+    // A revision's number says nothing.
+    retail.tagline.run(["rollback", "production", "--to", "5"]).code(2);
+    let report = load.end();
+    report.none_failed(10_000);
+    watcher.end().never_empty();
+    row.load(&report).holds();
+}
