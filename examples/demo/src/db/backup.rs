@@ -175,7 +175,7 @@ fn dump(client: &mut Client, name: &str, at: &str) -> Result<Vec<u8>, Failure> {
         let mut rows = Vec::new();
         let copied = transaction.copy_out(&format!("copy {table} to stdout"))?.read_to_end(&mut rows);
         copied.map_err(|error| Failure::new(format!("{table}: {error}")))?;
-        let count = rows.iter().filter(|byte| **byte == b'\n').count();
+        let count = rows.split(|byte| *byte == b'\n').count() - 1;
         bytes.extend(format!("{}\n", json!({"table": table, "rows": count, "bytes": rows.len()})).bytes());
         bytes.extend(rows);
     }

@@ -73,8 +73,8 @@ async fn watch(
             look.read_log(cluster, progress).await;
             progress.keep(format!("job-{}.log", job.name()), look.log.clone().into_bytes()).await?;
             return Ok(match state {
-                None => End::Complete(look.log),
-                Some(why) => End::Failed(look.failure(cluster, &why).await),
+                Ok(()) => End::Complete(look.log),
+                Err(why) => End::Failed(look.failure(cluster, &why).await),
             });
         }
         let stuck = look.stuck(progress.now());
@@ -123,13 +123,13 @@ impl Look {
         Ok(())
     }
 
-    /// None while it runs; else why it failed, or that it did not. `FailureTarget` comes first: the Job has failed once its
+    /// None while it runs; else whether it is complete, or why it failed. `FailureTarget` comes first: the Job has failed once its
     /// pods are at rest.
-    fn ended(&self) -> Option<Option<String>> {
+    fn ended(&self) -> Option<Result<(), String>> {
         let at_rest = self.pods.iter().all(|pod| matches!(pod.text("/status/phase"), "Succeeded" | "Failed"));
         match status(&self.job)?.state {
-            State::Done => Some(None),
-            State::Failed(why) if at_rest => Some(Some(why)),
+            State::Done => Some(Ok(())),
+            State::Failed(why) if at_rest => Some(Err(why)),
             _ => None,
         }
     }

@@ -250,7 +250,9 @@ fn image(own: &str, given: Option<&ImageRef>, built: &[String], which: Image) ->
         (_, Some((_, digest)), _) if built.iter().any(|one| one == digest) => Ok(of(digest)),
         ([one], ..) => Ok(of(one)),
         ([], Some((_, digest)), Image::ReleaseOrOwn | Image::OwnOrGiven) => Ok(of(digest)),
-        ([], None, Image::ReleaseOrOwn | Image::OwnOrGiven) => Err(format!("{own} is no digest; give image: REPOSITORY@sha256:…")),
+        ([], None, Image::ReleaseOrOwn | Image::OwnOrGiven) => {
+            Err(format!("{own} is no digest; give image: REPOSITORY@sha256:…"))
+        }
         ([], _, Image::Release) => {
             Err("this run has built no image, and image is not given; REPOSITORY@sha256:…".to_owned())
         }
@@ -282,7 +284,10 @@ mod tests {
         assert_eq!(said(image(OWN, None, &built(&["sha256:aa", "sha256:bb"]), Image::Release)).unwrap(), OWN);
         assert_eq!(said(image(OWN, None, &[], Image::ReleaseOrOwn)).unwrap(), OWN);
         let given = ImageRef { repository: "r/shop".to_owned(), digest: "sha256:cc".to_owned() };
-        assert_eq!(said(image("shop", Some(&given), &built(&["a", "b"]), Image::OwnOrGiven)).unwrap(), given.to_string());
+        assert_eq!(
+            said(image("shop", Some(&given), &built(&["a", "b"]), Image::OwnOrGiven)).unwrap(),
+            given.to_string()
+        );
         assert_eq!(said(image(OWN, Some(&given), &[], Image::OwnOrGiven)).unwrap(), OWN);
         assert_eq!(said(image(OWN, Some(&given), &[], Image::ReleaseOrOwn)).unwrap(), given.to_string());
         assert!(image(OWN, None, &[], Image::Release).unwrap_err().contains("built no image"));

@@ -51,7 +51,7 @@ pub async fn apply(
         if pending.is_empty() && !plan.files.is_empty() && recorded(progress, "migrated").is_none() {
             let summary = format!("the schema is at {from}: nothing to do");
             progress.record(Milestone { name: "migrated".to_owned(), text: summary.clone(), data: json!({}) }).await?;
-            return Ok(run.done(&begun, Some(from.clone()), "", summary));
+            return Ok(run.done(&begun, Some(from), "", summary));
         }
         for one in &pending {
             progress.say(format!("to do: {}", one.file));
@@ -69,7 +69,7 @@ pub async fn apply(
         let data = json!({"job": ended.name, "from": begun.from, "to": to});
         progress.record(Milestone { name: "migrated".to_owned(), text: text.clone(), data }).await?;
     }
-    Ok(run.done(&begun, to, &ended.name, text))
+    Ok(run.done(&begun, to.as_ref(), &ended.name, text))
 }
 
 struct Run<'a> {
@@ -203,9 +203,9 @@ impl Run<'_> {
         }
     }
 
-    fn done(&self, begun: &Begun, to: Option<Version>, job: &str, summary: String) -> Done {
+    fn done(&self, begun: &Begun, to: Option<&Version>, job: &str, summary: String) -> Done {
         let said = |version: Option<&Version>| version.map(ToString::to_string).unwrap_or_default();
-        let applied = match (&begun.from, &to) {
+        let applied = match (&begun.from, to) {
             (Some(from), Some(to)) if to != from => self.plan.pending(from).len().to_string(),
             (Some(_), Some(_)) => "0".to_owned(),
             _ => String::new(),
@@ -213,7 +213,7 @@ impl Run<'_> {
         let backup = recorded(self.progress, "backed-up").and_then(|one| Some(one.data["name"].as_str()?.to_owned()));
         Done { summary, ..Done::default() }
             .output("from", said(begun.from.as_ref()))
-            .output("to", said(to.as_ref()))
+            .output("to", said(to))
             .output("applied", applied)
             .output("job", job)
             .output("backup", backup.unwrap_or_default())

@@ -49,7 +49,9 @@ pub fn read(tree: &Path, dir: &str, style: Style) -> Result<(Vec<Migration>, Sty
     for entry in fs::read_dir(tree.join(dir)).map_err(|error| wrong(&error))? {
         let entry = entry.map_err(|error| wrong(&error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".sql") || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        if Path::new(&name).extension().is_none_or(|end| end != "sql")
+            || !entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
             continue;
         }
         if files.len() >= MOST_FILES || entry.metadata().is_ok_and(|data| data.len() > MOST_BYTES) {

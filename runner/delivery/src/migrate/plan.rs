@@ -205,13 +205,9 @@ impl MigratePlan {
     }
 
     fn line(&self, one: &Migration) -> String {
-        let mut line = format!("  {}", one.file);
-        if self.is_irreversible(one) {
-            line.push_str(" (irreversible: no way back)");
-        }
-        if !one.losses.is_empty() {
-            line.push_str(&format!(" ({})", one.losses.join(", ")));
-        }
-        line
+        let irreversible = if self.is_irreversible(one) { " (irreversible: no way back)" } else { "" };
+        let losses = one.losses.join(", ");
+        let losses = if losses.is_empty() { losses } else { format!(" ({losses})") };
+        format!("  {}{irreversible}{losses}", one.file)
     }
 }

@@ -134,7 +134,7 @@ impl Run<'_> {
         }
         match error {
             DeliveryError::Failed(failure) => failure.effect(effect).into(),
-            stopped => stopped,
+            stopped @ DeliveryError::Stopped(_) => stopped,
         }
     }
 

@@ -167,7 +167,7 @@ impl Draft<'_> {
             Verb::Restore(knobs) => drop(self.find(&knobs.writers)),
             Verb::Exec { workloads, .. } => drop(self.find(workloads)),
             Verb::Sql { sql, .. } if sql.contains(QUOTE) => {
-                self.problems.push(format!("sql: it holds {QUOTE}, which is ours"))
+                self.problems.push(format!("sql: it holds {QUOTE}, which is ours"));
             }
             Verb::Sql { .. } | Verb::Backup { .. } => {}
         }
@@ -206,7 +206,7 @@ impl Draft<'_> {
                     )),
                     Hpa::Respect => {}
                     Hpa::SetMin => {
-                        changes.push(change(scaler, vec![field("/spec/minReplicas", Some(json!(wanted.max(1))))]))
+                        changes.push(change(scaler, vec![field("/spec/minReplicas", Some(json!(wanted.max(1))))]));
                     }
                     // At 0 an autoscaler stands still by itself; otherwise its bounds leave it no choice.
                     Hpa::Suspend if replicas == 0 => {}
@@ -241,19 +241,13 @@ impl Draft<'_> {
         let fields = data.iter().map(|(key, value)| field(&place(key), value.clone().map(Value::from))).collect();
         let mut changes = vec![change(&map, fields)];
         if restart {
-            let mark = self.site_mark(what, data);
+            let mark = read_mark(what, data);
             changes.extend(
                 self.live.readers("ConfigMap", map.name()).into_iter().map(|reader| change(reader, vec![mark.clone()])),
             );
         }
         self.push(what.to_owned(), changes, true);
         Ok(())
-    }
-
-    /// Pods are made anew when what they are to read differs.
-    fn site_mark(&self, what: &str, data: &[(String, Option<String>)]) -> Field {
-        let digest = crate::unit::digest_of(&Object(json!([what, data])));
-        field("/spec/template/metadata/annotations/tagline.dev~1config-read", Some(digest[..16].into()))
     }
 
     /// The ConfigMap of that name, or the one that stands for it under a name by content.
@@ -345,6 +339,12 @@ impl Draft<'_> {
         }
         rights
     }
+}
+
+/// Pods are made anew when what they are to read differs.
+fn read_mark(what: &str, data: &[(String, Option<String>)]) -> Field {
+    let digest = crate::unit::digest_of(&Object(json!([what, data])));
+    field("/spec/template/metadata/annotations/tagline.dev~1config-read", Some(digest[..16].into()))
 }
 
 fn field(pointer: &str, value: Option<Value>) -> Field {

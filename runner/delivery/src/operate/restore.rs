@@ -147,8 +147,8 @@ async fn failed(
         let mut effect = "the live database is as it was".to_owned();
         for change in before.iter().filter(|_| knobs.stop_writers) {
             match put(cluster, change).await {
-                Ok(_) => effect.push_str(&format!("; {} is started again", change.id)),
-                Err(error) => effect.push_str(&format!("; {} stays stopped: {error}", change.id)),
+                Ok(_) => effect = format!("{effect}; {} is started again", change.id),
+                Err(error) => effect = format!("{effect}; {} stays stopped: {error}", change.id),
             }
         }
         effect
@@ -156,6 +156,6 @@ async fn failed(
     progress.say(effect.clone());
     match error {
         DeliveryError::Failed(failure) => failure.effect(effect).into(),
-        stopped => stopped,
+        stopped @ DeliveryError::Stopped(_) => stopped,
     }
 }

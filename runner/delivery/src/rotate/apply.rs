@@ -30,7 +30,7 @@ pub async fn apply(
     let begun: Begun = once(progress, "begun", "rotation begun", run.begin()).await?;
     if !begun.due {
         let text = format!("{} is not due before {}", plan.inputs.secret, begun.next);
-        return Ok(run.done(&plan.live.0.name, "", false, begun.next, text));
+        return Ok(done(&plan.live.0.name, "", false, begun.next, text));
     }
     match run.rotate(&begun).await {
         Err(error) if !matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) => Err(run.back(error).await),
@@ -115,8 +115,8 @@ impl Run<'_> {
             later.due
         );
         self.reached("rotated", &text, json!({"secret": secret.name(), "previous": live.name()})).await?;
-        let done = self.done(secret.name(), live.name(), true, next, text);
-        Ok(Done { later: vec![later], ..done })
+        let made = done(secret.name(), live.name(), true, next, text);
+        Ok(Done { later: vec![later], ..made })
     }
 
     /// The new Secret: made once by this step.
@@ -247,7 +247,7 @@ impl Run<'_> {
         self.progress.say(effect.clone());
         match error {
             DeliveryError::Failed(failure) => failure.effect(effect).into(),
-            stopped => stopped,
+            stopped @ DeliveryError::Stopped(_) => stopped,
         }
     }
 
@@ -282,12 +282,12 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
 
-    fn done(&self, secret: &str, previous: &str, rotated: bool, next: Timestamp, summary: String) -> Done {
-        let done = Done { summary, ..Done::default() };
-        done.output("secret", secret)
-            .output("previous-secret", previous)
-            .output("rotated", rotated.to_string())
-            .output("next-due", next.to_string())
-    }
+fn done(secret: &str, previous: &str, rotated: bool, next: Timestamp, summary: String) -> Done {
+    let done = Done { summary, ..Done::default() };
+    done.output("secret", secret)
+        .output("previous-secret", previous)
+        .output("rotated", rotated.to_string())
+        .output("next-due", next.to_string())
 }

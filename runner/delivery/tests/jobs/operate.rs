@@ -5,6 +5,7 @@ use crate::support::{Database, cron_job, demo, image, prepare, site};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tagline_delivery::action::{self, Fate, Retirement};
+use tagline_delivery::cluster::Labels;
 use tagline_delivery::inputs::{Action, OperateInputs};
 use tagline_delivery::job::Done;
 use tagline_delivery::operate::{self, OperatePlan};
@@ -83,7 +84,7 @@ impl Stage {
     }
 
     async fn notes(&self) -> usize {
-        let maps = self.space.cluster.list("v1", "ConfigMap", &Default::default()).await.unwrap();
+        let maps = self.space.cluster.list("v1", "ConfigMap", &Labels::new()).await.unwrap();
         maps.iter().filter(|map| map.labels().contains_key("tagline.dev/operation")).count()
     }
 }
@@ -368,4 +369,5 @@ async fn a_backup_comes_back_while_nobody_writes() {
     assert_eq!(stage.deployment("writer").await.number("/spec/replicas"), Some(2));
     let result: Value = serde_json::from_str(&done.outputs["after"]).unwrap();
     database.admin(&format!("drop database {}", result["before"].as_str().unwrap()));
+    std::fs::remove_dir_all(format!("/tmp/tagline-{}", database.name())).unwrap();
 }

@@ -5,9 +5,10 @@ use crate::support::{Database, cron_job, demo, image, site};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tagline_delivery::action::{self, Fate, Retirement};
-use tagline_delivery::cluster::HttpCall;
+use tagline_delivery::cluster::{Filter, HttpCall, Labels};
 use tagline_delivery::inputs::{Action, RotateInputs};
 use tagline_delivery::job::Done;
+use tagline_delivery::rollout::Wait;
 use tagline_delivery::rotate::{self, RotatePlan};
 use tagline_delivery::{DeliveryError, Failure, ImageRef, Object, Site, Stop};
 
@@ -78,7 +79,7 @@ impl Stage {
     }
 
     async fn secrets(&self) -> Vec<String> {
-        let all = self.space.cluster.list("v1", "Secret", &Default::default()).await.unwrap();
+        let all = self.space.cluster.list("v1", "Secret", &Labels::new()).await.unwrap();
         all.iter().map(|secret| secret.name().to_owned()).filter(|name| name.starts_with("db")).collect()
     }
 
@@ -97,7 +98,7 @@ impl Stage {
     }
 
     async fn pods(&self) -> Vec<Object> {
-        let all = self.space.cluster.pods(&Default::default()).await.unwrap();
+        let all = self.space.cluster.pods(&Labels::new()).await.unwrap();
         all.into_iter().filter(|pod| pod.labels().contains_key("pod-template-hash")).collect()
     }
 
@@ -109,9 +110,7 @@ impl Stage {
         }
         for one in all {
             let link = Link::new();
-            tagline_delivery::rollout::wait_ready(&self.space.cluster, &[one], &Default::default(), &*link)
-                .await
-                .unwrap();
+            tagline_delivery::rollout::wait_ready(&self.space.cluster, &[one], &Wait::default(), &*link).await.unwrap();
         }
     }
 
@@ -180,7 +179,7 @@ async fn everybody_logs_in_anew_and_the_old_values_go_when_their_time_is_over() 
     let (link, site) = (Link::new(), stage.site(1));
     // Nobody is ever without a Secret.
     let watch = async {
-        let mut pods = stage.space.cluster.watch("v1", "Pod", Default::default()).await.unwrap();
+        let mut pods = stage.space.cluster.watch("v1", "Pod", Filter::default()).await.unwrap();
         loop {
             for pod in pods.next().await.unwrap() {
                 let waits =
@@ -196,7 +195,7 @@ async fn everybody_logs_in_anew_and_the_old_values_go_when_their_time_is_over() 
     assert_eq!(link.reached(), ["begun", "created", "switched", "verified", "rotated"]);
     assert!(!link.milestones.lock().unwrap().iter().any(|one| one.data.to_string().contains("first-password")));
     let new = done.outputs["secret"].clone();
-    assert_eq!(stage.users().await, [new.clone()]);
+    assert_eq!(stage.users().await, std::slice::from_ref(&new));
     assert_eq!(stage.secrets().await.len(), 2);
     assert!(stage.may_log_in(&stage.account) && stage.may_log_in(&format!("{}_2", stage.account)));
     // Twice is as good as once.
@@ -208,7 +207,7 @@ async fn everybody_logs_in_anew_and_the_old_values_go_when_their_time_is_over() 
         failure(rotate::apply(&third, &stage.site(2), &stage.space.cluster, &*Link::new()).await.unwrap_err());
     assert!(refused.why.contains("a third set would be in use"), "{refused}");
     action::retire(&stage.retirement(&done), &stage.space.cluster, &*Link::new()).await.unwrap();
-    assert_eq!(stage.secrets().await, [new.clone()]);
+    assert_eq!(stage.secrets().await, std::slice::from_ref(&new));
     assert!(!stage.may_log_in(&stage.account));
     // And back to the first account; not due unless forced.
     let early = stage.plan(&[("force", "false")]).await.unwrap();
@@ -228,7 +227,7 @@ async fn an_engine_that_is_killed_anywhere_is_followed_to_the_same_end() {
     let (link, site) = (Link::new(), stage.site(1));
     let mut done = None;
     // Killed after each milestone, and whenever a Job or a Deployment changes.
-    let mut jobs = stage.space.cluster.watch("batch/v1", "Job", Default::default()).await.unwrap();
+    let mut jobs = stage.space.cluster.watch("batch/v1", "Job", Filter::default()).await.unwrap();
     let mut kills = 0;
     while done.is_none() {
         let seen = link.reached().len();
