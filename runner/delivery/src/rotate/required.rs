@@ -114,6 +114,7 @@ fn made_by_an_operator(object: &Object) -> Option<&str> {
 mod tests {
     use serde_json::json;
 
+    use super::super::ROTATES;
     use super::*;
 
     #[test]

@@ -75,7 +75,7 @@ impl Database {
         &self.name
     }
 
-    fn url(&self, variable: &str, database: &str) -> String {
+    fn url(variable: &str, database: &str) -> String {
         let url = std::env::var(variable).expect("PostgreSQL is known");
         let (server, _) = url.rsplit_once('/').expect("it names a database");
         format!("{server}/{database}")
@@ -83,11 +83,11 @@ impl Database {
 
     /// Its address for pods.
     pub(crate) fn in_pods(&self) -> String {
-        self.url("TAGLINE_TEST_POSTGRES_IN_PODS", &self.name)
+        Self::url("TAGLINE_TEST_POSTGRES_IN_PODS", &self.name)
     }
 
     fn ask(&self, database: &str, sql: &str) -> String {
-        let url = self.url("TAGLINE_TEST_POSTGRES", database);
+        let url = Self::url("TAGLINE_TEST_POSTGRES", database);
         run(Command::new(&self.demo).args(["db", "query", sql, "--json"]).env("DATABASE_URL", url))
     }
 
@@ -104,7 +104,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let url = self.url("TAGLINE_TEST_POSTGRES", "postgres");
+        let url = Self::url("TAGLINE_TEST_POSTGRES", "postgres");
         let sql = format!("drop database if exists {} with (force)", self.name);
         let dropped = Command::new(&self.demo).args(["db", "query", &sql]).env("DATABASE_URL", url).output();
         if !dropped.is_ok_and(|output| output.status.success()) {
