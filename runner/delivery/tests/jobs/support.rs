@@ -1,5 +1,6 @@
 //! What the tests of migrations, operations and rotations share: the demo as an image, and a database of their own.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -108,7 +109,7 @@ impl Drop for Database {
         let sql = format!("drop database if exists {} with (force)", self.name);
         let dropped = Command::new(&self.demo).args(["db", "query", &sql]).env("DATABASE_URL", url).output();
         if !dropped.is_ok_and(|output| output.status.success()) {
-            eprintln!("a test's database could not be removed");
+            let _ = writeln!(std::io::stderr(), "a test's database could not be removed");
         }
     }
 }
