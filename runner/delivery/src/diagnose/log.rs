@@ -54,6 +54,7 @@ const SIGNS: &[Sign] = &[
     sign(&["environment variable", "not set"], VARIABLE, "set it in the manifests or in the Secret they refer to"),
     sign(&["connection refused"], DATABASE, REACH),
     sign(&["could not connect to server"], DATABASE, REACH),
+    sign(&["error connecting to server"], DATABASE, REACH),
     sign(&["connection", "timed out"], DATABASE, REACH),
     sign(
         &["too many connections"],
@@ -68,8 +69,21 @@ const SIGNS: &[Sign] = &[
 ];
 
 /// Words without which a refused connection is not the database's.
-const STORES: &[&str] =
-    &["postgres", "5432", "jdbc", "database", "mongo", "mysql", "3306", "27017", "redis", "6379", "sql"];
+const STORES: &[&str] = &[
+    "connect to server",
+    "connecting to server",
+    "postgres",
+    "5432",
+    "jdbc",
+    "database",
+    "mongo",
+    "mysql",
+    "3306",
+    "27017",
+    "redis",
+    "6379",
+    "sql",
+];
 
 pub(super) fn find(scene: &Scene) -> Option<Failure> {
     let troubled = scene.pods.iter().filter(|pod| !is_ready(pod) || trouble(pod, 1).is_some());
@@ -102,6 +116,8 @@ mod tests {
             ("FATAL: password authentication failed for user \"shop\"", Some(LOGIN)),
             ("connect 10.0.0.5:5432: Connection refused", Some(DATABASE)),
             ("connect 10.0.0.5:9999: Connection refused", None),
+            ("error: error connecting to server: Connection refused (os error 111)", Some(DATABASE)),
+            ("could not connect to server: No route to host", Some(DATABASE)),
             ("ERROR: canceling statement due to lock timeout", Some(MIGRATION)),
             ("x509: certificate has expired or is not yet valid", Some(TLS)),
             ("WARN scheduler is disabled by SCHEDULER_ENABLED=false", Some(SCHEDULER)),

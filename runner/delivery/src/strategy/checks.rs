@@ -6,16 +6,19 @@ use serde_json::{Value, json};
 use super::back::{RESTART, STAY};
 use super::{Delivery, Snapshot, subjects};
 use crate::check::Baseline;
+use crate::check::alerts::{AlertsFor, alerts};
 use crate::check::analyse::save;
 use crate::check::measure::baseline;
 use crate::check::rules::signals;
 use crate::check::smoke::{JobsFor, SmokeFor, Where, checks_at, run, run_jobs};
 use crate::check::watch::{Bake, Verdict, bake};
-use crate::inputs::rule::Then;
+use crate::inputs::RollbackRule;
+use crate::inputs::rule::{Condition, Then};
+use crate::inputs::signal::Limit;
 use crate::inputs::smoke::SmokeTarget;
 use crate::progress::recorded;
-use crate::unit::BlueGreenShape;
-use crate::{DeliveryError, Object};
+use crate::unit::{BlueGreenShape, Role, role};
+use crate::{DeliveryError, Object, Stop};
 
 impl Delivery<'_> {
     fn smoke_for(&self) -> Result<SmokeFor, DeliveryError> {
@@ -91,18 +94,23 @@ pub(super) async fn measure(delivery: &Delivery<'_>, before: &Snapshot) -> Resul
 }
 
 /// The release under traffic, by its rules and its logs.
-pub(super) async fn watch(delivery: &Delivery<'_>, _before: &Snapshot) -> Result<(), DeliveryError> {
+pub(super) async fn watch(delivery: &Delivery<'_>, before: &Snapshot) -> Result<(), DeliveryError> {
     let inputs = &delivery.plan.inputs;
     if delivery.reached("watched") || inputs.watch.is_zero() {
         return Ok(());
     }
     let measured: Option<Baseline> =
         recorded(delivery.progress, "measured").and_then(|milestone| serde_json::from_value(milestone.data).ok());
+    keep_alerts(delivery).await?;
     let subject = subjects::new(delivery)?;
     let switched_at = delivery.switched_at();
     delivery.say(format!("{} is watched for {}", delivery.plan.version, inputs.watch));
+    let (rules, without) = applicable(&inputs.rollback_when, before.live.is_some());
+    for rule in without {
+        delivery.say(format!("{rule}: nothing was live before, so there is nothing to compare with"));
+    }
     let watched = Bake {
-        rules: &inputs.rollback_when,
+        rules: &rules,
         measure: &inputs.measure,
         health: inputs.health.as_deref(),
         subject: &subject,
@@ -127,4 +135,50 @@ pub(super) async fn watch(delivery: &Delivery<'_>, _before: &Snapshot) -> Result
     };
     delivery.record("watched", text, data).await?;
     Ok(())
+}
+
+/// The rules that can be held against anything, and those that cannot: the first release of all has nothing before it. Where
+/// something was live and was not measured, its rules stay, and are inconclusive.
+fn applicable(rules: &[RollbackRule], was_live: bool) -> (Vec<RollbackRule>, Vec<RollbackRule>) {
+    rules.iter().cloned().partition(|rule| was_live || !compares(rule))
+}
+
+fn compares(rule: &RollbackRule) -> bool {
+    match &rule.condition {
+        Condition::Signal(comparison) => matches!(comparison.limit, Limit::Baseline(_) | Limit::Change(_)),
+        Condition::HealthFails => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_release_of_all_is_compared_with_nothing() {
+        let rule = |text: &str| RollbackRule::parse(text, &[]).unwrap();
+        let rules =
+            ["error-rate > 5% for 5m", "p99 > 2x baseline", "throughput change > 10%", "health fails 3m"].map(rule);
+        let (first, without) = applicable(&rules, false);
+        let texts = |rules: &[RollbackRule]| rules.iter().map(|rule| rule.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&first), ["error-rate > 5% for 5m", "health fails 3m"]);
+        assert_eq!(texts(&without), ["p99 > 2x baseline", "throughput change > 10%"]);
+        assert_eq!(applicable(&rules, true).0.len(), 4);
+    }
+}
+
+/// The same rules as alerts, for the time after the watch: kept with the run as `alerts.yaml`.
+async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
+    let (plan, site) = (delivery.plan, delivery.site);
+    if plan.inputs.rollback_when.is_empty() {
+        return Ok(());
+    }
+    let workloads = plan.rendered.iter().filter(|object| role(object) == Role::Workload);
+    let workloads = workloads.map(|object| object.name().to_owned()).collect();
+    let about = AlertsFor::new(&plan.unit, &site.environment, &site.target.namespace, workloads);
+    let made = alerts(&about, &plan.inputs.rollback_when, &plan.inputs.measure);
+    for line in &made.left_out {
+        delivery.say(format!("no alert can say: {line}"));
+    }
+    delivery.progress.keep("alerts.yaml".to_owned(), made.yaml.into_bytes()).await
 }
