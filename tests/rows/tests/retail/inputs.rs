@@ -32,3 +32,34 @@ fn ra8_each_of_the_fourteen_variables_is_missed_before_the_first_step() {
     }
     row.holds();
 }
+
+#[test]
+fn ra19_a_new_migration_is_written_and_tried_on_this_machine() {
+    let Some(ground) = Ground::require() else { return };
+    let row = Row::new("RA19", "tagline init --template migration; tagline migration try");
+    let retail = Retail::new(&ground);
+    let dir = "retail-backend/migrations";
+    let made = ["init", "--template", "migration", "--set", "name=add_phone", "--set", &format!("dir={dir}")];
+    retail.tagline.run(made).success();
+    let file = |end: &str| format!("{dir}/003_add_phone.{end}.sql");
+    for end in ["up", "down"] {
+        assert!(retail.repo.path().join(file(end)).exists(), "{} is missing", file(end));
+    }
+    let administrator = &ground.postgres;
+    let (server, _) = administrator.rsplit_once('/').expect("a URL with a database");
+    let attempt = |name: &str| {
+        retail.database.as_administrator(&format!("create database {name}"));
+        let url = format!("{server}/{name}");
+        let tried = retail.tagline.run(["migration", "try", "--database", &url, "--dir", dir]);
+        retail.database.as_administrator(&format!("drop database {name} with (force)"));
+        tried
+    };
+    let name = format!("try_{}", std::process::id());
+    retail.repo.write(&file("up"), "alter table users add column phone text");
+    retail.repo.write(&file("down"), "alter table users drop column phone");
+    attempt(&name).success().stdout_has("003_add_phone");
+    // A way back that leaves something is found before anybody needs it.
+    retail.repo.write(&file("down"), "select 1");
+    attempt(&name).code(1).stderr_has("phone");
+    row.holds();
+}

@@ -1,5 +1,7 @@
 //! The retail shop's rows: its runbook's procedures as releases, on a real cluster, under load.
 
+mod alerts;
+mod as_printed;
 mod database;
 mod inputs;
 mod production;
