@@ -60,12 +60,21 @@ fn of_step(
     found: &mut Vec<Diagnostic>,
 ) {
     for (name, value) in with {
-        let names_steps = |template: Template| template.references().iter().any(|r| r.context == "steps");
-        if job.job.environment.is_some() && Template::parse(&value.text).is_ok_and(names_steps) {
+        let names = |context: &str| {
+            let of_context = |template: Template| template.references().iter().any(|r| r.context == context);
+            Template::parse(&value.text).is_ok_and(of_context)
+        };
+        let span = line(source, value.at, 0);
+        if job.job.environment.is_some() && names("steps") {
             let message = format!("`{name}` comes from a step of the same job, so nobody can approve it");
             let help = "make it an output of an earlier job, and take it from `needs`";
-            let span = line(source, value.at, 0);
             found.push(Diagnostic::error("steps-in-gated-delivery", span, message).help(help));
+        }
+        // A plan is stored, shown and signed: whatever stands in it is known to everybody who may look.
+        if names("secrets") {
+            let message = format!("`{name}` names a secret, and what a delivery is given stands open in its plan");
+            let help = "keep it in a Secret of the environment's namespace and name that one";
+            found.push(Diagnostic::error("secret-in-delivery", span, message).help(help));
         }
     }
     let texts: IndexMap<String, String> = with.iter().map(|(name, value)| (name.clone(), value.text.clone())).collect();

@@ -123,8 +123,9 @@ async fn a_gate_whose_deliveries_cannot_be_planned_does_not_open() {
 
 #[test]
 fn what_is_wrong_with_deliveries_is_said_before_the_first_step_all_at_once() {
-    let workflow =
-        WORKFLOW.replace("manifests: k8s", "max-surg: 1, strategy: bluegreen").replace("needs.build", "steps.build");
+    let workflow = WORKFLOW
+        .replace("manifests: k8s", "max-surg: 1, strategy: bluegreen, reason: '${{ secrets.WHY }}'")
+        .replace("needs.build", "steps.build");
     let rules = RULES.replace("    cluster: {context: test, namespace: shop}\n", "");
     let Err(PlannerError::Unusable { diagnostics, file, .. }) = place_with(&workflow, &rules).plan() else {
         panic!("it is refused")
@@ -137,6 +138,7 @@ fn what_is_wrong_with_deliveries_is_said_before_the_first_step_all_at_once() {
     for part in [
         "12 no-cluster: environment `production`",
         "16 steps-in-gated-delivery: `images`",
+        "secret-in-delivery: `reason`",
         "\"bluegreen\" is not a strategy",
         "max-surg",
     ] {

@@ -1,16 +1,17 @@
 //! Where a unit's objects come from: rendered manifests, or a live Deployment with another image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Survey;
 use crate::action::many;
 use crate::check::smoke::templates;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Labels};
 use crate::inputs::deploy::ConfigOwner;
 use crate::inputs::{DeployInputs, ImageInput, Source, Strategy, WorkloadRef};
 use crate::object::selects;
 use crate::render::helm::Chart;
 use crate::render::{Programs, Request, config, images, render};
+use crate::rotate;
 use crate::strategy::settled;
 use crate::unit::{Colour, colour_of};
 use crate::{DeliveryError, Failure, Object, Site};
@@ -53,6 +54,7 @@ pub(super) async fn read(
     if !jobs.is_empty() {
         return Err(many("the manifests hold Jobs", jobs.into_iter()).into());
     }
+    notes.extend(follow_rotations(&mut objects, cluster).await?);
     match inputs.config {
         ConfigOwner::Release => drop(config::name_by_content(&mut objects)),
         ConfigOwner::Shared => notes.extend(objects.iter().filter(|object| object.kind() == "Secret").map(|secret| {
@@ -65,6 +67,27 @@ pub(super) async fn read(
     let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await;
     let jobs = jobs.map_err(|lines| many("the Jobs of the smoke test cannot be run", lines.into_iter()))?;
     Ok(Rendered { objects, jobs, chart: rendered.chart, notes })
+}
+
+/// Lets workloads refer to the Secret that stands for theirs since it was rotated: the manifests still say its first name,
+/// which goes when the old values do.
+async fn follow_rotations(objects: &mut [Object], cluster: &Cluster) -> Result<Vec<String>, DeliveryError> {
+    let made: Vec<&str> = objects.iter().filter(|one| one.kind() == "Secret").map(Object::name).collect();
+    let references = objects.iter().flat_map(config::references);
+    let outside = references.into_iter().any(|(kind, name)| kind == "Secret" && !made.contains(&name.as_str()));
+    if !outside {
+        return Ok(Vec::new());
+    }
+    let stands_for = rotate::current(&cluster.list("v1", "Secret", &Labels::new()).await?);
+    let mut notes = BTreeSet::new();
+    for object in objects {
+        config::rewrite(object, |kind, name| {
+            let now = stands_for.get(name).filter(|_| kind == "Secret")?;
+            notes.insert(format!("Secret/{name} was rotated: the release uses Secret/{now}"));
+            Some(now.clone())
+        });
+    }
+    Ok(notes.into_iter().collect())
 }
 
 /// The live Deployment and the Services that select it, with one container's image set.
