@@ -216,7 +216,9 @@ impl Shop {
     fn adapt(&self, text: &str, example: &str) -> String {
         let mut adapted = String::with_capacity(text.len());
         // Names that the whole cluster shares.
-        let text = &text.replace(CRITICAL, &format!("{CRITICAL}-{}", self.suffix));
+        let text = text.replace(CRITICAL, &format!("{CRITICAL}-{}", self.suffix));
+        let dev = format!("{example}-dev");
+        let text = &text.replace(&format!("  name: {dev}\n"), &format!("  name: {}\n", self.namespace(&dev)));
         for line in text.split_inclusive('\n') {
             let variable = |(name, _): &&(&str, String)| line.starts_with(&format!("  {name}: "));
             if let Some((name, value)) = self.variables().iter().find(variable) {

@@ -131,3 +131,14 @@ pub fn without_staging(shop: &Shop) {
         text.lines().filter(after).map(|line| format!("{line}\n")).collect()
     });
 }
+
+/// Builds and pushes versions, and nothing else: their images, by tag.
+#[track_caller]
+pub fn built_images(shop: &Shop, versions: &[&str]) -> Vec<String> {
+    let image = |version: &&str| {
+        shop.tag(Release::good(version));
+        shop.tagline.run(["run", "--tag", &format!("v{version}"), "--job", "build"]).success();
+        format!("{}/village-storefront:v{version}", shop.ground.registry)
+    };
+    versions.iter().map(image).collect()
+}

@@ -96,3 +96,42 @@ fn vs5_what_is_kept_is_deleted_by_a_timer_that_survives_the_engine() {
     let () = none;
     in_order(&shop.milestones(shop.newest(), "production"), &["kept", "deleted"]);
 }
+
+#[test]
+fn vs17_one_view_shows_all_of_an_environment() {
+    let Some(ground) = Ground::require() else { return };
+    let row = Row::new("VS17", "tagline environments production");
+    let shop = village::live(&ground);
+    let view = shop.tagline.run(["environments", "production"]);
+    view.success();
+    let pod = shop.kubectl(PRODUCTION).names("pods").into_iter().find(|name| name.contains("workers-v1-2-2"));
+    let pod = pod.expect("a pod of the release");
+    for shown in [
+        "1.2.2",
+        "ona@example.com",
+        "healthy",
+        SERVICE,
+        "4 ready",
+        pod.as_str(),
+        "village-storefront-workers-hpa",
+        "village-storefront-workers-critical",
+        "may be evicted",
+    ] {
+        view.stdout_has(shown);
+    }
+    row.holds();
+}
+
+#[test]
+fn the_guides_own_commands_still_fail_as_they_did() {
+    let Some(ground) = Ground::require() else { return };
+    let shop = Shop::new(&ground, "village-storefront");
+    let images = village::built_images(&shop, &["1.2.2", "1.2.3"]);
+    let script = tagline_tests::workspace().join("examples/village-storefront/as-printed.sh");
+    let mut command = std::process::Command::new("bash");
+    command.arg(script).arg(shop.namespace("village-storefront-printed")).args(&images);
+    let out = command.env("KUBECONFIG", &ground.kubeconfig).env("DEMO", &ground.demo).output().expect("bash");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(said.lines().filter(|line| line.starts_with("ok ")).count() >= 14, "{said}");
+}
