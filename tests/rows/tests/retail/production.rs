@@ -1,7 +1,9 @@
 //! Production by blue-green between the pair that was found, and by rolling; and the ways back.
 
-use jiff::SignedDuration;
-use tagline_rows::retail::{BACKEND, PRODUCTION, Retail};
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use tagline_rows::retail::{BACKEND, PRODUCTION, Retail, finish};
 use tagline_rows::village::in_order;
 use tagline_rows::{Ground, Row, Watcher};
 
@@ -53,9 +55,20 @@ fn ra1_ra4_releases_take_the_two_colours_in_turn_and_come_back_from_none() {
 #[track_caller]
 fn side_by_side(retail: &Retail, run: u64) {
     let shown = retail.tagline.show(run);
-    let jobs = shown["jobs"].as_array().expect("jobs");
-    let builds: Vec<_> = jobs.iter().filter(|job| job["id"].as_str().is_some_and(|id| id.starts_with("build"))).collect();
-    println!("{builds:#?}");
+    let jobs = shown["jobs"].as_array().cloned().unwrap_or_default();
+    let builds: Vec<_> = jobs.iter().filter(|job| job["id"] == "build").collect();
+    let text = serde_json::to_string(&builds).expect("JSON");
+    let times = |key: &str| -> Vec<Timestamp> {
+        let found = text.split(&format!("\"{key}\":\"")).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok());
+        found.collect()
+    };
+    let (began, ended) = (times("started"), times("ended"));
+    assert!(began.len() >= 3 && ended.len() >= 3, "{text}");
+    assert!(began.iter().max() < ended.iter().min(), "the builds were not side by side: {text}");
+    let kubectl = retail.kubectl(PRODUCTION);
+    let image = |name: &str| kubectl.get(["deployment", name])["spec"]["template"]["spec"]["containers"][0]["image"].to_string();
+    let images = BTreeSet::from([image(&retail.live().0), image("retail-consumer-web"), image("retail-admin-web")]);
+    assert!(images.len() == 3 && images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
 }
 
 #[test]
@@ -64,10 +77,10 @@ fn ra5_rolling_loses_no_request_and_goes_back_to_the_version_that_is_named() {
     let mut row = Row::new("RA5", "release.yml: production: strategy: rolling; tagline rollback production --to VERSION");
     let retail = Retail::empty(&ground);
     retail.without_staging().set(&[("PRODUCTION_BY", "rolling"), ("WATCH", "12s")]);
-    // The first has nobody to ask it, so nothing to be judged by.
-    retail.edit(".github/workflows/release.yml", |text| text.replace("watch: ${{ vars.WATCH }}", "watch: 0s"));
-    retail.deliver("1.0.1");
+    // Requests as soon as there is somewhere to send them: rules judge nothing without traffic.
+    let (_, engine) = retail.start("1.0.1");
     let load = retail.load("/");
+    finish(engine).success();
     let kubectl = retail.kubectl(PRODUCTION);
     let watcher = Watcher::start(&kubectl, BACKEND);
     retail.deliver("1.0.2");
