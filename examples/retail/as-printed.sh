@@ -25,13 +25,12 @@ tidy() {
 }
 trap tidy EXIT
 
-endpoints() { k get endpointslices -l kubernetes.io/service-name=$APP -o 'jsonpath={.items[*].endpoints[?(@.conditions.ready==true)].addresses[0]}' | wc -w; }
+endpoints() { k get endpointslices -l kubernetes.io/service-name=$APP -o json | grep -c '"ready": true'; }
 image_of() { k get "deployment/$1" -o 'jsonpath={.spec.template.spec.containers[0].image}'; }
 answers() { for _ in $(seq 100); do curl -fs -o "$work/page" "$url" && return 0; sleep 0.1; done; return 1; }
 found() { # the pair as it was found: blue serves, green at none
   k delete deployment --all --wait=true >"$work/log" 2>&1
   k delete service $APP --ignore-not-found >"$work/log" 2>&1
-  sed "s|image: .*|image: $IMAGE:$OLD|" "$here"/k8s/as-found/retail-backend-*.yaml >"$work/pair.yaml"
   for colour in blue green; do
     sed "s|image: .*|image: $IMAGE:$OLD|" "$here/k8s/as-found/retail-backend-$colour.yaml" | k apply -f - >"$work/log"
   done

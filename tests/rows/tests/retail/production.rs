@@ -59,8 +59,8 @@ fn side_by_side(retail: &Retail, run: u64) {
     let builds: Vec<_> = jobs.iter().filter(|job| job["id"] == "build").collect();
     let text = serde_json::to_string(&builds).expect("JSON");
     let times = |key: &str| -> Vec<Timestamp> {
-        let found = text.split(&format!("\"{key}\":\"")).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok());
-        found.collect()
+        let before = format!("\"{key}\":\"");
+        text.split(&before).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
     };
     let (began, ended) = (times("started"), times("ended"));
     assert!(began.len() >= 3 && ended.len() >= 3, "{text}");
