@@ -17,6 +17,9 @@ pub(super) enum Open {
     No,
     /// This part; the rest has its test.
     Part(&'static str),
+    /// It has its test, which was not yet seen to pass on a quiet machine: `cargo xtask rows` runs it and fails with it,
+    /// `cargo xtask test` leaves it out.
+    NotYet,
     /// All of it.
     Whole,
 }

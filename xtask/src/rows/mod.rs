@@ -77,6 +77,12 @@ pub(crate) fn table(file: &Path) -> Result<Verdict> {
     Ok(render(&ROWS.iter().collect::<Vec<_>>(), &read(file)?))
 }
 
+/// What libtest is told to leave out: tests of rows that were not yet seen to hold.
+pub(crate) fn not_yet() -> Vec<String> {
+    let rows = ROWS.iter().filter(|row| row.open == Open::NotYet);
+    rows.flat_map(|row| ["--skip".to_owned(), format!("{}_", row.id.to_lowercase())]).collect()
+}
+
 /// Tests are named after their rows: `vs5_…`.
 fn filters(wanted: &[String]) -> Vec<String> {
     wanted.iter().map(|row| format!("{row}_")).collect()
@@ -94,6 +100,10 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> Verdict {
     for row in rows {
         let Known { id, what, open } = row;
         match (held.get(*id), open) {
+            (None, Open::NotYet) => {
+                let _ = writeln!(text, "{id:<5} {:<7} {:>8} {:>9} {:>7}  {what}", "open", "-", "-", "-");
+                let _ = writeln!(text, "{:<5} {:<7} {:>26}  its test was not yet seen to pass", "", "", "");
+            }
             (_, Open::Whole) => {
                 let _ = writeln!(text, "{id:<5} {:<7} {:>8} {:>9} {:>7}  {what}", "open", "-", "-", "-");
             }
@@ -109,9 +119,9 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> Verdict {
             let _ = writeln!(text, "{:<5} {:<7} {:>26}  {missing}", "", "open", "");
         }
     }
-    let count = |state: fn(&Open) -> bool| rows.iter().filter(|row| state(&row.open)).count();
-    let open = count(|open| *open == Open::Whole);
     let there = rows.iter().filter(|row| row.open != Open::Whole && held.contains_key(row.id)).count();
+    let left = |row: &&&Known| row.open == Open::Whole || (row.open == Open::NotYet && !held.contains_key(row.id));
+    let open = rows.iter().filter(left).count();
     let missing = rows.len() - open - there;
     let _ = write!(text, "\n{there} rows hold, {missing} do not, {open} open");
     Verdict { text, held: there, missing }
