@@ -95,8 +95,8 @@ k rollout undo deployment/$APP-green >"$work/log"
 k rollout status deployment/$APP-green --timeout=90s >"$work/log"
 [ "$(image_of $APP-green)" = "$IMAGE:$NEWER" ]
 say $? "a second 'rollout undo' brought the bad version back"
-k rollout undo deployment/$APP-green --to-revision=1 >"$work/undo" 2>&1
-say $((! $?)) "'--to-revision=1' finds nothing: revisions are renumbered"
+k rollout undo deployment/$APP-green --to-revision=2 >"$work/undo" 2>&1
+say $((! $?)) "'--to-revision=2' finds nothing: revisions are renumbered"
 
 # VERSION unset.
 (
