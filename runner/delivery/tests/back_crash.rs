@@ -112,6 +112,9 @@ async fn die_everywhere(space: &Space, with: &[(&str, &str)], fails: bool) -> us
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_green_all_new() {
+    if !tagline_tests::gate::all() {
+        return;
+    }
     let Some(space) = space("crash-bg").await else { return };
     let with = [&BLUE_GREEN[..], &[("drain", "3s"), ("scale-old", "0")]].concat();
     deliver(&space, &App::new("1.2.2").await, &with).await;
@@ -125,6 +128,9 @@ async fn blue_green_all_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_green_all_old() {
+    if !tagline_tests::gate::all() {
+        return;
+    }
     let Some(space) = space("crash-back").await else { return };
     let with = [&BLUE_GREEN[..], &[("drain", "3s"), ("scale-old", "0")]].concat();
     deliver(&space, &App::new("1.2.2").await, &with).await;
@@ -143,6 +149,9 @@ async fn blue_green_all_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_all_new_or_all_old() {
+    if !tagline_tests::gate::all() {
+        return;
+    }
     let Some(space) = space("crash-roll").await else { return };
     deliver(&space, &App::new("1.2.2").await, &[]).await;
     let users = Users::start(&space).await;

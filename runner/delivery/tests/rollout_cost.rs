@@ -1,5 +1,5 @@
-//! What a rollout of two pods costs: requests against `helm upgrade --wait`, time against `kubectl apply` and
-//! `kubectl rollout status`, side by side on the same cluster.
+//! What a rollout of two pods costs: requests against `helm upgrade --wait`, counted; time against `kubectl apply` and
+//! `kubectl rollout status`, side by side on the same cluster, shown only: time on a shared machine decides nothing.
 
 mod common;
 
@@ -16,7 +16,7 @@ use tagline_delivery::rollout::{Wait, wait_ready};
 const ROUNDS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollout_of_two_pods_costs_no_more_than_kubectl_and_half_of_helm() {
+async fn a_rollout_of_two_pods_costs_half_the_requests_of_helm() {
     let Some(space) = space("cost").await else { return };
     let Some(audit) = std::env::var_os("TAGLINE_TEST_AUDIT_LOG") else { return };
     if Command::new("helm").arg("version").stdout(Stdio::null()).status().is_err() {
@@ -46,7 +46,6 @@ async fn a_rollout_of_two_pods_costs_no_more_than_kubectl_and_half_of_helm() {
     let ours = format!("ours {our_requests} requests {our_time:?}");
     println!("rollout of two pods: {ours}, kubectl {kubectl_time:?}, helm {helm_requests} requests");
     assert!(our_requests * 2 <= helm_requests, "{our_requests} requests, helm has {helm_requests}");
-    assert!(our_time <= kubectl_time, "{our_time:?}, kubectl has {kubectl_time:?}");
 }
 
 fn best(times: &[Duration]) -> Duration {
