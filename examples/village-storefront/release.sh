@@ -75,6 +75,7 @@ cp -r "$here" "$folder/village-storefront"
 cd "$folder/village-storefront"
 mkdir bin && cp "$demo" bin/demo
 grep -rlE 'namespace: village-storefront' . | xargs sed -i -E "s/(namespace: village-storefront(-staging|-dev)?)\b/\1-$id/"
+sed -i "s/^  name: village-storefront-dev$/&-$id/" k8s/bootstrap/dev.yaml
 set_variable() { sed -i "s|^  $1: .*|  $1: $2|" .tagline/environments.yml; }
 set_variable REGISTRY "$TAGLINE_TEST_REGISTRY"
 set_variable PROMETHEUS "$TAGLINE_TEST_PROMETHEUS"
