@@ -14,6 +14,7 @@ use crate::{DeliveryError, Failure, Object, ObjectId, Progress, Site};
 
 mod look;
 mod needs;
+mod recorded;
 mod source;
 
 /// What a deploy does: everything that its carrying out decides on.
@@ -214,5 +215,7 @@ pub(super) async fn apply(
     cluster: &Cluster,
     progress: &dyn Progress,
 ) -> Result<Outcome, DeliveryError> {
-    strategy::deliver(&Delivery::new(plan, site, cluster, progress)).await
+    let outcome = strategy::deliver(&Delivery::new(plan, site, cluster, progress)).await?;
+    recorded::record(plan, cluster, progress).await?;
+    Ok(outcome)
 }
