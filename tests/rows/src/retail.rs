@@ -91,11 +91,14 @@ impl Retail {
             retail.namespace_of(name, database);
             let kubectl = retail.kubectl(name);
             kubectl.apply(&retail.manifest("k8s/stand-ins.yaml"));
-            kubectl.apply(&retail.manifest("k8s/as-found/backups.yaml").replace("spec:\n", &format!(
-                "spec:\n  storageClassName: ''\n  volumeName: {}\n", kubectl.namespace()
-            )));
+            kubectl.apply(&retail.manifest("k8s/as-found/backups.yaml").replace(
+                "spec:\n",
+                &format!("spec:\n  storageClassName: ''\n  volumeName: {}\n", kubectl.namespace()),
+            ));
         }
-        retail.kubectl(PRODUCTION).apply(&retail.manifest("k8s/as-found/service.yaml").replace(", deployment: blue", ""));
+        retail
+            .kubectl(PRODUCTION)
+            .apply(&retail.manifest("k8s/as-found/service.yaml").replace(", deployment: blue", ""));
         retail.set(&[("API_URL", retail.url(PRODUCTION, BACKEND).trim_end_matches('/'))]);
         retail
     }
@@ -126,7 +129,7 @@ impl Retail {
         });
         self.edit(".tagline/environments.yml", |text| {
             let after = |line: &&str| !line.trim_start().starts_with("after: ");
-            text.lines().filter(after).map(|line| format!("{line}\n")).collect()
+            text.split_inclusive('\n').filter(after).collect()
         });
         self
     }
@@ -208,7 +211,10 @@ impl Retail {
     #[track_caller]
     pub fn reached(&self, run: u64, name: &str) -> Timestamp {
         let found = until(&format!("`{name}` of run {run}"), || {
-            self.milestones(run, "production").iter().any(|one| one == name).then(|| self.milestone(run, "production", name))
+            self.milestones(run, "production")
+                .iter()
+                .any(|one| one == name)
+                .then(|| self.milestone(run, "production", name))
         });
         found["at"].as_str().expect("a milestone has a time").parse().expect("RFC 3339")
     }
@@ -270,8 +276,7 @@ impl Retail {
         let mut values: serde_json::Map<String, Value> =
             SECRETS.map(|name| (name.to_lowercase().replace('_', "-"), json!("a-value"))).into_iter().collect();
         values.insert("postgres-url".to_owned(), json!(database.url().replacen("://", &who, 1)));
-        let secret =
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": BACKEND}, "stringData": values});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": BACKEND}, "stringData": values});
         kubectl.apply(&secret.to_string());
         // The node is this machine; the volume goes with the namespace of its name.
         let folder = self.scratch.join(&format!("backups-{name}"));
@@ -290,7 +295,11 @@ fn post(address: &str, body: &str) {
     let mut stream = TcpStream::connect((address, 8081)).expect("the admin port");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
     let length = body.len();
-    write!(stream, "POST /fault HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").expect("it reads");
+    write!(
+        stream,
+        "POST /fault HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");

@@ -52,7 +52,8 @@ fn ra18_a_release_leaves_alert_rules_made_of_its_triggers() {
     let report = load.end();
     let all = retail.tagline.run(["artifacts", "ls", &run, "--json"]).success().json();
     let names: Vec<&str> = all.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
-    let name = names.iter().find(|name| name.ends_with("alerts.yaml")).unwrap_or_else(|| panic!("no alerts in {names:?}"));
+    let name =
+        names.iter().find(|name| name.ends_with("alerts.yaml")).unwrap_or_else(|| panic!("no alerts in {names:?}"));
     let folder = retail.scratch.join("alerts");
     retail.tagline.run(["artifacts", "get", &run, name, "--output", &folder.to_string_lossy()]).success();
     let file = walk(&folder).expect("the file of that artifact");

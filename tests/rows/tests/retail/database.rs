@@ -9,7 +9,8 @@ use tagline_tests::Outcome;
 /// The database to a version, as `database.yml` does it.
 #[track_caller]
 fn database(retail: &Retail, direction: &str, to: &str) -> Outcome {
-    let payload = retail.scratch.write("payload.json", json!({"inputs": {"direction": direction, "to": to}}).to_string());
+    let payload =
+        retail.scratch.write("payload.json", json!({"inputs": {"direction": direction, "to": to}}).to_string());
     let payload = payload.to_string_lossy().into_owned();
     retail.tagline.run(["run", "database", "--event", "workflow_dispatch", "--payload", &payload])
 }

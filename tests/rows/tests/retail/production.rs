@@ -66,7 +66,9 @@ fn side_by_side(retail: &Retail, run: u64) {
     assert!(began.len() >= 3 && ended.len() >= 3, "{text}");
     assert!(began.iter().max() < ended.iter().min(), "the builds were not side by side: {text}");
     let kubectl = retail.kubectl(PRODUCTION);
-    let image = |name: &str| kubectl.get(["deployment", name])["spec"]["template"]["spec"]["containers"][0]["image"].to_string();
+    let image = |name: &str| {
+        kubectl.get(["deployment", name])["spec"]["template"]["spec"]["containers"][0]["image"].to_string()
+    };
     let images = BTreeSet::from([image(&retail.live().0), image("retail-consumer-web"), image("retail-admin-web")]);
     assert!(images.len() == 3 && images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
 }
@@ -74,7 +76,8 @@ fn side_by_side(retail: &Retail, run: u64) {
 #[test]
 fn ra5_rolling_loses_no_request_and_goes_back_to_the_version_that_is_named() {
     let Some(ground) = Ground::require() else { return };
-    let mut row = Row::new("RA5", "release.yml: production: strategy: rolling; tagline rollback production --to VERSION");
+    let mut row =
+        Row::new("RA5", "release.yml: production: strategy: rolling; tagline rollback production --to VERSION");
     let retail = Retail::empty(&ground);
     retail.without_staging().set(&[("PRODUCTION_BY", "rolling"), ("WATCH", "12s")]);
     // Requests as soon as there is somewhere to send them: rules judge nothing without traffic.
@@ -86,7 +89,10 @@ fn ra5_rolling_loses_no_request_and_goes_back_to_the_version_that_is_named() {
     retail.deliver("1.0.2");
     retail.deliver("1.0.3");
     let image = || kubectl.get(["deployment", BACKEND])["spec"]["template"]["spec"]["containers"][0]["image"].clone();
-    let live = || kubectl.get(["deployment", BACKEND])["spec"]["template"]["metadata"]["annotations"]["tagline.dev/version"].clone();
+    let live = || {
+        kubectl.get(["deployment", BACKEND])["spec"]["template"]["metadata"]["annotations"]["tagline.dev/version"]
+            .clone()
+    };
     let third = image();
     // Undone; a second time it is there already, and nothing is written.
     retail.tagline.run(["rollback", "production"]).success();

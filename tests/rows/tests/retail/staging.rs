@@ -28,7 +28,10 @@ fn ra2_ra3_staging_by_helm_and_by_the_image_ends_in_the_same_and_is_verified() {
     let Some(ground) = Ground::require() else { return };
     let rows = [
         Row::new("RA2", "release.yml: staging: if: helm: chart, values; if: set-image: deployment, container"),
-        Row::new("RA3", "release.yml: smoke, public-url; staging-verified, production: tagline/smoke-test@v1 jobs, log-limits"),
+        Row::new(
+            "RA3",
+            "release.yml: smoke, public-url; staging-verified, production: tagline/smoke-test@v1 jobs, log-limits",
+        ),
     ];
     let retail = Retail::found(&ground);
     let load = retail.load("/");
@@ -85,7 +88,10 @@ fn ra12_a_dependency_that_is_away_closes_the_gate_and_is_named() {
     refused.code(1).stderr_has("/actuator/health/redis");
     assert!(!refused.stderr.contains("health/mongo is"), "{refused}");
     assert_eq!(retail.live().0, "retail-backend-blue", "production is not touched");
-    assert_eq!(retail.kubectl(PRODUCTION).names("deployments"), ["retail-backend-blue", "retail-backend-green", "stand-ins"]);
+    assert_eq!(
+        retail.kubectl(PRODUCTION).names("deployments"),
+        ["retail-backend-blue", "retail-backend-green", "stand-ins"]
+    );
     row.holds();
 }
 

@@ -7,8 +7,6 @@ use tagline_rows::village::in_order;
 use tagline_rows::{Ground, Load, LoadReport, Row, Seen, Watcher};
 use tagline_tests::{Outcome, until};
 
-
-
 /// Production as it was found, with nothing around it that takes time.
 #[track_caller]
 fn production(ground: &Ground) -> Retail {
@@ -60,7 +58,10 @@ fn watch(retail: &Retail) -> Watcher {
 #[test]
 fn ra6_five_percent_of_errors_end_a_release_and_a_little_less_only_warns() {
     let Some(ground) = Ground::require() else { return };
-    let mut row = Row::new("RA6", "release.yml: production: rollback-when: error-rate > 5%, p95 > 500ms, health fails, payments-failed > 0");
+    let mut row = Row::new(
+        "RA6",
+        "release.yml: production: rollback-when: error-rate > 5%, p95 > 500ms, health fails, payments-failed > 0",
+    );
     let retail = production(&ground);
     let (load, watcher) = (retail.load("/"), watch(&retail));
     // Probes and scrapes are requests too, and answered well: a little more is asked for than is meant.
@@ -142,7 +143,10 @@ fn ra6_one_failed_payment_ends_a_release_at_once() {
 #[test]
 fn ra15_pools_processors_memory_and_orders_have_two_levels() {
     let Some(ground) = Ground::require() else { return };
-    let mut row = Row::new("RA15", "release.yml: production: rollback-when: … and … then warn, signals: connections, cpu, memory, orders");
+    let mut row = Row::new(
+        "RA15",
+        "release.yml: production: rollback-when: … and … then warn, signals: connections, cpu, memory, orders",
+    );
     let retail = production(&ground);
     // The payments' own rule would come first.
     retail.edit(".github/workflows/release.yml", |text| text.replace("            payments-failed > 0\n", ""));
