@@ -70,7 +70,10 @@ fn vs13_an_oom_kill_and_absent_metrics_are_named() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::empty(&ground);
     shop.edit(".github/workflows/release.yml", |text| {
-        text.replace("          min-ready: ", "          timeout: 1m\n          progress-deadline: 15s\n          min-ready: ")
+        text.replace(
+            "          min-ready: ",
+            "          timeout: 1m\n          progress-deadline: 15s\n          min-ready: ",
+        )
     });
     shop.tag(Release { version: "1.2.3", faults: "oom = true" });
     says(&shop, &shop.run("1.2.3"), "staging", &["memory", "limit"]);
@@ -123,7 +126,16 @@ impl Expired {
         ask.args(["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]);
         openssl(ask.arg("-keyout").arg(&key).arg("-out").arg(&request));
         let mut sign = Command::new("openssl");
-        sign.args(["ca", "-batch", "-selfsign", "-notext", "-startdate", "20250101000000Z", "-enddate", "20250102000000Z"]);
+        sign.args([
+            "ca",
+            "-batch",
+            "-selfsign",
+            "-notext",
+            "-startdate",
+            "20250101000000Z",
+            "-enddate",
+            "20250102000000Z",
+        ]);
         sign.arg("-config").arg(&config).arg("-keyfile").arg(&key).arg("-in").arg(&request);
         openssl(sign.arg("-out").arg(&certificate));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
