@@ -206,7 +206,7 @@ impl Shop {
             }
             let bytes = fs::read(entry.path()).expect("a file of the example");
             let content = String::from_utf8(bytes).map(|text| self.adapt(&text, example).into_bytes());
-            let content = content.unwrap_or_else(|binary| binary.into_bytes());
+            let content = content.unwrap_or_else(std::string::FromUtf8Error::into_bytes);
             self.repo.write(&path.to_string_lossy(), content);
         }
     }
@@ -222,7 +222,7 @@ impl Shop {
         for line in text.split_inclusive('\n') {
             let variable = |(name, _): &&(&str, String)| line.starts_with(&format!("  {name}: "));
             if let Some((name, value)) = self.variables().iter().find(variable) {
-                adapted.push_str(&format!("  {name}: {value}\n"));
+                adapted.extend(["  ", *name, ": ", value.as_str(), "\n"]);
                 continue;
             }
             match line.find("namespace: ") {
@@ -230,7 +230,7 @@ impl Shop {
                     let (key, rest) = line.split_at(at + 11);
                     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
                     let (name, rest) = rest.split_at(end);
-                    adapted.push_str(&format!("{key}{}{rest}", self.namespace(name)));
+                    adapted.extend([key, &self.namespace(name), rest]);
                 }
                 _ => adapted.push_str(line),
             }
@@ -345,7 +345,8 @@ impl Drop for Shop {
         for name in names.lines().filter(|name| name.ends_with(&format!("-{}", self.suffix))) {
             let _ = kubectl.command(["delete", "--wait=false", name]).output();
             let volume = name.trim_start_matches("namespace/");
-            let _ = kubectl.command(["delete", "--wait=false", "--ignore-not-found", "persistentvolume", volume]).output();
+            let _ =
+                kubectl.command(["delete", "--wait=false", "--ignore-not-found", "persistentvolume", volume]).output();
         }
     }
 }

@@ -128,7 +128,7 @@ pub fn without_staging(shop: &Shop) {
     });
     shop.edit(".tagline/environments.yml", |text| {
         let after = |line: &&str| !line.trim_start().starts_with("after: ");
-        text.lines().filter(after).map(|line| format!("{line}\n")).collect()
+        text.split_inclusive('\n').filter(after).collect()
     });
 }
 

@@ -8,9 +8,21 @@ use tagline_rows::village::{self, DEV, PRODUCTION, SERVICE, STAGING};
 use tagline_rows::{Ground, Kubectl, Load, LoadReport, Release, Row, Shop};
 use tagline_tests::workspace;
 
-/// The guide's table: replicas of both pools, the autoscalers' maxima, requests, log format, sampler, what the disruption
+/// A line of the guide's table: environment, replicas of both pools, the autoscalers' maxima, requests, log format, sampler, what the disruption
 /// budgets keep, and external services.
-const TABLE: [(&str, [u64; 2], [u64; 2], [&str; 2], &str, &str, &str, Option<u64>, &str); 3] = [
+type Line = (
+    &'static str,
+    [u64; 2],
+    [u64; 2],
+    [&'static str; 2],
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<u64>,
+    &'static str,
+);
+
+const TABLE: [Line; 3] = [
     ("dev", [1, 1], [3, 3], ["100m", "256Mi"], "DEBUG", "false", "always_on", None, "mocks"),
     ("staging", [2, 2], [10, 10], ["250m", "512Mi"], "INFO", "true", "always_on", Some(1), "sandbox"),
     ("prod", [3, 5], [20, 30], ["500m", "1Gi"], "INFO", "true", "traceidratio:0.1", Some(2), "production"),

@@ -90,10 +90,8 @@ fn vs5_what_is_kept_is_deleted_by_a_timer_that_survives_the_engine() {
     assert_eq!(kubectl.names("deployments").len(), 4);
     shop.tagline.run(["store", "clock", "--forward", "25h"]).success();
     let engine = shop.tagline.spawn(["serve", "--headless"]);
-    let none =
-        tagline_tests::until("the old release's end", || (kubectl.names("deployments").len() == 2).then_some(()));
+    tagline_tests::until("the old release's end", || (kubectl.names("deployments").len() == 2).then_some(()));
     assert_eq!(engine.terminate(), 0);
-    let () = none;
     in_order(&shop.milestones(shop.newest(), "production"), &["kept", "deleted"]);
 }
 
