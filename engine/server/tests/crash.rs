@@ -12,8 +12,8 @@
 
 mod support;
 
-use support::built::Built;
 use support::beginning::{Beginning, VARIABLE as BEGIN};
+use support::built::Built;
 use support::child::{self, VARIABLE};
 use support::points::{self, say};
 

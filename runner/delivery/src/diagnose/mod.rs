@@ -75,6 +75,7 @@ mod tests {
     use super::*;
 
     /// A pod with one container in this state.
+    #[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just made")]
     pub(super) fn pod(name: &str, status: serde_json::Value) -> Object {
         Object(json!({
             "apiVersion": "v1", "kind": "Pod",

@@ -114,6 +114,7 @@ mod tests {
     use super::*;
     use crate::Object;
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just made")]
     fn judged(check: BackupCheck, result: Value) -> Result<Taken, String> {
         let job = JobPlan { source: String::new(), container: String::new(), object: Object(json!({})) };
         let backup = Backup { job, min_size: 1024, check, max_age: Some(Period::from_secs(86400)) };

@@ -142,7 +142,7 @@ mod tests {
             found,
             [
                 r#"ConfigMap/files {"one"} Deployment/shop"#,
-                r#"ConfigMap/settings {} Deployment/shop"#,
+                "ConfigMap/settings {} Deployment/shop",
                 r#"Secret/db {"password", "user"} Deployment/shop"#,
             ]
         );

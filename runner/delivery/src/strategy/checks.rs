@@ -150,6 +150,22 @@ fn compares(rule: &RollbackRule) -> bool {
     }
 }
 
+/// The same rules as alerts, for the time after the watch: kept with the run as `alerts.yaml`.
+async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
+    let (plan, site) = (delivery.plan, delivery.site);
+    if plan.inputs.rollback_when.is_empty() {
+        return Ok(());
+    }
+    let workloads = plan.rendered.iter().filter(|object| role(object) == Role::Workload);
+    let workloads = workloads.map(|object| object.name().to_owned()).collect();
+    let about = AlertsFor::new(&plan.unit, &site.environment, &site.target.namespace, workloads);
+    let made = alerts(&about, &plan.inputs.rollback_when, &plan.inputs.measure);
+    for line in &made.left_out {
+        delivery.say(format!("no alert can say: {line}"));
+    }
+    delivery.progress.keep("alerts.yaml".to_owned(), made.yaml.into_bytes()).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,20 +181,4 @@ mod tests {
         assert_eq!(texts(&without), ["p99 > 2x baseline", "throughput change > 10%"]);
         assert_eq!(applicable(&rules, true).0.len(), 4);
     }
-}
-
-/// The same rules as alerts, for the time after the watch: kept with the run as `alerts.yaml`.
-async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
-    let (plan, site) = (delivery.plan, delivery.site);
-    if plan.inputs.rollback_when.is_empty() {
-        return Ok(());
-    }
-    let workloads = plan.rendered.iter().filter(|object| role(object) == Role::Workload);
-    let workloads = workloads.map(|object| object.name().to_owned()).collect();
-    let about = AlertsFor::new(&plan.unit, &site.environment, &site.target.namespace, workloads);
-    let made = alerts(&about, &plan.inputs.rollback_when, &plan.inputs.measure);
-    for line in &made.left_out {
-        delivery.say(format!("no alert can say: {line}"));
-    }
-    delivery.progress.keep("alerts.yaml".to_owned(), made.yaml.into_bytes()).await
 }

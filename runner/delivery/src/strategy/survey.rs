@@ -168,6 +168,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just made")]
     fn survey(deployments: &[(&str, &str, i64)], selector: Value) -> Survey {
         let deployment = |(name, colour, replicas): &(&str, &str, i64)| {
             let object = Object(

@@ -62,6 +62,7 @@ impl Histogram {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "whole numbers are exact")]
     use proptest::prelude::*;
 
     use super::*;

@@ -157,6 +157,7 @@ pub(crate) fn slope(points: &[(Timestamp, f64)]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "whole numbers are exact")]
     use super::*;
 
     fn at(second: i64) -> Timestamp {

@@ -135,7 +135,7 @@ fn a_rule_under_way_says_when_it_would_be_broken() {
 #[test]
 fn doubt_at_the_end_of_the_watch_is_doubt_still() {
     let rules = rules(&["error-rate > 5%"]);
-    let mut watchman = Watchman::new(&rules, at(0), Duration::from_secs(60), None, Duration::from_secs(30));
+    let mut watchman = Watchman::new(&rules, at(0), Duration::from_mins(1), None, Duration::from_secs(30));
     watchman.take(&look(55, "error-rate", Reading::Missing("no requests".to_owned())));
     watchman.take(&look(65, "error-rate", Reading::Missing("no requests".to_owned())));
     let doubts = watchman.doubts();
