@@ -50,8 +50,8 @@ async fn a_field_that_is_not_known_and_a_kind_that_is_not_served_are_refused() {
     let error = space.cluster.create(&typo, MANAGER).await.unwrap_err();
     assert!(matches!(&error, ClusterError::Invalid { message, .. } if message.contains("dat")), "{error:?}");
 
-    let error = space.cluster.served("external-secrets.io/v1beta1", "ExternalSecret").await.unwrap_err();
-    assert_eq!(error.to_string(), "external-secrets.io/v1beta1 ExternalSecret is not served by this cluster");
+    let error = space.cluster.served("nobody.example/v1beta1", "Widget").await.unwrap_err();
+    assert_eq!(error.to_string(), "nobody.example/v1beta1 Widget is not served by this cluster");
     let error = space.cluster.served("apps/v1beta1", "Deployment").await.unwrap_err();
     assert_eq!(error.to_string(), "apps/v1beta1 Deployment is not served by this cluster (served: apps/v1)");
     assert_eq!(error.next(), "write apiVersion: apps/v1");

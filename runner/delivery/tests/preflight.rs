@@ -31,7 +31,7 @@ async fn all_problems_are_told_at_once() {
         workload.clone(),
         Object(service("s", &json!({"app": "other"}))),
         Object(
-            json!({"apiVersion": "external-secrets.io/v1beta1", "kind": "ExternalSecret", "metadata": {"name": "e"}}),
+            json!({"apiVersion": "nobody.example/v1beta1", "kind": "Widget", "metadata": {"name": "e"}}),
         ),
         Object(
             json!({"apiVersion": "autoscaling/v2beta2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}),
@@ -39,13 +39,13 @@ async fn all_problems_are_told_at_once() {
     ];
     let verbs = [
         Verb::new("patch", "apps/v1", "Deployment"),
-        Verb::new("patch", "external-secrets.io/v1beta1", "ExternalSecret"),
+        Verb::new("patch", "nobody.example/v1beta1", "Widget"),
     ];
     let needs = Needs { verbs: &verbs, objects: &objects, extra: &[Extra::of(&workload, 6)] };
     let expected = [
         "Service/s selects no pod: no pod template has app=other".to_owned(),
         "autoscaling/v2beta2 HorizontalPodAutoscaler is not served by this cluster (served: autoscaling/v2, autoscaling/v1)".to_owned(),
-        "external-secrets.io/v1beta1 ExternalSecret is not served by this cluster".to_owned(),
+        "nobody.example/v1beta1 Widget is not served by this cluster".to_owned(),
         format!("needs 6 pods, quota small leaves 4 (namespace {})", space.namespace()),
     ];
     let mut found = said(&space, &needs).await;
