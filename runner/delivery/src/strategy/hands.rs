@@ -67,7 +67,7 @@ fn keys(text: &str) -> String {
 }
 
 /// Drift, one line a field: `drift: spec.template.spec.containers[name="app"].image changed by kubectl-set: a (the release
-/// has b)`. `ours` is the object as the release has it.
+/// has b)`. `ours` is the object as the release has it; a field that somebody else set to the same value is no drift.
 pub(crate) fn drift(live: &Object, ours: Option<&Object>) -> Vec<String> {
     let shown = |value: Option<&Value>| match value {
         _ if live.kind() == "Secret" => "(hidden)".to_owned(),
@@ -75,11 +75,13 @@ pub(crate) fn drift(live: &Object, ours: Option<&Object>) -> Vec<String> {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     };
-    let lines = foreign(live).into_iter().map(|each| {
-        let now = shown(value_at(live, &each.field));
-        let then = shown(ours.and_then(|ours| value_at(ours, &each.field)));
-        let field = each.field.trim_start_matches('.');
-        format!("drift: {} {field} changed by {}: {now} (the release has {then})", live.id(), each.manager)
+    let lines = foreign(live).into_iter().filter_map(|each| {
+        let now = value_at(live, &each.field);
+        let then = ours.and_then(|ours| value_at(ours, &each.field));
+        let (field, id) = (each.field.trim_start_matches('.'), live.id());
+        let differs = now.is_none() || now != then;
+        let (now, then) = (shown(now), shown(then));
+        differs.then(|| format!("drift: {id} {field} changed by {}: {now} (the release has {then})", each.manager))
     });
     lines.collect()
 }
@@ -158,6 +160,7 @@ mod tests {
                 "drift: Deployment/a spec.template.spec.containers[name=\"app\"].image changed by kubectl-set: bad (the release has good)"
             ]
         );
+        assert_eq!(drift(&live, Some(&live)), [""; 0], "the same value");
         assert!(drift(&object("kube-controller-manager", None, "x"), None).is_empty());
         assert!(drift(&object("kubectl", Some("scale"), "x"), None).is_empty());
         assert!(drift(&object("tagline-operate", None, "x"), None).is_empty());

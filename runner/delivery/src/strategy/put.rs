@@ -59,8 +59,9 @@ pub(crate) async fn put(
             if is_there(live, &wanted, rules) {
                 return Ok((live.clone(), false));
             }
-            if takes_over(live, object, rules) {
-                take_over(cluster, live).await?;
+            if takes_over(live, object, rules) && !take_over(cluster, live).await? && tries < TRIES {
+                tries += 1;
+                continue;
             }
         }
         let adopted = live.as_ref().is_some_and(|live| !is_ours(live, object));
@@ -185,16 +186,17 @@ fn takes_over(live: &Object, object: &Object, rules: Rules) -> bool {
     foreign_objects || (matches!(rules.drift, Drift::Overwrite) && !foreign(live).is_empty())
 }
 
-/// Makes everything that others own in it ours, so that what we leave out goes.
-async fn take_over(cluster: &Cluster, live: &Object) -> Result<(), DeliveryError> {
-    let Some(fields) = taken_over(live, MANAGER) else { return Ok(()) };
+/// Makes everything that others own in it ours, so that what we leave out goes. False where the object changed meanwhile,
+/// as a controller that has just seen it does: it is to be looked at again.
+async fn take_over(cluster: &Cluster, live: &Object) -> Result<bool, DeliveryError> {
+    let Some(fields) = taken_over(live, MANAGER) else { return Ok(true) };
     let patch = Patch::Json(json!([
         {"op": "replace", "path": "/metadata/managedFields", "value": fields},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": live.resource_version()},
     ]));
     match cluster.patch(&id_in(live, cluster), MANAGER, &patch).await {
-        // Somebody else was quicker; the apply says whether that matters.
-        Ok(_) | Err(ClusterError::Changed { .. }) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(ClusterError::Changed { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

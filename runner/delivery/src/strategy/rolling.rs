@@ -3,8 +3,6 @@
 //! Invariants: how many pods may be missing or too many is what the step says, set into the manifests; "rolled out" is what
 //! the controller has seen and all pods are; the way back is to what was there before, configuration included.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::put::{Moved, put, scale};
@@ -13,11 +11,8 @@ use crate::action::{Outcome, Shape};
 use crate::inputs::Replicas;
 use crate::inputs::deploy::Drift;
 use crate::rollout::status;
-use crate::unit::{RELEASE, RollingShape, first_pods, pods_selector};
+use crate::unit::{RELEASE, RollingShape, first_pods};
 use crate::{DeliveryError, Failure, Object};
-
-/// Old pods are waited for so long.
-const ENDING: Duration = Duration::from_mins(2);
 
 /// Delivers, and goes back where that fails.
 pub(super) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, DeliveryError> {
@@ -93,20 +88,11 @@ async fn ready(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Obje
     Ok(pods)
 }
 
-/// Waits for the old pods' end: until then some proxies may still send them requests, and whoever asks meets the old
-/// release.
+/// Waits for the old pods' end.
 async fn old_pods_gone(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
     let release = delivery.plan.release.as_str();
-    for workload in
-        shape.objects.iter().filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet"))
-    {
-        let is_new = |pod: &Object| pod.labels().get(RELEASE).is_some_and(|each| each == release);
-        let labels = pods_selector(workload);
-        if !waits::all_pods(&delivery.cluster, &labels, ENDING, delivery.progress, is_new).await? {
-            delivery.progress.warn(format!("old pods of {} take long to end", workload.id()));
-        }
-    }
-    Ok(())
+    let is_new = |pod: &Object| pod.labels().get(RELEASE).is_some_and(|each| each == release);
+    waits::others_gone(&delivery.cluster, &shape.objects, delivery.progress, is_new).await
 }
 
 /// Nobody else changed the workloads since they were applied.

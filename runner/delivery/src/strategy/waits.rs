@@ -8,7 +8,11 @@ use crate::cluster::{Cluster, Filter, Labels};
 use crate::diagnose::scene;
 use crate::object::selects;
 use crate::rollout::{Wait, WaitError, wait_for, wait_ready};
+use crate::unit::pods_selector;
 use crate::{DeliveryError, Failure, Object, Progress};
+
+/// Pods that end are waited for so long.
+const ENDING: Duration = Duration::from_mins(2);
 
 /// Waits until workloads are rolled out and ready; gives their pods. Where they do not come, the failure names the cause.
 pub(crate) async fn ready(
@@ -64,6 +68,22 @@ pub(crate) async fn all_pods(
         Err(WaitError::Stopped(stop)) => Err(stop.into()),
         Err(error) => Err(Failure::new("pods cannot be watched", error.to_string()).into()),
     }
+}
+
+/// Waits for the end of those pods of Deployments, `StatefulSet`s and `DaemonSet`s that do not stay: until then some
+/// proxies may still send them requests, and whoever asks meets the other release. Warns where one takes long.
+pub(crate) async fn others_gone(
+    cluster: &Cluster,
+    workloads: &[Object],
+    progress: &dyn Progress,
+    stays: impl Fn(&Object) -> bool,
+) -> Result<(), DeliveryError> {
+    for workload in workloads.iter().filter(|each| matches!(each.kind(), "Deployment" | "StatefulSet" | "DaemonSet")) {
+        if !all_pods(cluster, &pods_selector(workload), ENDING, progress, &stays).await? {
+            progress.warn(format!("old pods of {} take long to end", workload.id()));
+        }
+    }
+    Ok(())
 }
 
 impl Delivery<'_> {

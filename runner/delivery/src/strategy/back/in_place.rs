@@ -10,8 +10,8 @@ use crate::rollout::status;
 use crate::unit::{RELEASE, RollingShape};
 use crate::{DeliveryError, Object};
 
-/// The steps, in order: evidence, configuration and workloads as they were, waiting for them, and only then what the release
-/// added is removed.
+/// The steps, in order: evidence, configuration and workloads as they were, waiting for them and for the end of the release's
+/// pods, and only then what the release added is removed.
 pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<bool, DeliveryError> {
     evidence_of(back, shape).await?;
     for kept in &back.to.objects {
@@ -28,6 +28,9 @@ pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<bool, De
     }
     let running: Vec<Object> = workloads.into_iter().filter(|each| each.number("/spec/replicas") != Some(0)).collect();
     waits::ready(&back.cluster, &running, back.timeout, back.progress).await?;
+    let leaving = back.leaving.release.as_str();
+    let stays = |pod: &Object| pod.labels().get(RELEASE).is_none_or(|each| each != leaving);
+    waits::others_gone(&back.cluster, &shape.objects, back.progress, stays).await?;
     for object in shape.objects.iter().rev().filter(|object| back.to.was_absent(&object.id())) {
         remove_object(back, object).await?;
     }
