@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::progress::Stop;
 
+/// The effect of what failed before its first change.
+pub const UNCHANGED: &str = "nothing was changed";
+
 /// A failure as people read it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Failure {

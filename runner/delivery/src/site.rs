@@ -65,3 +65,10 @@ pub struct Site {
     /// Digests (`sha256:…`) that jobs of this run built and the store recorded.
     pub built: Vec<String>,
 }
+
+impl Site {
+    /// Whether the run releases a version; one without a tag works on what is there.
+    pub fn is_of_tag(&self) -> bool {
+        self.version.strip_prefix("0.0.0-").is_none_or(|short| !self.commit.starts_with(short))
+    }
+}

@@ -30,17 +30,12 @@ async fn all_problems_are_told_at_once() {
     let objects = [
         workload.clone(),
         Object(service("s", &json!({"app": "other"}))),
-        Object(
-            json!({"apiVersion": "nobody.example/v1beta1", "kind": "Widget", "metadata": {"name": "e"}}),
-        ),
+        Object(json!({"apiVersion": "nobody.example/v1beta1", "kind": "Widget", "metadata": {"name": "e"}})),
         Object(
             json!({"apiVersion": "autoscaling/v2beta2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}),
         ),
     ];
-    let verbs = [
-        Verb::new("patch", "apps/v1", "Deployment"),
-        Verb::new("patch", "nobody.example/v1beta1", "Widget"),
-    ];
+    let verbs = [Verb::new("patch", "apps/v1", "Deployment"), Verb::new("patch", "nobody.example/v1beta1", "Widget")];
     let needs = Needs { verbs: &verbs, objects: &objects, extra: &[Extra::of(&workload, 6)] };
     let expected = [
         "Service/s selects no pod: no pod template has app=other".to_owned(),
@@ -120,4 +115,29 @@ async fn every_right_of_the_plan_that_is_missing_is_named() {
     let namespace = space.namespace();
     let expected = ["create pods/exec", "delete deployments.apps", "patch services"];
     assert_eq!(said, expected.map(|right| format!("may not {right} in namespace {namespace}")));
+}
+
+/// Who may not even look is told all that is missing, a line a resource, and not the first refusal.
+#[tokio::test]
+async fn who_may_see_nothing_is_told_every_right() {
+    let Some(mut space) = space("blind").await else { return };
+    let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
+    let parsed: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(&restricted).unwrap()).unwrap();
+    let blind = space.connect(restricted.into(), parsed["current-context"].as_str().unwrap()).await;
+    let app = common::release::App::new("1.2.3").await;
+    let own = std::mem::replace(&mut space.cluster, blind);
+    let error = common::release::plan(&space, &app, &[]).await.map(|_| ()).unwrap_err();
+    space.cluster = own;
+    let tagline_delivery::DeliveryError::Failed(failure) = error else { panic!("{error:?}") };
+    assert_eq!(failure.what, "rights are missing");
+    let namespace = space.namespace();
+    for right in [
+        "get, list, watch, create, update, patch, delete deployments.apps",
+        "get pods/log",
+        "get, list, watch endpointslices.discovery.k8s.io",
+    ] {
+        let line = format!("may not {right} in namespace {namespace}");
+        assert!(failure.evidence.contains(&line), "{line} is not in {:#?}", failure.evidence);
+    }
+    assert_eq!(failure.effect, tagline_delivery::UNCHANGED);
 }

@@ -119,6 +119,11 @@ fn effect(state: &RunState, job: &JobView, store: &Store) -> String {
             || "no version is recorded as live there".to_owned(),
             |live| format!("{} is recorded as live there (run {})", version(live.version, &live.commit), live.run),
         );
+        // The step says so itself; steps before it may have changed something.
+        let of_step = job.steps.iter().find(|step| step.status == Status::Failure);
+        if of_step.is_some_and(|step| step.why.contains(tagline_delivery::UNCHANGED)) {
+            return format!("that step changed nothing in {environment}; {recorded}");
+        }
         return format!("{environment} may have been changed in part; {recorded}");
     }
     let live: Vec<&str> = state.deployments.keys().map(String::as_str).collect();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Past, many};
 use crate::cluster::Cluster;
 use crate::inputs::{DeployInputs, Names, Strategy};
+use crate::preflight::looked;
 use crate::render::helm::Chart;
 use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads_of};
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
@@ -146,7 +147,7 @@ pub(super) async fn plan(
     cluster: &Cluster,
 ) -> Result<DeployPlan, DeliveryError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
-    let survey = Survey::take(cluster).await?;
+    let survey = looked(cluster, Survey::take(cluster).await).await?;
     let source = source::read(site, inputs, &unit, &survey, cluster).await?;
     let release = Unit::new(&unit, &site.version, source.objects.clone()).release;
     let mut plan = DeployPlan {

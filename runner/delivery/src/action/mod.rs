@@ -26,7 +26,7 @@ use crate::job::Done;
 use crate::migrate::{self, MigratePlan};
 use crate::operate::{self, OperatePlan};
 use crate::rotate::{self, RotatePlan};
-use crate::{DeliveryError, Failure, Progress, Site, Target};
+use crate::{DeliveryError, Failure, Progress, Site, Target, UNCHANGED};
 
 pub use deploy::{DeployPlan, Place, Shape};
 pub use past::Past;
@@ -231,5 +231,5 @@ pub(crate) fn many(what: &str, lines: impl Iterator<Item = String>) -> Failure {
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         [] => String::new(),
     };
-    Failure { evidence: lines, ..Failure::new(what, why) }.effect("nothing was changed")
+    Failure { evidence: lines, ..Failure::new(what, why) }.effect(UNCHANGED)
 }

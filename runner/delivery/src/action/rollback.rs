@@ -6,9 +6,10 @@ use super::{DeployPlan, Outcome, Past, deploy};
 use crate::cluster::Cluster;
 use crate::inputs::deploy::OnFailure;
 use crate::inputs::{Replicas, RollbackInputs, Strategy};
+use crate::preflight::looked;
 use crate::progress::recorded;
 use crate::strategy::{self, Back, LiveRelease, Snapshot, Steady, Survey};
-use crate::{DeliveryError, Failure, Milestone, Progress, Site};
+use crate::{DeliveryError, Failure, Milestone, Progress, Site, UNCHANGED};
 
 /// What a rollback does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,17 +75,17 @@ pub(super) async fn plan(
         past.iter().filter_map(|each| Some((each.deploy(&unit)?, each.snapshot()))).collect();
     let Some((newest, before)) = deploys.first() else {
         let why = format!("no delivery of unit {unit} to {} is remembered", site.environment);
-        return Err(Failure::new("there is nothing to go back to", why).effect("nothing was changed").into());
+        return Err(Failure::new("there is nothing to go back to", why).effect(UNCHANGED).into());
     };
     let target = match (&inputs.to, before.as_ref().and_then(|before| before.live.as_ref())) {
         (Some(to), _) => named(to, &deploys)?,
         (None, Some(live)) => live.clone(),
         (None, None) => {
             let why = format!("{} was the first delivery of unit {unit}", newest.version);
-            return Err(Failure::new("there is nothing to go back to", why).effect("nothing was changed").into());
+            return Err(Failure::new("there is nothing to go back to", why).effect(UNCHANGED).into());
         }
     };
-    let survey = Survey::take(cluster).await?;
+    let survey = looked(cluster, Survey::take(cluster).await).await?;
     let live = deploys.iter().find_map(|(plan, before)| live_now(&survey, plan, before.as_ref()));
     let way = way(&target, live.as_ref(), &deploys, &survey)?;
     let warnings = inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();
@@ -108,7 +109,7 @@ fn named(to: &str, deploys: &[(&DeployPlan, Option<Snapshot>)]) -> Result<LiveRe
     let mut known: Vec<&str> = deploys.iter().map(|(plan, _)| plan.version.as_str()).collect();
     known.dedup();
     let why = format!("no delivery of it is remembered; remembered are {}", known.join(", "));
-    Err(Failure::new(format!("cannot go back to {to}"), why).effect("nothing was changed").into())
+    Err(Failure::new(format!("cannot go back to {to}"), why).effect(UNCHANGED).into())
 }
 
 /// The release of a plan, or of what was before it, that the Services select now.
@@ -154,7 +155,7 @@ fn way(
                 "neither its plan nor its state before {} is remembered",
                 live.map_or("now", |live| &live.version)
             );
-            Err(Failure::new(format!("cannot go back to {}", target.version), why).effect("nothing was changed").into())
+            Err(Failure::new(format!("cannot go back to {}", target.version), why).effect(UNCHANGED).into())
         }
     }
 }

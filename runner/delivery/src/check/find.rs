@@ -8,7 +8,7 @@ use super::subject::{Subject, is_of_workload};
 use crate::cluster::{Cluster, ClusterError, Labels, TRAFFIC};
 use crate::inputs::WorkloadRef;
 use crate::unit::{PREVIEW, RELEASE, UNIT, VERSION, WORKLOAD};
-use crate::{Failure, Object};
+use crate::{DeliveryError, Failure, Object};
 
 /// What the cluster has of a unit.
 pub(super) struct Found {
@@ -103,6 +103,18 @@ impl Found {
             .collect();
         let versions: Vec<String> = versions.into_iter().collect();
         Ok(if versions.is_empty() { "nothing".to_owned() } else { versions.join(" and ") })
+    }
+
+    /// The one version that users get.
+    pub(super) async fn live(&self, cluster: &Cluster) -> Result<String, DeliveryError> {
+        let serves = self.serves(cluster).await?;
+        let of_unit = |each: &&Object| each.annotations().get(VERSION) == Some(&serves);
+        if self.workloads.iter().any(|each| of_unit(&each)) {
+            return Ok(serves);
+        }
+        let why = format!("{serves} of unit {} is live", self.unit);
+        let next = "say which version is meant: expect-version";
+        Err(Failure::new("there is no one release to test", why).next(next).into())
     }
 
     /// Since when the unit's traffic is where it is: when its selector was moved, else when the last pod was ready.

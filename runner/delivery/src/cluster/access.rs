@@ -89,18 +89,26 @@ impl Cluster {
         if verbs.is_empty() {
             return Ok(Vec::new());
         }
-        let rules = self.rules().await?;
-        let mut missing = Vec::new();
+        let mut rights = Vec::new();
         for verb in verbs {
             let resource = self.served(&verb.api_version, &verb.kind).await?;
-            let lacks = self.lacks(&verb, &resource);
-            let known = resource.namespaced.then(|| rules.allow(&lacks));
+            rights.push(self.lacks(&verb, &resource));
+        }
+        self.lacking(rights).await
+    }
+
+    /// Those of the rights that are missing, in their order.
+    pub(crate) async fn lacking(&self, rights: Vec<Missing>) -> Result<Vec<Missing>, ClusterError> {
+        let rules = self.rules().await?;
+        let mut missing = Vec::new();
+        for right in rights {
+            let known = right.namespace.is_some().then(|| rules.allow(&right));
             let allowed = match known {
                 Some(Some(known)) => known,
-                _ => self.ask(&lacks).await?,
+                _ => self.ask(&right).await?,
             };
             if !allowed {
-                missing.push(lacks);
+                missing.push(right);
             }
         }
         Ok(missing)

@@ -15,7 +15,7 @@ use crate::job::{self, Done, Ended, JobPlan, Later, Scope, Work};
 use crate::migrate::take_backup;
 use crate::progress::{once, recorded};
 use crate::rollout::{Wait, WaitError, wait_for, wait_ready};
-use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site};
+use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, UNCHANGED};
 
 /// How often a change is tried that others get in the way of.
 const TRIES: usize = 5;
@@ -197,10 +197,9 @@ impl Run<'_> {
         let rows = found["rows"].as_array().cloned().unwrap_or_default();
         if rows.is_empty() {
             let why = format!("flag \"{}\"{of} matches 0 rows of {table}", knobs.key);
-            return Err(Failure::new("the flag is not known", why).effect("nothing was changed").into());
+            return Err(Failure::new("the flag is not known", why).effect(UNCHANGED).into());
         }
-        let failed =
-            |why: String| Failure::new(format!("{table} is no table of flags"), why).effect("nothing was changed");
+        let failed = |why: String| Failure::new(format!("{table} is no table of flags"), why).effect(UNCHANGED);
         let changes = sql::flag_changes(table, &rows, &knobs.value).map_err(failed)?;
         let (set, back): (Vec<String>, Vec<String>) = changes.into_iter().unzip();
         let mut note = self.note(&what);

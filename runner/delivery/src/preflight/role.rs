@@ -6,8 +6,9 @@
 
 use serde_json::{Value, json};
 
-use crate::Object;
-use crate::cluster::{Cluster, ClusterError};
+use crate::action::many;
+use crate::cluster::{Cluster, ClusterError, Missing};
+use crate::{DeliveryError, Object};
 
 /// The role's name.
 const NAME: &str = "tagline";
@@ -53,6 +54,44 @@ pub fn role(namespace: &str, user: &str) -> [Object; 2] {
         "subjects": [subject(user)],
     });
     [Object(role), Object(binding)]
+}
+
+/// What a first look gave. Where the user may not even look, the failure names all the rights that deliveries use and the
+/// user lacks: else they are granted one by one.
+pub(crate) async fn looked<T>(cluster: &Cluster, look: Result<T, ClusterError>) -> Result<T, DeliveryError> {
+    let error = match look {
+        Err(error @ ClusterError::Forbidden { .. }) => error,
+        look => return Ok(look?),
+    };
+    // One line a resource: `may not get, list, watch pods in namespace prod`.
+    let mut lines: Vec<Missing> = Vec::new();
+    for missing in cluster.lacking(used(cluster.namespace())).await? {
+        match lines.last_mut().filter(|last| (&last.group, &last.resource) == (&missing.group, &missing.resource)) {
+            Some(last) => last.verb = format!("{}, {}", last.verb, missing.verb),
+            None => lines.push(missing),
+        }
+    }
+    if lines.is_empty() {
+        return Err(error.into());
+    }
+    Err(many("rights are missing", lines.iter().map(ToString::to_string)).next(error.next()).into())
+}
+
+/// Every right of [`RULES`].
+fn used(namespace: &str) -> Vec<Missing> {
+    let mut rights = Vec::new();
+    for (group, resources, verbs) in RULES {
+        for (resource, verb) in resources.iter().flat_map(|resource| verbs.iter().map(move |verb| (resource, verb))) {
+            rights.push(Missing {
+                verb: (*verb).to_owned(),
+                resource: (*resource).to_owned(),
+                group: (*group).to_owned(),
+                name: String::new(),
+                namespace: Some(namespace.to_owned()),
+            });
+        }
+    }
+    rights
 }
 
 fn subject(user: &str) -> Value {

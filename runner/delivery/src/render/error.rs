@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::Failure;
+use crate::{Failure, UNCHANGED};
 
 /// Why a unit cannot be rendered. Nothing has been asked of a cluster when this comes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -104,6 +104,6 @@ impl From<RenderError> for Failure {
             failure.why = problems.first().cloned().unwrap_or_default();
             failure.evidence = problems;
         }
-        failure.effect("nothing was changed")
+        failure.effect(UNCHANGED)
     }
 }

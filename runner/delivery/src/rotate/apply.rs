@@ -14,7 +14,7 @@ use crate::job::{self, Done, JobPlan, Later, Scope, Work};
 use crate::operate::{Change, Field, Note, Place, put, settle};
 use crate::progress::{once, recorded};
 use crate::rollout::is_ready;
-use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, Stop};
+use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, Stop, UNCHANGED};
 
 /// Makes the new values, makes them known, logs in with them, sends every reader to them, and leaves the old ones for a while.
 ///
@@ -133,8 +133,7 @@ impl Run<'_> {
             others.extend(self.cluster.get(&self.cluster.id("v1", "Secret", name)).await?);
         }
         let made = new::make(self.plan, live, &others, &rotation, &begun.at.to_string());
-        let made =
-            made.map_err(|why| Failure::new("the new Secret cannot be made", why).effect("nothing was changed"))?;
+        let made = made.map_err(|why| Failure::new("the new Secret cannot be made", why).effect(UNCHANGED))?;
         match self.cluster.create(&made, MANAGER).await {
             Err(ClusterError::AlreadyExists { maybe_ours: true, .. }) => {
                 let there = self.cluster.get(&made.id()).await?;

@@ -9,7 +9,7 @@ use super::survey::{LiveRelease, Survey, release_of};
 use crate::object::selects;
 use crate::progress::once;
 use crate::unit::{BlueGreenShape, RollingShape, colour_of};
-use crate::{DeliveryError, Failure, Object};
+use crate::{DeliveryError, Failure, Object, UNCHANGED};
 
 /// The Deployments that are live in the places of the new ones, by their names in the manifests.
 ///
@@ -111,7 +111,7 @@ fn unchanged(delivery: &Delivery<'_>, live: Option<&LiveRelease>) -> Result<(), 
     };
     let why = format!("planned over {}, live is {}", named(planned), named(live));
     Err(Failure::new("what is live changed since the plan was made", why)
-        .effect("nothing was changed")
+        .effect(UNCHANGED)
         .next("plan it again")
         .into())
 }

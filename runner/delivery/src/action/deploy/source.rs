@@ -14,7 +14,7 @@ use crate::render::{Programs, Request, config, images, render};
 use crate::rotate;
 use crate::strategy::settled;
 use crate::unit::{Colour, colour_of};
-use crate::{DeliveryError, Failure, Object, Site};
+use crate::{DeliveryError, Failure, Object, Site, UNCHANGED};
 
 /// What is delivered.
 pub(super) struct Rendered {
@@ -107,7 +107,7 @@ fn set_image(
         deployment.set("/metadata/name", base.into());
     }
     images::set_container(&mut deployment, container, image)
-        .map_err(|why| Failure::new("the image cannot be set", why).effect("nothing was changed"))?;
+        .map_err(|why| Failure::new("the image cannot be set", why).effect(UNCHANGED))?;
     let labels = live.pod_labels();
     let behind = survey.services.values().filter(|service| selects(&service.texts("/spec/selector"), &labels));
     let objects = behind.map(plain).chain([deployment]).collect();
@@ -133,7 +133,7 @@ fn live_deployment<'a>(
         let names: Vec<&str> = survey.deployments.keys().map(String::as_str).collect();
         let guess = crate::inputs::did_you_mean(&workload.name, names.iter().copied());
         let why = format!("the namespace has: {}{guess}", names.join(", "));
-        Failure::new(format!("Deployment/{} does not exist", workload.name), why).effect("nothing was changed").into()
+        Failure::new(format!("Deployment/{} does not exist", workload.name), why).effect(UNCHANGED).into()
     })
 }
 

@@ -3,13 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::meter::{Meter, Pods, is_counter};
-use crate::Failure;
 use crate::check::prometheus::{Prometheus, PrometheusError};
 use crate::check::promql::Query;
 use crate::check::subject::Subject;
 use crate::cluster::Cluster;
 use crate::inputs::MeasureKnobs;
 use crate::inputs::signal::{Builtin, Signal, SignalDefinition, SignalName};
+use crate::{Failure, UNCHANGED};
 
 /// Asks for every metric that these signals need, and looks at the step's own queries. Gives what is read from where.
 /// Built-in signals are looked for at the live release's pods; without one nothing can be said of them yet.
@@ -55,7 +55,7 @@ pub async fn preflight(
     let first = problems[0].clone();
     let why = if more == 0 { first } else { format!("{first} (and {more} more)") };
     let failure = Failure { evidence: problems, ..Failure::new("signals cannot be measured", why) };
-    Err(failure.effect("nothing was changed").next("correct signals, metric-labels or the rules"))
+    Err(failure.effect(UNCHANGED).next("correct signals, metric-labels or the rules"))
 }
 
 /// The definitions that are used.

@@ -1,4 +1,5 @@
-//! `tagline/smoke-test` as a step of its own: the release of this run, wherever it stands.
+//! `tagline/smoke-test` as a step of its own: the release of this run, wherever it stands; of a run without a tag, what
+//! is live.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ const JOB: std::time::Duration = std::time::Duration::from_mins(10);
 pub struct SmokePlan {
     /// The unit.
     pub unit: String,
-    /// The version that must answer.
-    pub version: String,
+    /// The version that must answer; None: whichever is live when the step comes.
+    pub version: Option<String>,
     /// The step's inputs.
     pub inputs: SmokeTestInputs,
     /// The Jobs' manifests, images by digest.
@@ -30,7 +31,8 @@ pub struct SmokePlan {
 impl SmokePlan {
     /// In lines for people.
     pub fn summary(&self) -> Vec<String> {
-        let mut lines = vec![format!("test {} of unit {}", self.version, self.unit)];
+        let version = self.version.as_deref().unwrap_or("what is live");
+        let mut lines = vec![format!("test {version} of unit {}", self.unit)];
         let smoke = &self.inputs.smoke;
         let places =
             [(SmokeTarget::AllPods, "every pod"), (SmokeTarget::Preview, "preview"), (SmokeTarget::Public, "public")];
@@ -54,7 +56,8 @@ pub async fn plan(site: &Site, inputs: &SmokeTestInputs, cluster: &Cluster) -> R
         Failure { evidence: lines, ..failure }.effect("nothing was tested")
     })?;
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
-    let version = inputs.expect_version.clone().unwrap_or_else(|| site.version.clone());
+    let of_run = || site.is_of_tag().then(|| site.version.clone());
+    let version = inputs.expect_version.clone().or_else(of_run);
     Ok(SmokePlan { unit, version, inputs: inputs.clone(), jobs })
 }
 
@@ -71,12 +74,16 @@ pub async fn apply(
     let began = progress.now();
     let found = Found::read(cluster, &plan.unit, plan.inputs.service.as_deref()).await?;
     let (inputs, smoke) = (&plan.inputs, &plan.inputs.smoke);
-    let release = SmokeFor { version: plan.version.clone(), port: smoke.port };
+    let version = match &plan.version {
+        Some(version) => version.clone(),
+        None => found.live(cluster).await?,
+    };
+    let release = SmokeFor { version: version.clone(), port: smoke.port };
     let mut report = SmokeReport::default();
     let needs_pods = !checks_at(smoke, SmokeTarget::AllPods).is_empty() || !inputs.log_limits.is_empty();
     let mut pods = Vec::new();
     if needs_pods {
-        let subject = found.release(&plan.version)?;
+        let subject = found.release(&version)?;
         pods = of_workloads(subject.list(cluster).await?, &inputs.workloads);
         if let Some(pod) = pods.iter().find(|pod| !is_ready(pod)) {
             return Err(Failure::new(format!("Pod/{} is not ready", pod.name()), "every pod is to be tested")
@@ -93,7 +100,7 @@ pub async fn apply(
     if !plan.jobs.is_empty() {
         let jobs = JobsFor {
             unit: plan.unit.clone(),
-            version: plan.version.clone(),
+            version: version.clone(),
             run: site.run,
             attempt: site.attempt,
             step: site.step,
