@@ -1,12 +1,15 @@
-//! Builds the agent as a static program and embeds it.
+//! Builds the agent as a static program and embeds it, deflated.
 //!
 //! `+crt-static` needs `--target`, or procedural macros break; so the agent has a cargo run and a target folder of its own,
 //! whose lock nobody else holds. That run shares the outer one's job tokens, and needs no network where the crates are.
 
 use std::env;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use sha2::{Digest as _, Sha256};
 
 /// What the agent is made of.
@@ -38,9 +41,13 @@ pub(crate) fn build(root: &Path, out: &Path) {
     let built = compile(root, out);
     let bytes = std::fs::read(&built).expect("cargo has just built it");
     let digest = hex::encode(Sha256::digest(&bytes));
-    std::fs::write(out.join("tagline-agent"), bytes).expect("the folder of generated files can be written");
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
+    deflated.write_all(&bytes).expect("memory takes it");
+    let deflated = deflated.finish().expect("memory takes it");
+    std::fs::write(out.join("tagline-agent"), deflated).expect("the folder of generated files can be written");
     println!("cargo::rustc-env=TAGLINE_AGENT={}", out.join("tagline-agent").display());
     println!("cargo::rustc-env=TAGLINE_AGENT_DIGEST={digest}");
+    println!("cargo::rustc-env=TAGLINE_AGENT_LENGTH={}", bytes.len());
 }
 
 /// Runs cargo; the program's path.

@@ -1,14 +1,17 @@
 //! The agent of every job, carried in this binary and put into the store once.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
+use flate2::read::DeflateDecoder;
 use tagline_store::StoreFolder;
 
-/// The static program.
-const BYTES: &[u8] = include_bytes!(env!("TAGLINE_AGENT"));
+/// The static program, deflated: it is needed once a store, and is an eighth of this binary otherwise.
+const DEFLATED: &[u8] = include_bytes!(env!("TAGLINE_AGENT"));
+/// Its length, in bytes.
+const LENGTH: &str = env!("TAGLINE_AGENT_LENGTH");
 /// Its SHA-256, 64 hex digits.
 const DIGEST: &str = env!("TAGLINE_AGENT_DIGEST");
 
@@ -24,7 +27,7 @@ pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     // A name of its own for each writer: two engines may begin at once.
     let mut file = tempfile::NamedTempFile::new_in(&folder)?;
-    file.write_all(BYTES)?;
+    io::copy(&mut DeflateDecoder::new(DEFLATED), &mut file)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o555))?;
     file.as_file().sync_all()?;
     // Closed before it has its name: who executes a file that somebody has open for writing is refused.
@@ -35,7 +38,7 @@ pub(crate) fn extract(store: &StoreFolder) -> io::Result<PathBuf> {
 
 fn is_ours(found: &fs::Metadata) -> bool {
     found.is_file()
-        && found.len() == BYTES.len() as u64
+        && LENGTH.parse() == Ok(found.len())
         && found.permissions().mode() & 0o777 == 0o555
         && found.uid() == rustix::process::geteuid().as_raw()
 }
@@ -57,15 +60,17 @@ mod tests {
         assert_eq!(fs::metadata(extract(&store).unwrap()).unwrap().modified().unwrap(), written);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "something else").unwrap();
-        assert_eq!(fs::read(extract(&store).unwrap()).unwrap(), BYTES);
+        assert_eq!(hex::encode(Sha256::digest(fs::read(extract(&store).unwrap()).unwrap())), DIGEST);
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file is left");
     }
 
     #[test]
     fn it_is_a_static_program() {
-        assert!(BYTES.starts_with(b"\x7fELF"), "an ELF file");
+        let mut bytes = Vec::new();
+        io::copy(&mut DeflateDecoder::new(DEFLATED), &mut bytes).unwrap();
+        assert!(bytes.starts_with(b"\x7fELF"), "an ELF file");
         // A dynamic program names its loader.
-        assert!(!BYTES.windows(15).any(|w| w == b"/ld-linux-x86-6"), "it needs no loader");
+        assert!(!bytes.windows(15).any(|w| w == b"/ld-linux-x86-6"), "it needs no loader");
     }
 }

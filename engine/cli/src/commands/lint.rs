@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tagline_actions::Builtin;
 use tagline_server::PlannerError;
+use tagline_server::delivery::check_deliveries;
 use tagline_server::repository::{ENVIRONMENTS_FILE, ReadFile, Repository, Source, WORKFLOW_FOLDERS};
 use tagline_syntax::diagnostic::{Diagnostic, Severity, SourceFile, json, sarif, tidy};
 use tagline_syntax::environments::{self, EnvironmentsFile};
@@ -182,17 +183,19 @@ fn check(source: SourceFile, rules: &Rules, github: bool) -> Checked {
     }
     let mut found = lint::run(&source, &rules.options());
     if !github && !is_action(source.name()) && !found.iter().any(Diagnostic::is_error) {
-        found.extend(not_carried_out(&source));
+        found.extend(refused(&source, rules.environments.as_ref()));
         tidy(&mut found);
     }
     (source, found)
 }
 
-/// Valid on GitHub, so no errors of the file; but `run` would refuse it.
-fn not_carried_out(source: &SourceFile) -> Vec<Diagnostic> {
-    let refusals = workflow::read(source).workflow.map(|workflow| workflow::refusals(&workflow, source));
+/// What `run` would refuse: what is valid on GitHub and not carried out here, which is no error of the file, and delivery
+/// steps that cannot be.
+fn refused(source: &SourceFile, environments: Option<&EnvironmentsFile>) -> Vec<Diagnostic> {
+    let Some(workflow) = workflow::read(source).workflow else { return Vec::new() };
     let warn = |refusal| Diagnostic { severity: Severity::Warning, ..refusal };
-    refusals.unwrap_or_default().into_iter().map(warn).collect()
+    let not_carried_out = workflow::refusals(&workflow, source).into_iter().map(warn);
+    not_carried_out.chain(check_deliveries(&workflow, environments, source)).collect()
 }
 
 fn is_environments_file(name: &str) -> bool {

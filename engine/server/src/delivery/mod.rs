@@ -18,6 +18,7 @@ mod reach;
 pub(crate) mod retire;
 mod site;
 
+pub use check::check_deliveries;
 pub use deliverer::{Delivered, Deliverer, Due, Earlier, Later, NoCluster, Prepared};
 pub use kubernetes::Kubernetes;
 pub use reach::{OutOfReach, out_of_reach};

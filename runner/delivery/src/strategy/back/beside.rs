@@ -226,7 +226,10 @@ pub(super) async fn remove_object(back: &Back<'_>, object: &Object) -> Result<()
     let id = id_in(object, &back.cluster);
     let Some(now) = back.cluster.get(&id).await? else { return Ok(()) };
     let ours = now.labels().get(UNIT).is_some_and(|unit| *unit == back.leaving.unit);
-    if ours && !now.is_terminating() {
+    if ours && now.id().namespace.is_none() {
+        // A PriorityClass may be somebody else's by now, a Namespace has more than the release in it.
+        back.progress.say(format!("{} stays: it is not of this namespace alone", now.id()));
+    } else if ours && !now.is_terminating() {
         back.cluster.delete(&id, &Precondition::same(&now), Propagation::Background).await?;
         back.progress.say(format!("{id} is removed"));
     }
