@@ -94,6 +94,35 @@ fn what_is_not_carried_out_yet_is_a_warning_and_none_for_github() {
     assert_eq!(place.run(&["lint", "--format", "json", "--github"]).exits(0).json(), json!([]));
 }
 
+/// Whatever `run` refuses of a delivery step, lint says first.
+#[test]
+fn inputs_of_a_delivery_step_are_read() {
+    let place = Place::new();
+    let step = "{ uses: tagline/rotate-secret@v1, with: { secret: db, generate: password=24 } }";
+    let file = format!("on: push\njobs:\n  rotate:\n    runs-on: x\n    environment: prod\n    steps: [{step}]\n");
+    place.write(FILE, &file);
+    place.write(".tagline/environments.yml", "environments:\n  prod: {}\n");
+    let said = place.run(&["lint"]).exits(1);
+    assert!(said.out.contains("error[bad-delivery]: generate: \"password=24\" is not KEY or KEY LENGTH"), "{}", said.out);
+    assert!(said.out.contains("error[no-cluster]: environment `prod` has no `cluster:`"), "{}", said.out);
+}
+
+/// Examples are read before they are run.
+#[test]
+fn the_examples_have_no_mistakes() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for example in ["storefront", "village-storefront", "retail"] {
+        let place = Place::new();
+        for folder in [".github/workflows", ".tagline"] {
+            for entry in std::fs::read_dir(root.join(example).join(folder)).unwrap().flatten() {
+                let text = std::fs::read_to_string(entry.path()).unwrap();
+                place.write(&format!("{folder}/{}", entry.file_name().to_str().unwrap()), &text);
+            }
+        }
+        place.run(&["lint"]).exits(0);
+    }
+}
+
 #[test]
 fn unusable_bytes_are_findings_not_crashes() {
     let place = Place::new();
