@@ -1,4 +1,4 @@
-//! Releases in the test cluster, looked at: smoke checks of every pod, the watch with and without a Prometheus, Jobs.
+//! Releases in the test cluster, looked at: smoke checks of every pod, the watch with and without a Prometheus.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,7 +9,6 @@ use common::{Link, Space, deployment, image, service, space, web};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tagline_delivery::check::job::{JobError, JobLimits, JobMarks, named, run as run_job};
 use tagline_delivery::check::smoke::{SmokeFor, Where, run};
 use tagline_delivery::check::watch::{Bake, Verdict, bake};
 use tagline_delivery::check::{Subject, analyse, logs, measure, rules};
@@ -315,76 +314,4 @@ async fn log_lines_of_the_release_only_are_counted() {
     let report = logs::scan(&subject("shop", "r1"), &inputs.log_limits, since, &space.cluster).await.unwrap();
     assert_eq!((report.rows[0].found, report.rows[1].found, report.pods), (6, 0, 2));
     assert!(report.first_failure().unwrap().samples.iter().all(|line| line.contains("ERROR new")));
-}
-
-fn job(name: &str, script: &str) -> Object {
-    let template = Object(json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "test"},
-        "spec": {"backoffLimit": 6, "template": {"spec": {
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": "main", "image": image(), "command": ["sh", "-c", script]}],
-        }}},
-    }));
-    let marks = JobMarks { unit: "shop".to_owned(), version: "1.2.3".to_owned(), run: 7, attempt: 1 };
-    named(&template, name, &marks).unwrap()
-}
-
-const LIMITS: JobLimits = JobLimits { timeout: Duration::from_mins(1), log_bytes: 1 << 20 };
-
-#[tokio::test]
-async fn the_exit_code_of_a_job_is_the_verdict_and_twice_is_once() {
-    let Some(space) = space("job").await else { return };
-    let (cluster, link) = (&space.cluster, Link::new());
-    let end = run_job(&job("good-1", "echo all well"), &LIMITS, cluster, link.as_ref()).await.unwrap();
-    assert_eq!((end.succeeded, end.logs.as_str(), end.exit_code), (true, "all well\n", Some(0)));
-    let again = run_job(&job("good-1", "echo all well"), &LIMITS, cluster, link.as_ref()).await.unwrap();
-    assert_eq!((again.succeeded, again.logs), (true, end.logs));
-    let end =
-        run_job(&job("bad-1", "echo FAIL tenant A sees B; exit 3"), &LIMITS, cluster, link.as_ref()).await.unwrap();
-    assert_eq!((end.succeeded, end.why.as_str()), (false, "exit code 3"));
-    assert_eq!(end.logs, "FAIL tenant A sees B\n");
-}
-
-#[tokio::test]
-async fn a_job_that_is_late_or_cancelled_is_gone_before_anything_else() {
-    let Some(space) = space("job-stop").await else { return };
-    let cluster = &space.cluster;
-    let gone = async |name: &str| {
-        let job = cluster.get(&cluster.id("batch/v1", "Job", name)).await.unwrap();
-        let pods = [("batch.kubernetes.io/job-name".to_owned(), name.to_owned())].into();
-        job.is_none() && cluster.pods(&pods).await.unwrap().is_empty()
-    };
-    let brief = JobLimits { timeout: Duration::from_secs(3), ..LIMITS };
-    let end = run_job(&job("late", "echo begun; sleep 600"), &brief, cluster, Link::new().as_ref()).await.unwrap();
-    assert_eq!((end.succeeded, end.why.as_str()), (false, "it did not end within 3s"));
-    assert!(gone("late").await);
-
-    for (stop, stays) in [(Stop::Cancelled("asked".to_owned()), false), (Stop::EngineEnds, true)] {
-        let link = Link::new();
-        let name = if stays { "left" } else { "cancelled" };
-        let job = job(name, "echo begun; sleep 600");
-        let running = run_job(&job, &LIMITS, cluster, link.as_ref());
-        let ends = async {
-            let pods = [("batch.kubernetes.io/job-name".to_owned(), name.to_owned())].into();
-            let mut watch = cluster.watch("v1", "Pod", tagline_delivery::cluster::Filter::labels(&pods)).await.unwrap();
-            while !watch.next().await.unwrap().iter().any(|pod| pod.text("/status/phase") == "Running") {}
-            link.end(stop.clone());
-        };
-        let (ended, ()) = tokio::join!(running, ends);
-        assert!(matches!(ended, Err(JobError::Stopped(told)) if told == stop));
-        assert_eq!(gone(name).await, !stays);
-    }
-}
-
-#[tokio::test]
-async fn a_job_that_cannot_start_ends_early() {
-    let Some(space) = space("job-image").await else { return };
-    let mut job = job("no-image", "true");
-    let missing = image().replace("busybox:latest", "nothing:1");
-    job.set("/spec/template/spec/containers", json!([{"name": "main", "image": missing}]));
-    let limits = JobLimits { timeout: Duration::from_mins(5), ..LIMITS };
-    let start = Instant::now();
-    let end = run_job(&job, &limits, &space.cluster, Link::new().as_ref()).await.unwrap();
-    assert!(!end.succeeded && end.why.starts_with("it cannot start: "), "{}", end.why);
-    assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());
 }

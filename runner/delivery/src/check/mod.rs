@@ -10,7 +10,6 @@ pub mod analyse;
 mod find;
 mod flock;
 mod health;
-pub mod job;
 pub mod logs;
 pub mod look;
 pub mod measure;

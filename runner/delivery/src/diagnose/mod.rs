@@ -1,7 +1,7 @@
 //! Why it failed, in one line, and what to do: read from pods, their events and their logs.
 //!
-//! A rule a file. Each looks at the [`Scene`] and names the cause it knows, or nothing. The order of [`RULES`] is from
-//! what is certain (the kubelet says so) to what is only likely (a line of a log), so a sure cause is never hidden by a
+//! A rule a file. Each looks at the [`Scene`] and names the cause it knows, or nothing. What is certain ([`CERTAIN`]: the
+//! kubelet says so) goes before what is only likely ([`LIKELY`]: a line of a log), so a sure cause is never hidden by a
 //! guess. Pure: [`collect`](collect::scene) has read everything before.
 
 mod collect;
@@ -36,8 +36,10 @@ pub struct Scene {
 /// A cause, by the rule that knows it.
 type Rule = fn(&Scene) -> Option<Failure>;
 
-/// From the certain to the likely.
-const RULES: &[Rule] = &[image::find, config::find, memory::find, room::find, log::find, crash::find, probe::find];
+/// What the kubelet, the scheduler or a controller says.
+const CERTAIN: &[Rule] = &[image::find, config::find, memory::find, room::find];
+/// What only a log or a probe hints at.
+const LIKELY: &[Rule] = &[log::find, crash::find, probe::find];
 
 /// How many lines of a log stand under a failure.
 const LINES: usize = 20;
@@ -45,7 +47,17 @@ const LINES: usize = 20;
 impl Scene {
     /// The cause, if one of the rules knows it.
     pub fn cause(&self) -> Option<Failure> {
-        RULES.iter().find_map(|rule| rule(self))
+        self.certain().or_else(|| LIKELY.iter().find_map(|rule| rule(self)))
+    }
+
+    /// The cause, if the cluster itself says it.
+    pub fn certain(&self) -> Option<Failure> {
+        CERTAIN.iter().find_map(|rule| rule(self))
+    }
+
+    /// A container was killed for its memory: which one, and its limit.
+    pub fn out_of_memory(&self) -> Option<Failure> {
+        memory::find(self)
     }
 
     /// The pods in trouble of a kind that `wanted` accepts, each with what troubles it.
@@ -103,6 +115,7 @@ mod tests {
             logs: BTreeMap::from([("a".to_owned(), "ERROR connection refused to postgres:5432".to_owned())]),
             ..Scene::default()
         };
-        assert_eq!(scene.cause().map(|cause| cause.what).as_deref(), Some("a container ran out of memory"));
+        let what = scene.cause().map(|cause| cause.what);
+        assert_eq!(what.as_deref(), Some("a container was killed at its memory limit 64Mi"));
     }
 }

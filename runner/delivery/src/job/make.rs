@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::source;
+use super::written::{reached, settle};
 use crate::cluster::{Cluster, ClusterError, Labels};
 use crate::inputs::did_you_mean;
 use crate::inputs::migrate::JobKnobs;
-use crate::object::selects;
 use crate::render::images;
 use crate::{ImageRef, Object, Site};
 
@@ -80,13 +80,7 @@ impl JobPlan {
             Ok(plan) => {
                 let pods = plan.object.pod_labels();
                 let services = cluster.list("v1", "Service", &Labels::new()).await?;
-                let reached = services.iter().filter(|each| selects(&each.texts("/spec/selector"), &pods));
-                problems.extend(reached.map(|each| {
-                    format!(
-                        "{} selects the pods of {from}: they would be sent requests; give them labels of their own",
-                        each.id()
-                    )
-                }));
+                problems.extend(reached(&services, &pods, &from.to_string()));
                 Ok((problems.len() == before).then_some(plan))
             }
             Err(found) => {
@@ -194,8 +188,7 @@ fn shape(template: &Object, source: &str, knobs: &JobKnobs, site: &Site, asked: 
             "template": pods,
         },
     }));
-    object.set("/spec/template/spec/restartPolicy", "Never".into());
-    object.remove("/spec/template/metadata/creationTimestamp");
+    settle(&mut object);
     let containers = object.list("/spec/template/spec/containers");
     let names: Vec<String> = containers.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect();
     let container = container(&names, knobs.container.as_deref(), source).map_err(|problem| vec![problem])?;

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::follow::{End, follow, log_of};
+use super::end::{end, pods_of};
+use super::failed::Failed;
+use super::follow::{End, follow};
+use super::known::{Known, ended_at, run_of};
+use super::logs::{Printed, of_container};
+use super::look::{keep, since_made};
 use super::make::{JobPlan, told};
-use super::{ATTEMPT, JOB, KEY, OF_UNIT, RESULT, output};
+use super::{JOB, KEY, OF_UNIT, RESULT, output};
 use crate::cluster::{Cluster, ClusterError, Labels, MANAGER, Patch};
-use crate::rollout::{State, status};
 use crate::unit::{RELEASE, RUN, VERSION, digest_of, slug};
-use crate::{DeliveryError, Failure, Object, Progress, Site};
+use crate::{DeliveryError, Object, Progress, Site};
 
 /// Longest result that stays with a Job.
 const LONGEST: usize = 100 << 10;
@@ -52,6 +56,17 @@ pub struct Ended {
     pub result: Option<Value>,
     /// It was complete before this call.
     pub already: bool,
+    /// From its making to its end.
+    pub took: Duration,
+}
+
+/// How a Job of ours ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is complete.
+    Complete(Ended),
+    /// It failed as often as it may, at last so.
+    Failed(Box<Failed>),
 }
 
 impl Ended {
@@ -72,42 +87,56 @@ pub async fn run(
     work: &Work<'_>,
     progress: &dyn Progress,
 ) -> Result<Ended, DeliveryError> {
+    match outcome(cluster, site, work, progress).await? {
+        Outcome::Complete(ended) => Ok(ended),
+        Outcome::Failed(failed) => Err(failed.failure.into()),
+    }
+}
+
+/// The same for a Job whose failure is an answer as good as any: that of a test.
+///
+/// # Errors
+/// It is not known how it ended; or the step is to end, as [`run`] says.
+pub async fn outcome(
+    cluster: &Cluster,
+    site: &Site,
+    work: &Work<'_>,
+    progress: &dyn Progress,
+) -> Result<Outcome, DeliveryError> {
     let prepared = Prepared::of(site, work);
-    let known = prepared.known(cluster).await?;
+    let known = prepared.known(cluster, progress).await?;
     if let Some(done) = known.complete(cluster, work).await? {
-        let ended = prepared.ended(cluster, &done, work).await?;
+        let ended = prepared.ended(cluster, &done, work, progress).await?;
         progress.say(format!("Job/{} is complete already; it is not run again", ended.name));
-        return Ok(ended);
+        return Ok(Outcome::Complete(ended));
     }
     let mut failed = known.failed_here(&prepared.here);
     for earlier in known.failed_elsewhere(&prepared.here) {
         progress.warn(format!("Job/{} of run {} failed; it is tried again", earlier.name(), run_of(earlier)));
     }
     let mut number = known.highest();
-    let mut running = known.running().cloned();
+    let mut there = known.to_follow(&prepared.here, work.retries).cloned();
     loop {
-        let job = match running.take() {
-            Some(job) => {
-                progress.say(format!("Job/{} runs already; waiting for it", job.name()));
-                job
-            }
-            None if failed > work.retries => return Err(prepared.gave_up(cluster, &known, work).await?),
-            None => {
-                number += 1;
-                prepared.create(cluster, number, work).await?
-            }
+        let job = if let Some(job) = there.take() {
+            let how = if Known::is_running(&job) { "runs already; waiting for it" } else { "failed already" };
+            progress.say(format!("Job/{} {how}", job.name()));
+            job
+        } else {
+            number += 1;
+            prepared.create(cluster, number, work).await?
         };
         match follow(cluster, &job, &work.plan.container, work.timeout, progress).await? {
-            End::Complete(log) => {
-                let ended = Ended { name: job.name().to_owned(), result: output::result(&log), log, already: false };
+            End::Complete { log, took } => {
+                let (name, result) = (job.name().to_owned(), output::result(&log));
+                let ended = Ended { name, result, log, already: false, took };
                 prepared.remember(cluster, &job, &ended).await?;
-                return Ok(ended);
+                return Ok(Outcome::Complete(ended));
             }
-            End::Failed(failure) if failed < work.retries => {
+            End::Failed(last) if failed < work.retries => {
                 failed += 1;
-                progress.warn(format!("{failure}; tried again ({failed} of {})", work.retries));
+                progress.warn(format!("{}; tried again ({failed} of {})", last.failure, work.retries));
             }
-            End::Failed(failure) => return Err(failure.into()),
+            End::Failed(last) => return Ok(Outcome::Failed(last)),
         }
     }
 }
@@ -149,9 +178,15 @@ impl Prepared {
         format!("{}{end}", slug(self.object.name(), 63 - end.len()))
     }
 
-    async fn known(&self, cluster: &Cluster) -> Result<Known, ClusterError> {
+    /// The Jobs with this key. What an engine was taking away when it ended is gone first.
+    async fn known(&self, cluster: &Cluster, progress: &dyn Progress) -> Result<Known, DeliveryError> {
         let labels = Labels::from([(KEY.to_owned(), self.key.clone())]);
-        Ok(Known(cluster.list("batch/v1", "Job", &labels).await?))
+        let all = cluster.list("batch/v1", "Job", &labels).await?;
+        let (leaving, there): (Vec<Object>, Vec<Object>) = all.into_iter().partition(Object::is_terminating);
+        for job in leaving {
+            end(cluster, &job, progress).await?;
+        }
+        Ok(Known(there))
     }
 
     async fn create(&self, cluster: &Cluster, number: u32, work: &Work<'_>) -> Result<Object, DeliveryError> {
@@ -168,12 +203,29 @@ impl Prepared {
         }
     }
 
-    /// What a Job that is complete printed.
-    async fn ended(&self, cluster: &Cluster, job: &Object, work: &Work<'_>) -> Result<Ended, ClusterError> {
-        let log = log_of(cluster, job.name(), &work.plan.container).await?.unwrap_or_default();
+    /// What a Job that was complete before printed, as far as its pods are still there. It is kept: the engine that waited for it
+    /// may have ended before it could.
+    async fn ended(
+        &self,
+        cluster: &Cluster,
+        job: &Object,
+        work: &Work<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Ended, DeliveryError> {
+        let pods = cluster.pods(&pods_of(job.name())).await?;
+        let log = match pods.first() {
+            Some(pod) => of_container(cluster, pod.name(), &work.plan.container).await?.unwrap_or_default(),
+            None => String::new(),
+        };
+        let mut printed = Printed::default();
+        for problem in printed.gather(cluster, &pods).await {
+            progress.warn(problem);
+        }
+        keep(job.name(), &printed, progress).await?;
         let kept = job.annotations().get(RESULT).and_then(|text| serde_json::from_str(text).ok());
         let result = kept.or_else(|| output::result(&log));
-        Ok(Ended { name: job.name().to_owned(), log, result, already: true })
+        let took = ended_at(job).parse().map_or(Duration::ZERO, |end| since_made(job, end));
+        Ok(Ended { name: job.name().to_owned(), log, result, already: true, took })
     }
 
     /// The result outlives the pod.
@@ -187,72 +239,4 @@ impl Prepared {
             _ => Ok(()),
         }
     }
-
-    /// An earlier engine saw it fail as often as it may.
-    async fn gave_up(&self, cluster: &Cluster, known: &Known, work: &Work<'_>) -> Result<DeliveryError, ClusterError> {
-        let last = known.0.iter().max_by_key(|job| number_of(job));
-        let Some(last) = last else { return Ok(Failure::new("its Job failed", "").into()) };
-        let log = log_of(cluster, last.name(), &work.plan.container).await?.unwrap_or_default();
-        let words = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("its pod is gone").to_owned();
-        Ok(Failure::new(format!("Job/{} failed", last.name()), words).into())
-    }
-}
-
-/// Jobs with one key.
-struct Known(Vec<Object>);
-
-impl Known {
-    fn state(job: &Object) -> State {
-        status(job).map_or_else(|| State::Progressing(String::new()), |status| status.state)
-    }
-
-    /// The complete one that counts: of a release, only while nothing else of the same purpose was completed for the unit
-    /// since; what was taken back is done again.
-    async fn complete(&self, cluster: &Cluster, work: &Work<'_>) -> Result<Option<Object>, ClusterError> {
-        let done = self.0.iter().filter(|job| Self::state(job) == State::Done);
-        let Some(done) = done.max_by_key(|job| ended_at(job)) else { return Ok(None) };
-        if work.scope == Scope::Step {
-            return Ok(Some(done.clone()));
-        }
-        let labels = Labels::from([(JOB.to_owned(), work.purpose.to_owned())]);
-        let all = cluster.list("batch/v1", "Job", &labels).await?;
-        let newer = |job: &Object| {
-            let same_unit = job.annotations().get(OF_UNIT).is_some_and(|unit| unit == work.unit);
-            same_unit && Self::state(job) == State::Done && ended_at(job) > ended_at(done)
-        };
-        Ok((!all.iter().any(newer)).then(|| done.clone()))
-    }
-
-    fn running(&self) -> Option<&Object> {
-        self.0.iter().find(|job| matches!(Self::state(job), State::Progressing(_)) && !job.is_terminating())
-    }
-
-    fn failed(&self) -> impl Iterator<Item = &Object> {
-        self.0.iter().filter(|job| matches!(Self::state(job), State::Failed(_)))
-    }
-
-    fn failed_here(&self, here: &str) -> u32 {
-        u32::try_from(self.failed().filter(|job| run_of(job) == here).count()).unwrap_or(u32::MAX)
-    }
-
-    fn failed_elsewhere(&self, here: &str) -> Vec<&Object> {
-        self.failed().filter(|job| run_of(job) != here).collect()
-    }
-
-    fn highest(&self) -> u32 {
-        self.0.iter().map(number_of).max().unwrap_or(0)
-    }
-}
-
-fn run_of(job: &Object) -> String {
-    job.annotations().remove(RUN).unwrap_or_default()
-}
-
-fn number_of(job: &Object) -> u32 {
-    job.labels().get(ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// RFC 3339 in UTC by whole seconds: compared as text.
-fn ended_at(job: &Object) -> String {
-    job.text("/status/completionTime").to_owned()
 }

@@ -14,7 +14,7 @@ use crate::inputs::{JobSource, did_you_mean};
 const MOST: u64 = 1 << 20;
 
 /// The Job or CronJob that is named; a problem in one line where there is none.
-pub(super) async fn read(
+pub(crate) async fn read(
     cluster: &Cluster,
     tree: &Path,
     source: &JobSource,

@@ -54,7 +54,7 @@ pub async fn apply(
             return Ok(run.done(&begun, Some(from), "", summary));
         }
         for one in &pending {
-            progress.say(format!("to do: {}", one.file));
+            progress.say(format!("to do: {}", one.file_of(plan.inputs.direction)));
         }
     }
     run.back_up().await?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Version;
 use super::lint::losses;
-use crate::inputs::migrate::Style;
+use crate::inputs::migrate::{Direction, Style};
 
 /// No folder of migrations has more files, and no file is larger.
 const MOST_FILES: usize = 10_000;
@@ -21,12 +21,25 @@ pub struct Migration {
     pub version: Version,
     /// The file that makes it.
     pub file: String,
+    /// The file that takes it back, where there is one; with a mark in one file, the same.
+    #[serde(default)]
+    pub back: Option<String>,
     /// It can be taken back.
     pub reversible: bool,
     /// It says that it takes away what the version before needs: a line `-- tagline: contract`.
     pub contract: bool,
     /// What it takes away, in words: `drops a column`.
     pub losses: Vec<String>,
+}
+
+impl Migration {
+    /// The file that is carried out in this direction.
+    pub fn file_of(&self, direction: Direction) -> &str {
+        match direction {
+            Direction::Up => &self.file,
+            Direction::Down => self.back.as_ref().unwrap_or(&self.file),
+        }
+    }
 }
 
 /// What one file is.
@@ -103,12 +116,14 @@ fn of(files: &BTreeMap<String, String>, style: Style) -> Result<Vec<Migration>, 
         };
         let text = files[file].as_str();
         let (up, undo) = undo_mark(text).map_or((text, None), |at| (&text[..at], Some(&text[at..])));
+        let back = of_part(Part::Down).chain(of_part(Part::Both)).next().cloned();
         let reversible = match style {
             Style::Mybatis => undo.is_some_and(has_statement),
-            _ => of_part(Part::Down).next().is_some_and(|file| has_statement(&files[file])),
+            _ => back.as_ref().is_some_and(|file| has_statement(&files[file])),
         };
         let contract = up.lines().any(|line| line.trim().eq_ignore_ascii_case("-- tagline: contract"));
-        all.push(Migration { version: version.clone(), file: file.clone(), reversible, contract, losses: losses(up) });
+        let (version, file, losses) = (version.clone(), file.clone(), losses(up));
+        all.push(Migration { version, file, back, reversible, contract, losses });
     }
     problems.extend(gaps(&all));
     if all.is_empty() && problems.is_empty() {
@@ -205,12 +220,19 @@ mod tests {
             ],
             Style::Auto,
         );
-        assert_eq!(said(&pairs.unwrap()), ["001 true", "002 false"]);
+        let pairs = pairs.unwrap();
+        assert_eq!(said(&pairs), ["001 true", "002 false"]);
+        let files = [Direction::Up, Direction::Down].map(|direction| pairs[0].file_of(direction));
+        assert_eq!(files, ["001_a.up.sql", "001_a.down.sql"]);
         let flyway = read_all(&[("V1__a.sql", "x"), ("U1__a.sql", "y"), ("V1_1__b.sql", "x")], Style::Auto);
-        assert_eq!(said(&flyway.unwrap()), ["001 true", "1.1 false"]);
+        let flyway = flyway.unwrap();
+        assert_eq!(said(&flyway), ["001 true", "1.1 false"]);
+        assert_eq!(flyway[0].file_of(Direction::Down), "U1__a.sql");
         let mybatis =
             read_all(&[("20250101_a.sql", "x\n-- //@UNDO\ny"), ("20250201_b.sql", "x\n-- //@UNDO\n")], Style::Auto);
-        assert_eq!(said(&mybatis.unwrap()), ["20250101 true", "20250201 false"]);
+        let mybatis = mybatis.unwrap();
+        assert_eq!(said(&mybatis), ["20250101 true", "20250201 false"]);
+        assert_eq!(mybatis[0].file_of(Direction::Down), "20250101_a.sql");
     }
 
     #[test]

@@ -206,8 +206,9 @@ impl MigratePlan {
 
     fn line(&self, one: &Migration) -> String {
         let irreversible = if self.is_irreversible(one) { " (irreversible: no way back)" } else { "" };
-        let losses = one.losses.join(", ");
+        // What it takes away on its way up.
+        let losses = if self.inputs.direction == Direction::Up { one.losses.join(", ") } else { String::new() };
         let losses = if losses.is_empty() { losses } else { format!(" ({losses})") };
-        format!("  {}{irreversible}{losses}", one.file)
+        format!("  {}{irreversible}{losses}", one.file_of(self.inputs.direction))
     }
 }

@@ -31,14 +31,12 @@ pub(super) async fn every_pod(delivery: &Delivery<'_>, pods: &[Object]) -> Resul
     if delivery.reached("smoked") {
         return Ok(());
     }
-    let (inputs, site) = (&delivery.plan.inputs.smoke, delivery.site);
+    let inputs = &delivery.plan.inputs.smoke;
     run(inputs, &delivery.smoke_for()?, &Where::Pods(pods), &delivery.cluster, delivery.progress).await?;
     let jobs = JobsFor {
-        unit: delivery.plan.unit.clone(),
-        version: delivery.plan.version.clone(),
-        run: site.run,
-        attempt: site.attempt,
-        step: site.step,
+        unit: &delivery.plan.unit,
+        version: &delivery.plan.version,
+        site: delivery.site,
         timeout: *delivery.plan.inputs.timeout,
     };
     run_jobs(&delivery.plan.jobs, &jobs, &delivery.cluster, delivery.progress).await?;

@@ -1,4 +1,5 @@
-//! Actions that work by Jobs, on the test cluster and a real PostgreSQL: `tagline/migrate`, `operate`, `rotate-secret`.
+//! Actions that work by Jobs, on the test cluster and a real PostgreSQL: `tagline/migrate`, `operate`, `rotate-secret`; and
+//! Jobs as smoke tests.
 #![expect(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
 #[path = "../common/mod.rs"]
@@ -6,4 +7,5 @@ mod common;
 mod migrate;
 mod operate;
 mod rotate;
+mod smoke;
 mod support;

@@ -228,8 +228,10 @@ async fn downwards_to_a_version_and_never_past_what_has_no_way_back() {
     apply(&stage.plan(&up("2")).await.unwrap()).await.unwrap();
     let plan = stage.plan(&down("1")).await.unwrap();
     assert!(plan.summary().join("\n").contains("the schema is at 002; 1 to do"), "{:?}", plan.summary());
-    let done = apply(&plan).await.unwrap();
+    let link = Link::new();
+    let done = migrate::apply(&plan, &stage.site(), &stage.space.cluster, &*link).await.unwrap();
     assert_eq!([output(&done, "from"), output(&done, "to"), output(&done, "applied")], ["002", "001", "1"]);
+    assert!(link.said().contains(&"to do: 002_sku.down.sql".to_owned()), "{:?}", link.said());
     // What was taken back is made again, though a Job of this release was complete before.
     let site = Site { attempt: 2, ..stage.site() };
     let plan = stage.plan(&up("2")).await.unwrap();

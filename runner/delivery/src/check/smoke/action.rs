@@ -98,14 +98,7 @@ pub async fn apply(
         report.merge(run(smoke, &release, &at, cluster, progress).await?);
     }
     if !plan.jobs.is_empty() {
-        let jobs = JobsFor {
-            unit: plan.unit.clone(),
-            version: version.clone(),
-            run: site.run,
-            attempt: site.attempt,
-            step: site.step,
-            timeout: JOB,
-        };
+        let jobs = JobsFor { unit: &plan.unit, version: &version, site, timeout: JOB };
         report.merge(run_jobs(&plan.jobs, &jobs, cluster, progress).await?);
     }
     if let Some(url) = smoke.public_url.as_ref().filter(|_| !checks_at(smoke, SmokeTarget::Public).is_empty()) {

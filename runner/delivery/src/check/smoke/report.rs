@@ -22,6 +22,9 @@ pub struct SmokeRow {
     pub attempts: u32,
     /// What was wrong at last; empty where it is good.
     pub why: String,
+    /// What to do, where more is known than the report says of any failure; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub next: String,
 }
 
 /// What was found.
@@ -92,6 +95,9 @@ pub enum SmokeError {
     /// They cannot be made as asked.
     #[error("{0}")]
     Refused(String),
+    /// It is not known how a Job ended.
+    #[error("{0}")]
+    Job(Box<Failure>),
     /// The cluster does not say.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -115,11 +121,22 @@ impl SmokeError {
                 let evidence = report.rows.iter().filter(|row| !row.passed);
                 let evidence = evidence.map(|row| format!("{} {}: {}", row.place, row.check, row.why)).collect();
                 let failure = Failure { evidence, ..Failure::new("a smoke check failed", first(report)) };
-                failure.next("look at the log of that pod; correct the release and tag again")
+                let next = report.first_failure().map(|row| row.next.as_str()).filter(|next| !next.is_empty());
+                failure.next(next.unwrap_or("look at the log of that pod; correct the release and tag again"))
             }
             Self::Refused(why) => Failure::new("the smoke checks cannot be made", why.clone()),
+            Self::Job(failure) => failure.as_ref().clone(),
             Self::Cluster(error) => error.failure("the smoke checks could not be made"),
             Self::Stopped(stop) => Failure::new("the smoke checks did not end", stop.to_string()),
+        }
+    }
+}
+
+impl From<DeliveryError> for SmokeError {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Stopped(stop) => Self::Stopped(stop),
+            DeliveryError::Failed(failure) => Self::Job(failure),
         }
     }
 }
@@ -139,7 +156,8 @@ mod tests {
 
     fn row(place: &str, check: &str, why: &str) -> SmokeRow {
         let (place, check, why) = (place.to_owned(), check.to_owned(), why.to_owned());
-        SmokeRow { place, check, passed: why.is_empty(), status: Some(200), took_ms: 12, attempts: 5, why }
+        let (passed, next) = (why.is_empty(), String::new());
+        SmokeRow { place, check, passed, status: Some(200), took_ms: 12, attempts: 5, why, next }
     }
 
     #[test]
@@ -162,5 +180,15 @@ mod tests {
         let error = SmokeError::Failed(report);
         assert_eq!(error.to_string(), "smoke check failed: Pod/a /info version: version is 1.2.2, expected 1.2.3");
         assert_eq!(error.failure().evidence.len(), 1);
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_the_first_failures_own_where_it_has_one() {
+        let failed = |next: &str| {
+            let row = SmokeRow { next: next.to_owned(), ..row("Job/load-1", "load", "exit code 137") };
+            SmokeError::Failed(SmokeReport { rows: vec![row] }).failure().next
+        };
+        assert_eq!(failed("raise it"), "raise it");
+        assert!(failed("").starts_with("look at the log"));
     }
 }

@@ -122,7 +122,7 @@ impl SmokeRow {
     /// A check that is not good, without an answer.
     pub(super) fn without_answer(place: &str, check: &SmokeCheck, attempts: u32, why: String) -> Self {
         let (place, check) = (place.to_owned(), check.text.clone());
-        Self { place, check, passed: false, status: None, took_ms: 0, attempts, why }
+        Self { place, check, passed: false, status: None, took_ms: 0, attempts, why, next: String::new() }
     }
 }
 

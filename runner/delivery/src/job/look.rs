@@ -1,0 +1,206 @@
+//! What is known of one Job so far: its state, its pods, what it printed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::failed::{Cause, Failed, to_blame};
+use super::follow::after;
+use super::logs::{Printed, last_line, of_container};
+use crate::cluster::Cluster;
+use crate::diagnose;
+use crate::rollout::{State, TroubleKind, status, trouble};
+use crate::{DeliveryError, Failure, Object, Progress, Stop};
+
+/// Lines under a failure.
+const LINES: usize = 20;
+/// How long a log may take to be read.
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// What is known of the Job so far.
+pub(super) struct Look {
+    job: Object,
+    /// The container whose log is the step's.
+    container: String,
+    /// None: not seen yet.
+    pods: Option<Vec<Object>>,
+    /// The pod whose log is followed.
+    pod: String,
+    /// What it printed so far, and how much of it was said.
+    log: String,
+    said: usize,
+    /// What every container printed.
+    printed: Printed,
+    /// Since when it cannot start.
+    stuck: Option<Timestamp>,
+}
+
+impl Look {
+    pub(super) fn new(job: &Object, container: &str) -> Self {
+        let (pod, log, printed) = (String::new(), String::new(), Printed::default());
+        Self { job: job.clone(), container: container.to_owned(), pods: None, pod, log, said: 0, printed, stuck: None }
+    }
+
+    pub(super) fn take_job(&mut self, set: Vec<Object>) -> Result<(), DeliveryError> {
+        let uid = self.job.uid().to_owned();
+        let Some(now) = set.into_iter().find(|each| each.uid() == uid && !each.is_terminating()) else {
+            let why = "somebody deleted it while it ran";
+            return Err(Failure::new(format!("{} is gone", self.job.id()), why)
+                .effect("what it did so far is not known")
+                .next("look at what it works on, then run again")
+                .into());
+        };
+        self.job = now;
+        Ok(())
+    }
+
+    pub(super) fn take_pods(&mut self, set: Vec<Object>) {
+        self.pods = Some(set);
+    }
+
+    /// Its pods are known: their logs can be read.
+    pub(super) fn has_seen_pods(&self) -> bool {
+        self.pods.is_some()
+    }
+
+    fn pods(&self) -> &[Object] {
+        self.pods.as_deref().unwrap_or_default()
+    }
+
+    /// None while it runs; else whether it is complete, or why it failed. `FailureTarget` comes first: the Job has failed once its
+    /// pods are at rest. Not before the pods were seen: one that ended long ago has a log too.
+    pub(super) fn ended(&self) -> Option<Result<(), Cause>> {
+        let at_rest = |pod: &Object| matches!(pod.text("/status/phase"), "Succeeded" | "Failed");
+        let all_at_rest = self.pods.as_ref()?.iter().all(at_rest);
+        match status(&self.job)?.state {
+            State::Done => Some(Ok(())),
+            State::Failed(why) if all_at_rest => Some(Err(Cause::Condition(why))),
+            _ => None,
+        }
+    }
+
+    /// It has failed and its pods still end: the last moment for their logs, where the cluster removes them.
+    pub(super) fn is_ending(&self) -> bool {
+        status(&self.job).is_some_and(|status| matches!(status.state, State::Failed(_))) && self.ended().is_none()
+    }
+
+    /// Why it will not start.
+    pub(super) fn stuck(&mut self, now: Timestamp) -> Option<Cause> {
+        let found =
+            self.pods().iter().filter_map(|pod| trouble(pod, 1)).find(|each| each.kind != TroubleKind::CrashLoop);
+        let Some((found, grace)) = found.and_then(|found| Some((found.to_string(), found.grace?))) else {
+            self.stuck = None;
+            return None;
+        };
+        let since = *self.stuck.get_or_insert(now);
+        (after(since, grace) <= now).then_some(Cause::Stuck(found))
+    }
+
+    /// Reads what is new in the log and says it, by whole lines. A log that cannot be read now is read later.
+    pub(super) async fn read_log(&mut self, cluster: &Cluster, progress: &dyn Progress) {
+        let Some(pod) = self.speaker() else { return };
+        if pod != self.pod {
+            self.log.clear();
+            (self.pod, self.said) = (pod, 0);
+        }
+        match of_container(&cluster.with_patience(BRIEF), &self.pod, &self.container).await {
+            Ok(Some(text)) if text.len() >= self.log.len() => self.log = text,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "no log of a Job now"),
+        }
+        let whole = if self.ended().is_some() { self.log.len() } else { self.log.rfind('\n').map_or(0, |end| end + 1) };
+        for line in self.log.get(self.said..whole).unwrap_or_default().lines() {
+            progress.say(line.to_owned());
+        }
+        self.said = self.said.max(whole);
+    }
+
+    /// The pod whose log is the step's: the same for as long as it is there.
+    fn speaker(&self) -> Option<String> {
+        let started = |pod: &&Object| matches!(pod.text("/status/phase"), "Running" | "Succeeded" | "Failed");
+        let started: Vec<&str> = self.pods().iter().filter(started).map(Object::name).collect();
+        started.iter().find(|name| **name == self.pod).or(started.first()).map(|name| (*name).to_owned())
+    }
+
+    /// Reads what all containers printed; what cannot be read is given back.
+    pub(super) async fn gather(&mut self, cluster: &Cluster) -> Vec<String> {
+        let brief = cluster.with_patience(BRIEF);
+        self.printed.gather(&brief, self.pods.as_deref().unwrap_or_default()).await
+    }
+
+    /// Keeps what all containers printed.
+    pub(super) async fn keep(&mut self, cluster: &Cluster, progress: &dyn Progress) -> Result<(), Stop> {
+        self.read_log(cluster, progress).await;
+        for problem in self.gather(cluster).await {
+            progress.warn(problem);
+        }
+        if !self.log.is_empty() {
+            self.printed.or(&self.pod, &self.container, &self.log);
+        }
+        keep(self.job.name(), &self.printed, progress).await
+    }
+
+    /// What the followed container printed.
+    pub(super) fn into_log(self) -> String {
+        self.log
+    }
+
+    /// With the cause, where the pods, events or log tell one. The end of a log that was not followed is said.
+    pub(super) async fn failed(&self, cluster: &Cluster, cause: &Cause, progress: &dyn Progress) -> Failed {
+        let owners = std::slice::from_ref(&self.job);
+        let mut scene = diagnose::scene(&cluster.with_patience(Duration::from_secs(20)), self.pods(), owners).await;
+        let blamed = to_blame(self.pods());
+        let of = blamed.map(|(pod, container, _)| (pod, container));
+        let log = of.and_then(|of| self.printed.text(of)).unwrap_or(&self.log);
+        if let Some((_, container)) = of.filter(|of| *of != (self.pod.as_str(), self.container.as_str())) {
+            for line in last_lines(log) {
+                progress.say(format!("{container}: {line}"));
+            }
+        }
+        scene.logs.extend(self.pods().iter().map(|pod| (pod.name().to_owned(), log.to_owned())));
+        let last = self.printed.last_line(of);
+        let (why, next) = cause.line(blamed.map(|(.., code)| code), &scene, last);
+        let failure = self.failure(&scene, log, cause.text());
+        Failed { name: self.job.name().to_owned(), why, next, took: self.took(progress.now()), failure }
+    }
+
+    fn failure(&self, scene: &diagnose::Scene, log: &str, why: &str) -> Failure {
+        let what = format!("{} failed", self.job.id());
+        let mut failure = match scene.cause() {
+            Some(cause) => Failure { what, why: format!("{}: {}", cause.what, cause.why), ..cause },
+            None => Failure::new(what, last_line(log).unwrap_or_else(|| why.to_owned())),
+        };
+        if failure.evidence.is_empty() {
+            failure.evidence = last_lines(log);
+        }
+        failure
+    }
+
+    /// From its making until now.
+    pub(super) fn took(&self, now: Timestamp) -> Duration {
+        since_made(&self.job, now)
+    }
+}
+
+/// How long a Job took from its making until then.
+pub(super) fn since_made(job: &Object, end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(made(job, end))).unwrap_or_default()
+}
+
+fn last_lines(log: &str) -> Vec<String> {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(LINES)).map(|line| (*line).to_owned()).collect()
+}
+
+/// When a Job was made, by the cluster's clock; never later than now.
+pub(super) fn made(job: &Object, now: Timestamp) -> Timestamp {
+    job.text("/metadata/creationTimestamp").parse().unwrap_or(now).min(now)
+}
+
+/// Keeps what a Job printed with the run, where it printed anything.
+pub(super) async fn keep(job: &str, printed: &Printed, progress: &dyn Progress) -> Result<(), Stop> {
+    match printed.file() {
+        Some(file) => progress.keep(format!("job-{job}.log"), file.into_bytes()).await,
+        None => Ok(()),
+    }
+}
