@@ -103,7 +103,11 @@ fn inputs_of_a_delivery_step_are_read() {
     place.write(FILE, &file);
     place.write(".tagline/environments.yml", "environments:\n  prod: {}\n");
     let said = place.run(&["lint"]).exits(1);
-    assert!(said.out.contains("error[bad-delivery]: generate: \"password=24\" is not KEY or KEY LENGTH"), "{}", said.out);
+    assert!(
+        said.out.contains("error[bad-delivery]: generate: \"password=24\" is not KEY or KEY LENGTH"),
+        "{}",
+        said.out
+    );
     assert!(said.out.contains("error[no-cluster]: environment `prod` has no `cluster:`"), "{}", said.out);
 }
 

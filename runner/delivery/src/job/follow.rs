@@ -70,11 +70,13 @@ async fn watch(
             set = pods.next() => look.take_pods(set?),
             () = progress.sleep(LOOK) => look.read_log(cluster, progress).await,
         }
-        if let Some(state) = look.ended() {
-            look.keep(cluster, progress).await?;
-            return Ok(match state {
-                Ok(()) => End::Complete { took: look.took(progress.now()), log: look.into_log() },
-                Err(cause) => End::Failed(Box::new(look.failed(cluster, &cause, progress).await)),
+        if let Some(state) = look.ended(progress.now()) {
+            let unread = look.keep(cluster, progress).await?;
+            return Ok(match (state, unread) {
+                // What it printed may be its result; begun again, the step finds it complete and reads it then.
+                (Ok(()), Some(error)) => return Err(error.into()),
+                (Ok(()), None) => End::Complete { took: look.took(progress.now()), log: look.into_log() },
+                (Err(cause), _) => End::Failed(Box::new(look.failed(cluster, &cause, progress).await)),
             });
         }
         if look.is_ending() {

@@ -7,15 +7,19 @@ use jiff::Timestamp;
 use super::failed::{Cause, Failed, to_blame};
 use super::follow::after;
 use super::logs::{Printed, last_line, of_container};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::diagnose;
 use crate::rollout::{State, TroubleKind, status, trouble};
 use crate::{DeliveryError, Failure, Object, Progress, Stop};
 
 /// Lines under a failure.
 const LINES: usize = 20;
-/// How long a log may take to be read.
+/// How long a log may take to be read while the Job runs.
 const BRIEF: Duration = Duration::from_secs(10);
+/// And when it has ended: what it printed may be its result.
+const LAST: Duration = Duration::from_mins(1);
+/// A complete Job's pod that is not seen for so long is gone.
+const UNSEEN: Duration = Duration::from_secs(10);
 
 /// What is known of the Job so far.
 pub(super) struct Look {
@@ -33,12 +37,15 @@ pub(super) struct Look {
     printed: Printed,
     /// Since when it cannot start.
     stuck: Option<Timestamp>,
+    /// Since when it is complete while its pod was not seen to have ended.
+    unseen: Option<Timestamp>,
 }
 
 impl Look {
     pub(super) fn new(job: &Object, container: &str) -> Self {
         let (pod, log, printed) = (String::new(), String::new(), Printed::default());
-        Self { job: job.clone(), container: container.to_owned(), pods: None, pod, log, said: 0, printed, stuck: None }
+        let (job, container) = (job.clone(), container.to_owned());
+        Self { job, container, pods: None, pod, log, said: 0, printed, stuck: None, unseen: None }
     }
 
     pub(super) fn take_job(&mut self, set: Vec<Object>) -> Result<(), DeliveryError> {
@@ -68,20 +75,26 @@ impl Look {
     }
 
     /// None while it runs; else whether it is complete, or why it failed. `FailureTarget` comes first: the Job has failed once its
-    /// pods are at rest. Not before the pods were seen: one that ended long ago has a log too.
-    pub(super) fn ended(&self) -> Option<Result<(), Cause>> {
+    /// pods are at rest. Not before the pods were seen: one that ended long ago has a log too. Of a Job that is complete the
+    /// pod's end may be seen later than its own, and without it nothing of the log would be read.
+    pub(super) fn ended(&mut self, now: Timestamp) -> Option<Result<(), Cause>> {
         let at_rest = |pod: &Object| matches!(pod.text("/status/phase"), "Succeeded" | "Failed");
-        let all_at_rest = self.pods.as_ref()?.iter().all(at_rest);
+        let pods = self.pods.as_ref()?;
+        let (all, any) = (pods.iter().all(at_rest), pods.iter().any(at_rest));
         match status(&self.job)?.state {
-            State::Done => Some(Ok(())),
-            State::Failed(why) if all_at_rest => Some(Err(Cause::Condition(why))),
+            State::Done if any => Some(Ok(())),
+            State::Done => {
+                let since = *self.unseen.get_or_insert(now);
+                (after(since, UNSEEN) <= now).then_some(Ok(()))
+            }
+            State::Failed(why) if all => Some(Err(Cause::Condition(why))),
             _ => None,
         }
     }
 
     /// It has failed and its pods still end: the last moment for their logs, where the cluster removes them.
     pub(super) fn is_ending(&self) -> bool {
-        status(&self.job).is_some_and(|status| matches!(status.state, State::Failed(_))) && self.ended().is_none()
+        status(&self.job).is_some_and(|status| matches!(status.state, State::Failed(_)))
     }
 
     /// Why it will not start.
@@ -98,21 +111,31 @@ impl Look {
 
     /// Reads what is new in the log and says it, by whole lines. A log that cannot be read now is read later.
     pub(super) async fn read_log(&mut self, cluster: &Cluster, progress: &dyn Progress) {
-        let Some(pod) = self.speaker() else { return };
+        if let Err(error) = self.fetch(&cluster.with_patience(BRIEF)).await {
+            tracing::debug!(%error, "no log of a Job now");
+        }
+        let whole = self.log.rfind('\n').map_or(0, |end| end + 1);
+        self.say(whole, progress);
+    }
+
+    async fn fetch(&mut self, cluster: &Cluster) -> Result<(), ClusterError> {
+        let Some(pod) = self.speaker() else { return Ok(()) };
         if pod != self.pod {
             self.log.clear();
             (self.pod, self.said) = (pod, 0);
         }
-        match of_container(&cluster.with_patience(BRIEF), &self.pod, &self.container).await {
-            Ok(Some(text)) if text.len() >= self.log.len() => self.log = text,
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "no log of a Job now"),
+        match of_container(cluster, &self.pod, &self.container).await? {
+            Some(text) if text.len() >= self.log.len() => self.log = text,
+            _ => {}
         }
-        let whole = if self.ended().is_some() { self.log.len() } else { self.log.rfind('\n').map_or(0, |end| end + 1) };
-        for line in self.log.get(self.said..whole).unwrap_or_default().lines() {
+        Ok(())
+    }
+
+    fn say(&mut self, until: usize, progress: &dyn Progress) {
+        for line in self.log.get(self.said..until).unwrap_or_default().lines() {
             progress.say(line.to_owned());
         }
-        self.said = self.said.max(whole);
+        self.said = self.said.max(until);
     }
 
     /// The pod whose log is the step's: the same for as long as it is there.
@@ -128,16 +151,22 @@ impl Look {
         self.printed.gather(&brief, self.pods.as_deref().unwrap_or_default()).await
     }
 
-    /// Keeps what all containers printed.
-    pub(super) async fn keep(&mut self, cluster: &Cluster, progress: &dyn Progress) -> Result<(), Stop> {
-        self.read_log(cluster, progress).await;
+    /// Keeps what all containers printed. Gives back why the followed log could not be read to its end.
+    pub(super) async fn keep(
+        &mut self,
+        cluster: &Cluster,
+        progress: &dyn Progress,
+    ) -> Result<Option<ClusterError>, Stop> {
+        let unread = self.fetch(&cluster.with_patience(LAST)).await.err();
+        self.say(self.log.len(), progress);
         for problem in self.gather(cluster).await {
             progress.warn(problem);
         }
         if !self.log.is_empty() {
             self.printed.or(&self.pod, &self.container, &self.log);
         }
-        keep(self.job.name(), &self.printed, progress).await
+        keep(self.job.name(), &self.printed, progress).await?;
+        Ok(unread)
     }
 
     /// What the followed container printed.
