@@ -52,7 +52,7 @@ pub(super) const ROWS: &[Known] = &[
     not_yet("VS8", "smoke tests of every pod"),
     not_yet("VS9", "metrics before against after"),
     row("VS10", "overlays with the differences of the guide's table"),
-    not_yet("VS11", "secrets required, passed through, rotated"),
+    partly("VS11", "secrets required, passed through, rotated", "the schedule of rotations"),
     later("VS12", "quality gates before a release may start"),
     not_yet("VS13", "a failed stage says why and what to do"),
     row("VS14", "the manual deployment to dev"),

@@ -338,18 +338,21 @@ fn merge(now: &Value, wanted: &Value) -> Option<Value> {
 }
 
 /// What is put back belongs to whoever applies it next.
-async fn release_fields(cluster: &Cluster, object: Object) -> Result<Object, ClusterError> {
-    let entries = object.list("/metadata/managedFields");
-    let others: Vec<&Value> = entries.iter().filter(|entry| entry["manager"] != OPERATE).collect();
-    if others.len() == entries.len() || others.is_empty() {
-        return Ok(object);
+async fn release_fields(cluster: &Cluster, mut object: Object) -> Result<Object, ClusterError> {
+    for _ in 0..TRIES {
+        let entries = object.list("/metadata/managedFields");
+        let others: Vec<&Value> = entries.iter().filter(|entry| entry["manager"] != OPERATE).collect();
+        if others.len() == entries.len() || others.is_empty() {
+            break;
+        }
+        let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "managedFields": others}});
+        match cluster.patch(&object.id(), OPERATE, &Patch::Merge(patch)).await {
+            // Its controller was quicker.
+            Err(error @ ClusterError::Changed { .. }) => object = cluster.get(&object.id()).await?.ok_or(error)?,
+            patched => return patched,
+        }
     }
-    let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "managedFields": others}});
-    match cluster.patch(&object.id(), OPERATE, &Patch::Merge(patch)).await {
-        // Somebody was quicker; the fields are only owned a little longer.
-        Err(ClusterError::Changed { .. }) => Ok(object),
-        patched => patched,
-    }
+    Ok(object)
 }
 
 /// Waits until what was changed runs so: ready, or, with 0 replicas, gone.
