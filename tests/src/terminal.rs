@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,6 +59,12 @@ impl Terminal {
     /// Waits until the text appears after the last match; what was printed up to and with it, without escapes.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
+        self.expect_within(LIMIT, text)
+    }
+
+    /// The same where it takes longer than most: something is compiled, say.
+    #[track_caller]
+    pub fn expect_within(&mut self, limit: Duration, text: &str) -> String {
         let start = Instant::now();
         loop {
             let plain = plain(&self.text);
@@ -69,7 +75,7 @@ impl Terminal {
                 self.matched = end;
                 return found;
             }
-            let left = LIMIT.saturating_sub(start.elapsed());
+            let left = limit.saturating_sub(start.elapsed());
             let Ok(chunk) = self.chunks.recv_timeout(left) else {
                 panic!("`{}` never showed `{text}`; the screen:\n{plain}", self.words);
             };

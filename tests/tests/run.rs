@@ -1,5 +1,7 @@
 //! `tagline run` and its kin: what is shown, what ends how, with which exit code.
 
+use std::path::Path;
+
 use tagline_tests::{Repo, Scratch, Tagline, gate, until};
 
 /// A repository with one workflow on `push` of tags `v*`, tagged v1.2.3.
@@ -156,6 +158,17 @@ fn a_second_ctrl_c_kills() {
     assert_eq!(terminal.end().0, 130);
 }
 
+/// Whether a small file somewhere in a folder has this text.
+fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => holds(&entry.path(), text),
+        Ok(kind) if kind.is_file() && entry.metadata().is_ok_and(|file| file.len() < 1 << 20) => {
+            std::fs::read(entry.path()).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        }
+        _ => false,
+    })
+}
+
 #[test]
 fn enter_shows_the_output_and_nothing_that_is_typed_shows() {
     let scratch = Scratch::new();
@@ -170,6 +183,7 @@ fn enter_shows_the_output_and_nothing_that_is_typed_shows() {
     let repo = repository(&scratch, jobs);
     let mut terminal = tagline(&scratch, &repo).terminal(["run", "--tag", "v1.2.3"]);
     terminal.expect("step 1 of 1");
+    until("the output in the spool", || holds(scratch.path(), "line 30").then_some(()));
     terminal.keys("zqx\r");
     terminal.expect("    | line 30");
     let (code, text) = terminal.end();

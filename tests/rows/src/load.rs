@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,18 +11,10 @@ use serde::Deserialize;
 
 use crate::Ground;
 
-/// So many requests a second are as much as a machine of two cores bears beside a cluster: two such loads would measure
-/// each other.
-const FULL: u32 = 500;
-
-/// Who has the machine for a full load.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// Requests that go on until they are told to end.
 #[derive(Debug)]
 pub struct Load {
     child: Child,
-    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 /// What they saw.
@@ -49,21 +40,18 @@ pub struct LoadReport {
 }
 
 impl Load {
-    /// 500 requests a second, a tenth of them slow, half of the connections kept alive; begun when this returns. Waits for
-    /// another full load of the same process.
+    /// 500 requests a second, a tenth of them slow, half of the connections kept alive; begun when this returns.
     ///
     /// # Panics
     /// When it does not begin.
     #[track_caller]
     pub fn start(ground: &Ground, url: &str) -> Self {
-        Self::of(ground, url, FULL, "10%")
+        Self::of(ground, url, 500, "10%")
     }
 
     /// The same at another pace, with another share of slow requests.
     #[track_caller]
     pub fn of(ground: &Ground, url: &str, rps: u32, slow: &str) -> Self {
-        // A test that panicked has ended its load.
-        let alone = (rps >= FULL).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
         wait_for(url);
         let mut command = Command::new(&ground.demo);
         command.args(["load", "--url", url, "--rps", &rps.to_string(), "--seconds", "900"]);
@@ -76,7 +64,7 @@ impl Load {
         assert!(line.contains("started"), "the load did not begin: {line}");
         // What else it says must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { child, _alone: alone }
+        Self { child }
     }
 
     /// Ends it; what it saw.

@@ -17,6 +17,9 @@ use list::{Known, Open, ROWS};
 /// The package of the rows' tests.
 pub(crate) const PACKAGE: &str = "tagline-rows";
 
+/// One after the other: a full load is as much as a machine of two cores bears beside a cluster, and two measure each other.
+pub(crate) const ALONE: [&str; 1] = ["--test-threads=1"];
+
 /// What a row's test said.
 #[derive(Deserialize)]
 struct Held {
@@ -42,7 +45,7 @@ pub(crate) fn command(args: &[&str]) -> Result<bool> {
     std::fs::write(&file, "")?;
     environment.push(("TAGLINE_TEST_ROWS", file.display().to_string()));
     let mut test = shell::cargo();
-    test.args(["test", "--package", PACKAGE, "--no-fail-fast", "--"]).args(filters(&wanted));
+    test.args(["test", "--package", PACKAGE, "--no-fail-fast", "--"]).args(ALONE).args(filters(&wanted));
     let passed = shell::shown(test.envs(environment))?;
     let chosen: Vec<&Known> =
         ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.id.to_lowercase())).collect();

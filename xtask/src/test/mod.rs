@@ -80,8 +80,9 @@ fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Resu
     // After the others: rows are measured, and nothing else may take the machine meanwhile.
     let mut test = shell::cargo();
     test.args(["test", "--package", rows::PACKAGE, "--no-fail-fast"]).args(&options.filter);
+    test.arg("--").args(rows::ALONE);
     if !options.all {
-        test.arg("--").args(rows::not_yet());
+        test.args(rows::not_yet());
     }
     test.envs(environment.clone());
     cargo_test::run(&mut test, table)?;
