@@ -48,7 +48,7 @@ pub struct Site {
     pub kubeconfig: Vec<PathBuf>,
     /// The repository's name.
     pub repository: String,
-    /// The release's version without prefix: `1.2.3`; of a run without a tag `0.0.0-` and the commit's first 7 digits.
+    /// The release's version without prefix: `1.2.3`; of a run without a tag [`Site::untagged`].
     pub version: String,
     /// The commit, 40 hex digits.
     pub commit: String,
@@ -67,8 +67,13 @@ pub struct Site {
 }
 
 impl Site {
+    /// The version of a run without a tag.
+    pub fn untagged(commit: &str) -> String {
+        format!("0.0.0-{}", commit.get(..7).unwrap_or(commit))
+    }
+
     /// Whether the run releases a version; one without a tag works on what is there.
     pub fn is_of_tag(&self) -> bool {
-        self.version.strip_prefix("0.0.0-").is_none_or(|short| !self.commit.starts_with(short))
+        self.version != Self::untagged(&self.commit)
     }
 }

@@ -185,11 +185,7 @@ async fn a_watch_gives_the_whole_set_after_each_change() {
 #[tokio::test]
 async fn every_missing_right_is_named() {
     let Some(space) = space("rights").await else { return };
-    let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
-    let text = std::fs::read_to_string(&restricted).unwrap();
-    let parsed: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-    let context = parsed["current-context"].as_str().unwrap().to_owned();
-    let cluster = space.connect(restricted.into(), &context).await;
+    let Some(cluster) = space.restricted().await else { return };
     space
         .apply(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "some"},
         "rules": [{"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}]}))

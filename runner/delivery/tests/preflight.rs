@@ -98,9 +98,7 @@ async fn a_namespace_that_ends_or_is_missing_is_told() {
 #[tokio::test]
 async fn every_right_of_the_plan_that_is_missing_is_named() {
     let Some(space) = space("role").await else { return };
-    let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
-    let parsed: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(&restricted).unwrap()).unwrap();
-    let cluster = space.connect(restricted.into(), parsed["current-context"].as_str().unwrap()).await;
+    let Some(cluster) = space.restricted().await else { return };
     let verbs = [
         Verb::new("patch", "v1", "Service"),
         Verb::new("create", "v1", "Pod").part("exec"),
@@ -121,9 +119,7 @@ async fn every_right_of_the_plan_that_is_missing_is_named() {
 #[tokio::test]
 async fn who_may_see_nothing_is_told_every_right() {
     let Some(mut space) = space("blind").await else { return };
-    let Some(restricted) = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED") else { return };
-    let parsed: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(&restricted).unwrap()).unwrap();
-    let blind = space.connect(restricted.into(), parsed["current-context"].as_str().unwrap()).await;
+    let Some(blind) = space.restricted().await else { return };
     let app = common::release::App::new("1.2.3").await;
     let own = std::mem::replace(&mut space.cluster, blind);
     let error = common::release::plan(&space, &app, &[]).await.map(|_| ()).unwrap_err();

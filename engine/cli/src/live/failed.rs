@@ -1,6 +1,6 @@
 //! A job that failed, for people: what, why, effect, next, and the last lines of its log.
 
-use tagline_run::view::{JobView, Status, jobs};
+use tagline_run::view::{JobView, Status, StepView, jobs};
 use tagline_run::{Cause, RunState};
 use tagline_store::Store;
 
@@ -32,7 +32,7 @@ pub(crate) fn of(state: &RunState, job: &JobView, store: &Store, context: &Conte
     if !failed || job.tolerated || matches!(cause(state, job), Some(Cause::Rejected | Cause::Expired)) {
         return None;
     }
-    let step = job.steps.iter().find(|step| step.status == Status::Failure);
+    let step = failed_step(job);
     let tail = job.started_at.and_then(|_| {
         let path = spool::path(store.folder(), state.run, &job.id, job.attempt);
         spool::tail(&path, step.map(|step| step.number - 1), LINES).ok()
@@ -82,12 +82,16 @@ fn said(tail: &spool::Tail, headline: &str, heading: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
+fn failed_step(job: &JobView) -> Option<&StepView> {
+    job.steps.iter().find(|step| step.status == Status::Failure)
+}
+
 fn head(state: &RunState, job: &JobView) -> String {
     let name = plain(&job.name);
     let reason = |why: &str| if why.is_empty() { String::new() } else { format!(": {}", plain(why)) };
     let took = super::tree::took(job.started_at, job.ended_at);
     let total = state.plan.jobs.get(&job.id.job).map_or(0, |planned| planned.job.steps.len());
-    let step = job.steps.iter().find(|step| step.status == Status::Failure);
+    let step = failed_step(job);
     match (job.status, step) {
         (Status::Lost, _) => format!("{name} was lost{}", reason(&job.why)),
         (Status::TimedOut, _) => format!("{name} timed out after {took}{}", reason(&job.why)),
@@ -120,8 +124,7 @@ fn effect(state: &RunState, job: &JobView, store: &Store) -> String {
             |live| format!("{} is recorded as live there (run {})", version(live.version, &live.commit), live.run),
         );
         // The step says so itself; steps before it may have changed something.
-        let of_step = job.steps.iter().find(|step| step.status == Status::Failure);
-        if of_step.is_some_and(|step| step.why.contains(tagline_delivery::UNCHANGED)) {
+        if failed_step(job).is_some_and(|step| step.why.contains(tagline_delivery::UNCHANGED)) {
             return format!("that step changed nothing in {environment}; {recorded}");
         }
         return format!("{environment} may have been changed in part; {recorded}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site};
+use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site, UNCHANGED};
 use tagline_run::{GateStatus, Sender};
 use tokio::sync::{mpsc, watch};
 
@@ -155,7 +155,7 @@ fn too_slow(site: &Site, limit: Duration) -> Failure {
 
 /// How things stand after a delivery that was told to end.
 fn last_words(desk: &Desk) -> String {
-    desk.milestones().last().map_or_else(|| "nothing was changed".to_owned(), |milestone| milestone.text.clone())
+    desk.milestones().last().map_or_else(|| UNCHANGED.to_owned(), |milestone| milestone.text.clone())
 }
 
 fn outputs(end: &Milestone) -> IndexMap<String, String> {

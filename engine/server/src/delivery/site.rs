@@ -34,14 +34,13 @@ pub(crate) fn site(
     let (name, rules) = state.rules(environment).ok_or_else(missing)?;
     let cluster = rules.cluster.as_ref().ok_or_else(missing)?;
     let trigger = &state.plan.trigger;
-    let short = trigger.commit.get(..7).unwrap_or(&trigger.commit);
     Ok(Site {
         environment: name.to_owned(),
         protected: rules.reviewers.is_some(),
         target: Target { context: cluster.context.clone(), namespace: cluster.namespace.clone() },
         kubeconfig: kubeconfig(),
         repository: state.plan.repository.rsplit('/').next().unwrap_or_default().to_owned(),
-        version: trigger.version.clone().unwrap_or_else(|| format!("0.0.0-{short}")),
+        version: trigger.version.clone().unwrap_or_else(|| Site::untagged(&trigger.commit)),
         commit: trigger.commit.clone(),
         run: state.run.0,
         job: key.to_string(),

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::cluster::Verb;
-use crate::{Failure, ObjectId};
+use crate::{Failure, ObjectId, UNCHANGED};
 
 /// How it ended well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,5 +54,5 @@ pub fn refused(what: &str, mut lines: Vec<String>) -> Failure {
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         [] => String::new(),
     };
-    Failure { evidence: lines, ..Failure::new(what, why) }.effect("nothing was changed")
+    Failure { evidence: lines, ..Failure::new(what, why) }.effect(UNCHANGED)
 }

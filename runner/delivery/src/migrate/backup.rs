@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::inputs::Period;
 use crate::inputs::migrate::BackupCheck;
 use crate::job::{self, JobPlan, Scope, Work};
-use crate::{DeliveryError, Failure, Progress, Site};
+use crate::{DeliveryError, Failure, Progress, Site, UNCHANGED};
 
 /// A backup as planned. Its Job gets `TAGLINE_BACKUP_CHECK` (`restore`, `checksum`, `none`) and prints, last, one line of JSON:
 /// `{"name", "size", "digest", "at", "checked"}`, where `checked` is the check that it made itself.
@@ -103,7 +103,7 @@ pub async fn take(
     let now = if ended.already { Timestamp::MIN } else { progress.now() };
     backup.judge(ended.result.as_ref(), now).map_err(|why| {
         let next = "look at the log of its Job; nothing goes on without a backup";
-        Failure::new("the backup cannot be believed", why).effect("nothing was changed").next(next).into()
+        Failure::new("the backup cannot be believed", why).effect(UNCHANGED).next(next).into()
     })
 }
 

@@ -78,6 +78,15 @@ impl Space {
         let target = Target { context: context.to_owned(), namespace: self.namespace().to_owned() };
         Cluster::connect(&target, &[kubeconfig]).await.expect("it is known")
     }
+
+    /// A connection as a user who has no rights of its own; None where the cluster has none.
+    pub(crate) async fn restricted(&self) -> Option<Cluster> {
+        let kubeconfig = std::env::var_os("TAGLINE_TEST_KUBECONFIG_RESTRICTED")?;
+        let text = std::fs::read_to_string(&kubeconfig).expect("the kubeconfig can be read");
+        let parsed: Value = serde_yaml::from_str(&text).expect("the kubeconfig is YAML");
+        let context = parsed["current-context"].as_str().expect("it has a context");
+        Some(self.connect(kubeconfig.into(), context).await)
+    }
 }
 
 impl Drop for Space {
