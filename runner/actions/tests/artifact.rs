@@ -181,6 +181,10 @@ fn what_an_artifact_is_stands_in_its_bytes() {
     fs::write(path("a.cdx.json"), r#"{"bomFormat": "CycloneDX", "components": [{"name": "serde"}]}"#).unwrap();
     fs::write(path("a.spdx.json"), r#"{"spdxVersion": "SPDX-2.3", "packages": []}"#).unwrap();
     fs::write(path("b.json"), r#"{"bomFormat": "CycloneDX"}"#).unwrap();
+    // A manifest that calls itself a bill of materials is none: bills are exempt from what must have passed before.
+    let manifest = r#"{"apiVersion": "v1", "kind": "Pod", "bomFormat": "CycloneDX", "components": []}"#;
+    fs::write(path("pod.json"), manifest).unwrap();
+    fs::write(path("both.json"), r#"{"bomFormat": "CycloneDX", "components": [], "packages": []}"#).unwrap();
     fs::create_dir(path("image")).unwrap();
     fs::write(path("image/oci-layout"), "{}").unwrap();
     fs::write(path("image/index.json"), "{}").unwrap();
@@ -188,7 +192,9 @@ fn what_an_artifact_is_stands_in_its_bytes() {
     assert_eq!(kind("a.cdx.json"), Kind::Sbom);
     assert_eq!(kind("a.cdx.json\na.spdx.json"), Kind::Sbom);
     assert_eq!(kind("image"), Kind::Image);
-    for what in ["app.json", "b.json", "notes.txt", "a.cdx.json\nnotes.txt", "a.cdx.json\nb.json"] {
+    let files =
+        ["app.json", "b.json", "notes.txt", "pod.json", "both.json", "a.cdx.json\nnotes.txt", "a.cdx.json\nb.json"];
+    for what in files {
         assert_eq!(kind(what), Kind::File, "{what}");
     }
 }

@@ -1,10 +1,12 @@
 //! What an artifact is, by what is in it: the packed bytes are looked at, so nobody can change them afterwards.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// Most files of an artifact that are looked into.
 const MOST_DOCUMENTS: usize = 16;
@@ -31,7 +33,46 @@ impl Kind {
     }
 }
 
-/// What a bill of materials says at its top; the rest is read past.
+/// What may stand at the top of a CycloneDX document (bom-1.6.schema.json, which allows nothing else).
+const CYCLONEDX: &[&str] = &[
+    "$schema",
+    "specVersion",
+    "serialNumber",
+    "version",
+    "metadata",
+    "services",
+    "externalReferences",
+    "dependencies",
+    "compositions",
+    "vulnerabilities",
+    "annotations",
+    "formulation",
+    "declarations",
+    "definitions",
+    "properties",
+    "signature",
+];
+/// What may stand at the top of an SPDX document (SPDX 2.3 JSON schema, which allows nothing else).
+const SPDX: &[&str] = &[
+    "$schema",
+    "SPDXID",
+    "name",
+    "dataLicense",
+    "documentNamespace",
+    "creationInfo",
+    "comment",
+    "annotations",
+    "documentDescribes",
+    "externalDocumentRefs",
+    "files",
+    "hasExtractedLicensingInfos",
+    "relationships",
+    "revieweds",
+    "snippets",
+];
+
+/// What a bill of materials says at its top; the values are read past. Rules treat a bill as what is not deployed, so it
+/// must be one strictly: a manifest that only calls itself a bill has keys that no bill has.
 #[derive(Deserialize)]
 struct Bill {
     #[serde(rename = "bomFormat")]
@@ -40,13 +81,18 @@ struct Bill {
     spdx: Option<String>,
     components: Option<Vec<IgnoredAny>>,
     packages: Option<Vec<IgnoredAny>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, IgnoredAny>,
 }
 
 impl Bill {
     fn is_one(&self) -> bool {
-        let cyclonedx = self.cyclonedx.as_deref() == Some("CycloneDX") && self.components.is_some();
-        let spdx = self.spdx.as_deref().is_some_and(|version| version.starts_with("SPDX-")) && self.packages.is_some();
-        cyclonedx || spdx
+        let only = |known: &[&str]| self.rest.keys().all(|key| known.contains(&key.as_str()));
+        match (&self.cyclonedx, &self.components, &self.spdx, &self.packages) {
+            (Some(format), Some(_), None, None) => format == "CycloneDX" && only(CYCLONEDX),
+            (None, None, Some(version), Some(_)) => version.starts_with("SPDX-") && only(SPDX),
+            _ => false,
+        }
     }
 }
 
