@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterError;
 use crate::progress::Stop;
 
 /// The effect of what failed before its first change.
@@ -73,5 +74,34 @@ pub enum DeliveryError {
 impl From<Failure> for DeliveryError {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
+    }
+}
+
+/// Why there is no plan.
+///
+/// What the cluster refused is kept as it is, and made a failure in one place, by [`plan`](crate::action::plan): whoever may
+/// not even look is told all the rights that are missing, whichever action looked first.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The cluster could not be asked, or it refused.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Anything else.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+impl From<Failure> for PlanError {
+    fn from(failure: Failure) -> Self {
+        Self::Delivery(failure.into())
+    }
+}
+
+impl From<PlanError> for DeliveryError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Cluster(error) => error.into(),
+            PlanError::Delivery(error) => error,
+        }
     }
 }

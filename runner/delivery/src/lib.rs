@@ -34,7 +34,7 @@ pub mod status;
 pub mod strategy;
 pub mod unit;
 
-pub use error::{DeliveryError, Failure, UNCHANGED};
+pub use error::{DeliveryError, Failure, PlanError, UNCHANGED};
 pub use object::{Object, ObjectId};
 pub use progress::{Milestone, Progress, Stop};
 pub use site::{ImageRef, Site, Target};

@@ -5,6 +5,8 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Link;
@@ -117,12 +119,30 @@ async fn servers_that_misbehave_fail_with_their_cause() {
 
 #[tokio::test]
 async fn an_address_that_is_well_at_the_second_attempt_passes() {
-    let tries = std::sync::atomic::AtomicU32::new(0);
-    let url = server(move |_, stream| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+    let tries = AtomicU32::new(0);
+    let url = server(move |_, stream| match tries.fetch_add(1, Ordering::SeqCst) {
         0 => reply(stream, "503 Service Unavailable", "not yet"),
         _ => reply(stream, "200 OK", ""),
     });
     assert_eq!(said(&url, "/", &[]).await, "1 check on 1 place, all good");
+}
+
+/// Each attempt is held against the limit by itself: repeating does not make an address fast that never is.
+#[tokio::test]
+async fn an_address_that_is_slow_at_every_attempt_fails() {
+    let tries = Arc::new(AtomicU32::new(0));
+    let url = {
+        let tries = Arc::clone(&tries);
+        server(move |_, stream| {
+            tries.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            reply(stream, "200 OK", "well");
+        })
+    };
+    let slow = said(&url, "/ within 50ms", &[("attempts", "3"), ("timeout", "10s")]).await;
+    assert!(slow.starts_with("smoke check failed: URL / within 50ms: took "), "{slow}");
+    assert!(slow.ends_with(", allowed 50ms"), "{slow}");
+    assert_eq!(tries.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

@@ -254,6 +254,17 @@ async fn a_pod_that_is_too_slow_is_no_absent_server() {
     assert_eq!(cluster.requests(), 1);
 }
 
+/// A pod that breaks off is asked again, but a limit on its time is not begun again: it counts from the first sending.
+#[tokio::test]
+async fn an_answer_at_the_second_sending_took_as_long_as_both() {
+    let server = Server::start(vec![Act::Drop, Act::Answer(200, "", "well".to_owned())]).await;
+    let (cluster, _folder) = connect(&server.url, TOKEN).await;
+    let answer = cluster.pod_http("p", 80, &HttpCall::get("/")).await.unwrap();
+    assert_eq!((answer.status, cluster.requests()), (200, 2));
+    // The pause between two sendings alone is as long.
+    assert!(answer.took >= Duration::from_millis(250), "{:?}", answer.took);
+}
+
 #[tokio::test]
 async fn what_is_secret_in_a_kubeconfig_is_in_no_message() {
     let folder = tempfile::tempdir().unwrap();

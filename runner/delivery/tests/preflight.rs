@@ -1,12 +1,14 @@
-//! What would stop a delivery is found before it starts, all of it at once, on a real cluster.
+//! What would stop a delivery is found before it starts, all of it at once, on a real cluster; and by a server that refuses
+//! everything.
 
 mod common;
 
+use common::script::{self, Server, ok, status};
 use common::{Space, service, space, web};
 use serde_json::json;
-use tagline_delivery::Object;
 use tagline_delivery::cluster::{Precondition, Propagation, Verb};
 use tagline_delivery::preflight::{Extra, Needs, check};
+use tagline_delivery::{DeliveryError, Object, action};
 
 async fn said(space: &Space, needs: &Needs<'_>) -> Vec<String> {
     let problems = check(&space.cluster, needs).await.expect("the server answers");
@@ -124,7 +126,7 @@ async fn who_may_see_nothing_is_told_every_right() {
     let own = std::mem::replace(&mut space.cluster, blind);
     let error = common::release::plan(&space, &app, &[]).await.map(|_| ()).unwrap_err();
     space.cluster = own;
-    let tagline_delivery::DeliveryError::Failed(failure) = error else { panic!("{error:?}") };
+    let DeliveryError::Failed(failure) = error else { panic!("{error:?}") };
     assert_eq!(failure.what, "rights are missing");
     let namespace = space.namespace();
     for right in [
@@ -136,4 +138,41 @@ async fn who_may_see_nothing_is_told_every_right() {
         assert!(failure.evidence.contains(&line), "{line} is not in {:#?}", failure.evidence);
     }
     assert_eq!(failure.effect, tagline_delivery::UNCHANGED);
+}
+
+/// Whichever action looks first, and whatever it looks at.
+#[tokio::test]
+async fn every_plan_tells_who_may_see_nothing_every_right() {
+    let server = Server::answering(|asked| match asked {
+        "POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews" => {
+            ok(&json!({"status": {"incomplete": false, "resourceRules": []}}))
+        }
+        _ => status(403, "Forbidden", "no: User \"u\" cannot list resource \"services\" in API group \"\""),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, site) = script::step(&server.url, folder.path()).await;
+    let image = format!("r/m@sha256:{}", "0".repeat(64));
+    let pods = json!({"spec": {"containers": [{"name": "m", "image": image}]}});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "m"}, "spec": {"template": pods}});
+    std::fs::write(folder.path().join("job.yaml"), job.to_string()).unwrap();
+    let steps: [(&str, &[(&str, &str)]); 6] = [
+        ("tagline/deploy@v1", &[]),
+        // A Job that is a CronJob of the cluster, and one of the repository, for which the Services are listed.
+        ("tagline/smoke-test@v1", &[("jobs", "cronjob/checks")]),
+        ("tagline/smoke-test@v1", &[("jobs", "job.yaml"), ("images", image.as_str())]),
+        ("tagline/migrate@v1", &[("job", "job.yaml"), ("image", image.as_str())]),
+        ("tagline/operate@v1", &[("do", "restart"), ("workloads", "shop")]),
+        ("tagline/rotate-secret@v1", &[("secret", "db"), ("generate", "password"), ("accounts", "none")]),
+    ];
+    for (uses, with) in steps {
+        let planned = action::plan(&site, &common::release::step(uses, with), &[], &cluster).await;
+        let Err(DeliveryError::Failed(failure)) = planned else { panic!("{uses}: {planned:?}") };
+        assert_eq!(failure.what, "rights are missing", "{uses}: {failure:#?}");
+        for right in ["get, list, watch, create, update, patch, delete deployments.apps", "get pods/log"] {
+            let line = format!("may not {right} in namespace shop");
+            assert!(failure.evidence.contains(&line), "{uses}: {line} is not in {:#?}", failure.evidence);
+        }
+        assert_eq!(failure.effect, tagline_delivery::UNCHANGED, "{uses}");
+    }
 }

@@ -6,7 +6,7 @@ use common::release::{App, answer, deliver, kubectl_apply, plan, plan_objects, r
 use common::users::Users;
 use common::{Link, space};
 use serde_json::json;
-use tagline_delivery::cluster::Patch;
+use tagline_delivery::cluster::{Patch, Precondition, Propagation};
 use tagline_delivery::{DeliveryError, Object, ObjectId, Stop};
 
 fn failure(error: DeliveryError) -> tagline_delivery::Failure {
@@ -83,6 +83,48 @@ fn same(now: &[serde_json::Value], was: &[serde_json::Value]) {
         objects
     };
     assert_eq!(plain(now), plain(was));
+}
+
+/// A way back removes what the release added, but nothing that has no namespace: that stays, and it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_namespace_stays_on_the_way_back() {
+    let Some(space) = space("roll-wide").await else { return };
+    deliver(&space, &App::new("1.2.2").await, &[]).await;
+    let app = App::new("1.2.3").await.broken();
+    // Of this test alone, as the namespace's name is.
+    let class = space.namespace().to_owned();
+    let mut objects = app.manifests();
+    let api = "scheduling.k8s.io/v1";
+    objects.push(json!({"apiVersion": api, "kind": "PriorityClass", "metadata": {"name": class}, "value": 1}));
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "added"}, "data": {"a": "b"}}));
+    let release = plan_objects(&space, &app, &objects, &[]).await.unwrap();
+    let link = Link::new();
+    let cancel = async {
+        while !link.reached().contains(&"created".to_owned()) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        link.end(Stop::Cancelled("by a test".to_owned()));
+    };
+    let (result, ()) = tokio::join!(release.apply(&space, &link), cancel);
+
+    // Removed before anything is asserted: the namespace does not take it along.
+    let id = ObjectId {
+        api_version: api.to_owned(),
+        kind: "PriorityClass".to_owned(),
+        namespace: None,
+        name: class.clone(),
+    };
+    let left = space.cluster.get(&id).await.unwrap();
+    if let Some(there) = &left {
+        space.cluster.delete(&id, &Precondition::same(there), Propagation::Background).await.unwrap();
+    }
+    let said = link.said();
+    assert!(matches!(result.unwrap_err(), DeliveryError::Stopped(Stop::Cancelled(_))), "{said:#?}");
+    assert!(left.is_some_and(|there| !there.is_terminating()), "{said:#?}");
+    assert!(said.contains(&format!("PriorityClass/{class} stays: it is not of this namespace alone")), "{said:#?}");
+    assert!(said.contains(&"ConfigMap/added is removed".to_owned()), "{said:#?}");
+    let added = ObjectId::new("v1", "ConfigMap", space.namespace(), "added");
+    assert_eq!(space.cluster.get(&added).await.unwrap(), None);
 }
 
 /// Somebody's change is refused before, and seen while a release goes out.

@@ -82,6 +82,7 @@ struct Bill {
     components: Option<Vec<IgnoredAny>>,
     packages: Option<Vec<IgnoredAny>>,
     #[serde(flatten)]
+    #[expect(clippy::zero_sized_map_values, reason = "only the keys count, and what is flattened must be a map")]
     rest: BTreeMap<String, IgnoredAny>,
 }
 

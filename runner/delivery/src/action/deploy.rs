@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Past, many};
 use crate::cluster::Cluster;
 use crate::inputs::{DeployInputs, Names, Strategy};
-use crate::preflight::looked;
 use crate::render::helm::Chart;
 use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads_of};
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
-use crate::{DeliveryError, Failure, Object, ObjectId, Progress, Site};
+use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
 
 mod look;
 mod needs;
@@ -145,9 +144,9 @@ pub(super) async fn plan(
     inputs: &DeployInputs,
     past: &[Past],
     cluster: &Cluster,
-) -> Result<DeployPlan, DeliveryError> {
+) -> Result<DeployPlan, PlanError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
-    let survey = looked(cluster, Survey::take(cluster).await).await?;
+    let survey = Survey::take(cluster).await?;
     let source = source::read(site, inputs, &unit, &survey, cluster).await?;
     let release = Unit::new(&unit, &site.version, source.objects.clone()).release;
     let mut plan = DeployPlan {

@@ -25,8 +25,9 @@ use crate::inputs::Action;
 use crate::job::Done;
 use crate::migrate::{self, MigratePlan};
 use crate::operate::{self, OperatePlan};
+use crate::preflight;
 use crate::rotate::{self, RotatePlan};
-use crate::{DeliveryError, Failure, Progress, Site, Target, UNCHANGED};
+use crate::{DeliveryError, Failure, PlanError, Progress, Site, Target, UNCHANGED};
 
 pub use deploy::{DeployPlan, Place, Shape};
 pub use past::Past;
@@ -144,14 +145,23 @@ pub async fn plan(site: &Site, action: &Action, past: &[Past], cluster: &Cluster
     if !asked.is_empty() {
         return Err(many("the step lacks what its environment asks for", asked.iter().map(ToString::to_string)).into());
     }
-    let mut version = site.version.clone();
-    let kind = match action {
+    let kind = match kind(site, action, past, cluster).await {
+        Ok(kind) => kind,
+        Err(error) => return Err(preflight::unplanned(cluster, error).await),
+    };
+    let version = match &kind {
+        Kind::Rollback(plan) => plan.version.clone(),
+        _ => site.version.clone(),
+    };
+    let environment = site.environment.clone();
+    let uses = action.name().to_owned();
+    Ok(ActionPlan { format: FORMAT, uses, environment, version, target: site.target.clone(), kind })
+}
+
+async fn kind(site: &Site, action: &Action, past: &[Past], cluster: &Cluster) -> Result<Kind, PlanError> {
+    Ok(match action {
         Action::Deploy(inputs) => Kind::Deploy(Box::new(deploy::plan(site, inputs, past, cluster).await?)),
-        Action::Rollback(inputs) => {
-            let plan = rollback::plan(site, inputs, past, cluster).await?;
-            version.clone_from(&plan.version);
-            Kind::Rollback(Box::new(plan))
-        }
+        Action::Rollback(inputs) => Kind::Rollback(Box::new(rollback::plan(site, inputs, past, cluster).await?)),
         Action::Migrate(inputs) => Kind::Migrate(Box::new(migrate::plan(site, inputs, cluster).await?)),
         Action::SmokeTest(inputs) => Kind::SmokeTest(Box::new(smoke::action::plan(site, inputs, cluster).await?)),
         Action::Analyse(inputs) => {
@@ -161,10 +171,7 @@ pub async fn plan(site: &Site, action: &Action, past: &[Past], cluster: &Cluster
         }
         Action::Operate(inputs) => Kind::Operate(Box::new(operate::plan(site, inputs, cluster).await?)),
         Action::RotateSecret(inputs) => Kind::RotateSecret(Box::new(rotate::plan(site, inputs, cluster).await?)),
-    };
-    let environment = site.environment.clone();
-    let uses = action.name().to_owned();
-    Ok(ActionPlan { format: FORMAT, uses, environment, version, target: site.target.clone(), kind })
+    })
 }
 
 /// Carries a plan out. Begun again after a crash it goes on from where it was. What failed is undone as the plan says before

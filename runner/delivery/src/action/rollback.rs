@@ -6,10 +6,9 @@ use super::{DeployPlan, Outcome, Past, deploy};
 use crate::cluster::Cluster;
 use crate::inputs::deploy::OnFailure;
 use crate::inputs::{Replicas, RollbackInputs, Strategy};
-use crate::preflight::looked;
 use crate::progress::recorded;
 use crate::strategy::{self, Back, LiveRelease, Snapshot, Steady, Survey};
-use crate::{DeliveryError, Failure, Milestone, Progress, Site, UNCHANGED};
+use crate::{DeliveryError, Failure, Milestone, PlanError, Progress, Site, UNCHANGED};
 
 /// What a rollback does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +68,7 @@ pub(super) async fn plan(
     inputs: &RollbackInputs,
     past: &[Past],
     cluster: &Cluster,
-) -> Result<RollbackPlan, DeliveryError> {
+) -> Result<RollbackPlan, PlanError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
     let deploys: Vec<(&DeployPlan, Option<Snapshot>)> =
         past.iter().filter_map(|each| Some((each.deploy(&unit)?, each.snapshot()))).collect();
@@ -85,7 +84,7 @@ pub(super) async fn plan(
             return Err(Failure::new("there is nothing to go back to", why).effect(UNCHANGED).into());
         }
     };
-    let survey = looked(cluster, Survey::take(cluster).await).await?;
+    let survey = Survey::take(cluster).await?;
     let live = deploys.iter().find_map(|(plan, before)| live_now(&survey, plan, before.as_ref()));
     let way = way(&target, live.as_ref(), &deploys, &survey)?;
     let warnings = inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();

@@ -11,6 +11,7 @@
 //! - Few requests, and counted: built-in kinds need no discovery, waiting is a [`Watch`].
 
 mod access;
+mod again;
 mod call;
 mod connect;
 mod credentials;
@@ -39,6 +40,7 @@ use kube::config::AuthInfo;
 use crate::{Progress, Target};
 
 pub use access::{Missing, Verb};
+pub(crate) use again::Tries;
 pub use endpoints::{Endpoint, Endpoints, slices_of};
 pub use error::{ClusterError, FieldConflict};
 pub use exec::{ExecAnswer, ExecLimits};

@@ -233,3 +233,37 @@ pub(super) async fn keep(job: &str, printed: &Printed, progress: &dyn Progress) 
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// When it counts as ended: a Job with one condition, whose pods are in these phases, after so many seconds.
+    fn is_ended(condition: &str, pods: &[&str], seconds: &[u64]) -> Vec<Option<bool>> {
+        let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u"},
+            "status": {"conditions": [{"type": condition, "status": "True"}]}});
+        let mut look = Look::new(&Object(job.clone()), "main");
+        look.take_job(vec![Object(job)]).expect("it is there");
+        look.take_pods(pods.iter().map(|phase| Object(json!({"status": {"phase": phase}}))).collect());
+        let at = |second: &u64| after(Timestamp::UNIX_EPOCH, Duration::from_secs(*second));
+        seconds.iter().map(|second| look.ended(at(second)).map(|end| end.is_ok())).collect()
+    }
+
+    #[test]
+    fn a_complete_job_has_ended_when_its_pod_was_seen_to() {
+        assert_eq!(is_ended("Complete", &["Succeeded"], &[0]), [Some(true)]);
+        assert_eq!(is_ended("Complete", &["Running"], &[0, 1, 9, 10]), [None, None, None, Some(true)]);
+        // One that is gone is not waited for longer.
+        assert_eq!(is_ended("Complete", &[], &[0, 9, 10]), [None, None, Some(true)]);
+        assert_eq!(is_ended("Failed", &["Failed", "Running"], &[0, 60]), [None, None]);
+        assert_eq!(is_ended("Failed", &["Failed"], &[0]), [Some(false)]);
+    }
+
+    #[test]
+    fn nothing_has_ended_before_the_pods_were_looked_at() {
+        let job = Object(json!({"kind": "Job", "status": {"conditions": [{"type": "Complete", "status": "True"}]}}));
+        assert!(Look::new(&job, "main").ended(Timestamp::UNIX_EPOCH).is_none());
+    }
+}

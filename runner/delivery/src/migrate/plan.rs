@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, ClusterError, Labels};
 use crate::inputs::MigrateInputs;
 use crate::inputs::migrate::{Direction, JobKnobs, Phase, Style};
 use crate::job::{self, Asked, Image, JobPlan, OF_UNIT};
-use crate::{DeliveryError, Site};
+use crate::{PlanError, Site};
 
 /// Annotation of a migration's Job: the schema's version when it was done.
 pub(super) const SCHEMA: &str = "tagline.dev/schema";
@@ -38,7 +38,7 @@ pub struct MigratePlan {
 ///
 /// # Errors
 /// Everything that stands against it, at once.
-pub async fn plan(site: &Site, inputs: &MigrateInputs, cluster: &Cluster) -> Result<MigratePlan, DeliveryError> {
+pub async fn plan(site: &Site, inputs: &MigrateInputs, cluster: &Cluster) -> Result<MigratePlan, PlanError> {
     let mut problems = Vec::new();
     let files = match &inputs.dir {
         Some(dir) if inputs.style != Style::Job => match read(&site.tree, dir, inputs.style) {

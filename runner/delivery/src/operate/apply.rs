@@ -9,16 +9,13 @@ use super::field::Change;
 use super::note::Note;
 use super::plan::{Act, OperatePlan};
 use super::{OPERATE, exec, restore, sql};
-use crate::cluster::{Cluster, ClusterError, Filter, Patch};
+use crate::cluster::{Cluster, ClusterError, Filter, Patch, Tries};
 use crate::inputs::operate::{FlagKnobs, FlagStore, Rows, Verb};
 use crate::job::{self, Done, Ended, JobPlan, Later, Scope, Work};
 use crate::migrate::take_backup;
 use crate::progress::{once, recorded};
 use crate::rollout::{Wait, WaitError, wait_for, wait_ready};
 use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, UNCHANGED};
-
-/// How often a change is tried that others get in the way of.
-const TRIES: usize = 5;
 
 /// Does it, or undoes it.
 ///
@@ -263,11 +260,13 @@ pub(super) async fn undo(
     }
     let mut objects = Vec::new();
     for change in note.before.iter().rev() {
-        match put(cluster, change).await {
-            Ok(object) => objects.push(release_fields(cluster, object).await?),
-            Err(DeliveryError::Failed(gone)) => progress.warn(format!("{gone}; there is nothing to put back")),
-            Err(stopped) => return Err(stopped),
+        // Only what is gone for good is passed over: any other failure keeps the note, and the next undo goes on.
+        if find(cluster, change).await?.is_none() {
+            progress.warn(format!("{} is not there any more; there is nothing to put back", change.id));
+            continue;
         }
+        let object = put(cluster, change).await?;
+        objects.push(release_fields(cluster, object).await?);
     }
     settle(cluster, &objects, Duration::from_mins(10), progress).await?;
     for (id, uid) in &note.delete {
@@ -283,10 +282,15 @@ pub(super) async fn undo(
     Ok(())
 }
 
-/// The object that a change was decided on.
+/// The object that a change was decided on; none where it is gone, whatever bears its name now.
+async fn find(cluster: &Cluster, change: &Change) -> Result<Option<Object>, ClusterError> {
+    let found = cluster.get(&change.id).await?;
+    Ok(found.filter(|found| found.uid() == change.uid && !found.is_terminating()))
+}
+
+/// The same; that it is gone is a failure.
 async fn same(cluster: &Cluster, change: &Change) -> Result<Object, DeliveryError> {
-    let found = cluster.get(&change.id).await?.filter(|found| found.uid() == change.uid && !found.is_terminating());
-    found.ok_or_else(|| {
+    find(cluster, change).await?.ok_or_else(|| {
         let why = "another one bears its name, or none";
         Failure::new(format!("{} is not there any more", change.id), why).next("plan it again").into()
     })
@@ -294,8 +298,8 @@ async fn same(cluster: &Cluster, change: &Change) -> Result<Object, DeliveryErro
 
 /// Sets the places, if they are not so already; gives back the object as it is then.
 pub(crate) async fn put(cluster: &Cluster, change: &Change) -> Result<Object, DeliveryError> {
-    let mut last = None;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
         let now = same(cluster, change).await?;
         let wanted = change.on(&now);
         if wanted == now {
@@ -303,11 +307,10 @@ pub(crate) async fn put(cluster: &Cluster, change: &Change) -> Result<Object, De
         }
         let patch = difference(&now, &wanted);
         match cluster.patch(&change.id, OPERATE, &Patch::Merge(patch)).await {
-            Err(error @ ClusterError::Changed { .. }) => last = Some(error),
+            Err(error) if tries.again(&error) => {}
             patched => return Ok(patched?),
         }
     }
-    Err(last.map_or_else(|| Failure::new(change.id.to_string(), "it changes all the time"), Failure::from).into())
 }
 
 /// A merge patch from one to the other, for this version of the object only.
@@ -337,22 +340,28 @@ fn merge(now: &Value, wanted: &Value) -> Option<Value> {
     }
 }
 
-/// What is put back belongs to whoever applies it next.
+/// What is put back belongs to whoever applies it next. On an object that never holds still it stays with us: it is put back
+/// all the same.
 async fn release_fields(cluster: &Cluster, mut object: Object) -> Result<Object, ClusterError> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
         let entries = object.list("/metadata/managedFields");
         let others: Vec<&Value> = entries.iter().filter(|entry| entry["manager"] != OPERATE).collect();
         if others.len() == entries.len() || others.is_empty() {
-            break;
+            return Ok(object);
         }
         let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "managedFields": others}});
         match cluster.patch(&object.id(), OPERATE, &Patch::Merge(patch)).await {
             // Its controller was quicker.
-            Err(error @ ClusterError::Changed { .. }) => object = cluster.get(&object.id()).await?.ok_or(error)?,
+            Err(error @ ClusterError::Changed { .. }) => {
+                object = cluster.get(&object.id()).await?.ok_or(error)?;
+                if !tries.one_more() {
+                    return Ok(object);
+                }
+            }
             patched => return patched,
         }
     }
-    Ok(object)
 }
 
 /// Waits until what was changed runs so: ready, or, with 0 replicas, gone.

@@ -12,7 +12,7 @@ use crate::inputs::operate::{FlagKnobs, FlagStore, Hpa, Verb};
 use crate::inputs::{OperateInputs, WorkloadRef};
 use crate::job::{self, Asked, Image, JobPlan};
 use crate::migrate::Backup;
-use crate::{DeliveryError, Object, ObjectId, Site};
+use crate::{DeliveryError, Object, ObjectId, PlanError, Site};
 
 /// What `tagline/operate` is going to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ const KEEP: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 ///
 /// # Errors
 /// Everything that stands against it, at once.
-pub async fn plan(site: &Site, inputs: &OperateInputs, cluster: &Cluster) -> Result<OperatePlan, DeliveryError> {
+pub async fn plan(site: &Site, inputs: &OperateInputs, cluster: &Cluster) -> Result<OperatePlan, PlanError> {
     let live = workloads(cluster).await?;
     let (acts, undone, workloads) = (Vec::new(), Vec::new(), Vec::new());
     let plan =

@@ -22,7 +22,7 @@ pub use manifests::{images, selectors};
 pub use nodes::node_problems;
 pub use privileges::{Privilege, privileges};
 pub use quantity::Quantity;
-pub(crate) use role::looked;
+pub(crate) use role::unplanned;
 pub use role::{role, who};
 
 /// Something that would stop the delivery.

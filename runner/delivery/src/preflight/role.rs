@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::action::many;
 use crate::cluster::{Cluster, ClusterError, Missing};
-use crate::{DeliveryError, Object};
+use crate::{DeliveryError, Object, PlanError};
 
 /// The role's name.
 const NAME: &str = "tagline";
@@ -56,25 +56,26 @@ pub fn role(namespace: &str, user: &str) -> [Object; 2] {
     [Object(role), Object(binding)]
 }
 
-/// What a first look gave. Where the user may not even look, the failure names all the rights that deliveries use and the
+/// Why there is no plan, for people. Where the user may not even look, it names all the rights that deliveries use and the
 /// user lacks: else they are granted one by one.
-pub(crate) async fn looked<T>(cluster: &Cluster, look: Result<T, ClusterError>) -> Result<T, DeliveryError> {
-    let error = match look {
-        Err(error @ ClusterError::Forbidden { .. }) => error,
-        look => return Ok(look?),
-    };
+pub(crate) async fn unplanned(cluster: &Cluster, error: PlanError) -> DeliveryError {
+    let PlanError::Cluster(error @ ClusterError::Forbidden { .. }) = error else { return error.into() };
     // One line a resource: `may not get, list, watch pods in namespace prod`.
     let mut lines: Vec<Missing> = Vec::new();
-    for missing in cluster.lacking(used(cluster.namespace())).await? {
+    let lacking = match cluster.lacking(used(cluster.namespace())).await {
+        Ok(lacking) => lacking,
+        Err(error) => return error.into(),
+    };
+    for missing in lacking {
         match lines.last_mut().filter(|last| (&last.group, &last.resource) == (&missing.group, &missing.resource)) {
             Some(last) => last.verb = format!("{}, {}", last.verb, missing.verb),
             None => lines.push(missing),
         }
     }
     if lines.is_empty() {
-        return Err(error.into());
+        return error.into();
     }
-    Err(many("rights are missing", lines.iter().map(ToString::to_string)).next(error.next()).into())
+    many("rights are missing", lines.iter().map(ToString::to_string)).next(error.next()).into()
 }
 
 /// Every right of [`RULES`].

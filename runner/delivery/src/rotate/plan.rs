@@ -10,7 +10,7 @@ use crate::inputs::{RotateInputs, did_you_mean};
 use crate::job::{self, Asked, Image, JobPlan};
 use crate::operate::{Change, workloads};
 use crate::render::config::references;
-use crate::{DeliveryError, Object, ObjectId, Site};
+use crate::{Object, ObjectId, PlanError, Site};
 
 /// What `tagline/rotate-secret` is going to do. It holds no value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ const KEEP: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 ///
 /// # Errors
 /// Everything that stands against it, at once.
-pub async fn plan(site: &Site, inputs: &RotateInputs, cluster: &Cluster) -> Result<RotatePlan, DeliveryError> {
+pub async fn plan(site: &Site, inputs: &RotateInputs, cluster: &Cluster) -> Result<RotatePlan, PlanError> {
     let mut problems = Vec::new();
     let base = inputs.secret.as_str();
     let secrets = cluster.list("v1", "Secret", &Labels::new()).await?;

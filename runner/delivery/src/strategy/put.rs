@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::hands::{drift, foreign, taken_over};
 use super::survey::id_in;
-use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Patch, Precondition};
+use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Patch, Precondition, Tries};
 use crate::inputs::deploy::Drift;
 use crate::unit::{DIGEST, RUN, Role, UNIT, digest_of, role, value_at};
 use crate::{DeliveryError, Failure, Object};
@@ -39,9 +39,6 @@ pub(crate) enum Moved {
     Traffic,
 }
 
-/// How often an apply is tried again whose object an autoscaler changed in the same moment.
-const TRIES: u32 = 5;
-
 /// Applies an object, unless it is there as it should be. Gives it back as the server has it, and whether it was written.
 pub(crate) async fn put(
     cluster: &Cluster,
@@ -50,7 +47,7 @@ pub(crate) async fn put(
     rules: Rules,
 ) -> Result<(Object, bool), DeliveryError> {
     let id = id_in(object, cluster);
-    let mut tries = 0;
+    let mut tries = Tries::default();
     loop {
         let live = cluster.get(&id).await?;
         let wanted = prepared(object, live.as_ref(), moved, rules);
@@ -59,8 +56,7 @@ pub(crate) async fn put(
             if is_there(live, &wanted, rules) {
                 return Ok((live.clone(), false));
             }
-            if takes_over(live, object, rules) && !take_over(cluster, live).await? && tries < TRIES {
-                tries += 1;
+            if takes_over(live, object, rules) && !take_over(cluster, live).await? && tries.one_more() {
                 continue;
             }
         }
@@ -68,12 +64,10 @@ pub(crate) async fn put(
         let force = rules.force || adopted || matches!(rules.drift, Drift::Overwrite);
         match cluster.apply(&wanted, Apply::by(MANAGER).force(force)).await {
             Ok(now) => return Ok((now, true)),
-            Err(ClusterError::Changed { .. }) if tries < TRIES => tries += 1,
+            Err(error) if tries.again(&error) => {}
+            // An autoscaler set its number in the same moment: read again, the object has it.
             Err(ClusterError::Conflict { managers, .. })
-                if tries < TRIES && managers.iter().all(|each| each.field == ".spec.replicas") =>
-            {
-                tries += 1;
-            }
+                if managers.iter().all(|each| each.field == ".spec.replicas") && tries.one_more() => {}
             Err(error) => return Err(error.into()),
         }
     }

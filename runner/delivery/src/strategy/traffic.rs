@@ -8,15 +8,12 @@ use serde_json::{Value, json};
 
 use super::hands::HAND;
 use super::survey::id_in;
-use crate::cluster::{Cluster, ClusterError, Endpoints, Filter, Labels, Patch, TRAFFIC, slices_of};
+use crate::cluster::{Cluster, ClusterError, Endpoints, Filter, Labels, Patch, TRAFFIC, Tries, slices_of};
 use crate::rollout::{WaitError, wait_for};
 use crate::{DeliveryError, Failure, Object, ObjectId, Progress};
 
 /// How long endpoints may take to follow a selector.
 const FOLLOWING: Duration = Duration::from_mins(1);
-
-/// How often a move is tried again on an object whose status changed in the same moment.
-const TRIES: u32 = 5;
 
 /// Where one Service's traffic goes.
 #[derive(Debug, Clone)]
@@ -41,21 +38,24 @@ pub(crate) async fn move_all(cluster: &Cluster, moves: &[Move]) -> Result<bool, 
 }
 
 async fn move_one(cluster: &Cluster, to: &Move, mut service: Object) -> Result<bool, DeliveryError> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
         if service_selector(&service) == to.to {
             return Ok(false);
         }
         match cluster.replace_selector(&to.service, &to.to, service.resource_version()).await {
             Ok(_) => return Ok(true),
-            Err(ClusterError::Changed { .. }) => {
+            Err(error) if tries.again(&error) => {
                 service = self::service(cluster, &to.service).await?;
                 expected(to, &service)?;
+            }
+            Err(ClusterError::Changed { .. }) => {
+                let why = format!("Service/{} changes all the time", to.service);
+                return Err(Failure::new("the traffic could not be moved", why).into());
             }
             Err(error) => return Err(error.into()),
         }
     }
-    let why = format!("Service/{} changes all the time", to.service);
-    Err(Failure::new("the traffic could not be moved", why).into())
 }
 
 async fn service(cluster: &Cluster, name: &str) -> Result<Object, DeliveryError> {
@@ -126,7 +126,8 @@ pub(crate) async fn move_field(
     to: &Value,
 ) -> Result<bool, DeliveryError> {
     let id = id_in(object, cluster);
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
         let Some(now) = cluster.get(&id).await? else { return Ok(false) };
         if now.0.pointer(pointer) == Some(to) {
             return Ok(false);
@@ -137,11 +138,13 @@ pub(crate) async fn move_field(
         ]);
         match cluster.patch(&id, TRAFFIC, &Patch::Json(patch)).await {
             Ok(_) => return Ok(true),
-            Err(ClusterError::Changed { .. }) => {}
+            Err(error) if tries.again(&error) => {}
+            Err(ClusterError::Changed { .. }) => {
+                return Err(Failure::new(format!("{id} could not be moved"), "it changes all the time").into());
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::new(format!("{id} could not be moved"), "it changes all the time").into())
 }
 
 /// The pods that a selector selects, by UID.

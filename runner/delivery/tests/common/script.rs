@@ -1,8 +1,11 @@
-//! A server on a real socket that answers what a script says, request by request, and keeps what it was asked.
+//! A server on a real socket that answers what a script says, request by request, or each request by what it asks; it keeps
+//! what it was asked.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use tagline_delivery::cluster::Cluster;
+use tagline_delivery::{Site, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,10 +44,15 @@ pub(crate) struct Server {
 impl Server {
     /// Listens and follows the script; a request past its end is dropped.
     pub(crate) async fn start(script: Vec<Act>) -> Self {
+        Self::answering(in_turn(script)).await
+    }
+
+    /// Listens, and answers each request by its `METHOD path`: for requests whose order is not known.
+    pub(crate) async fn answering(answer: impl FnMut(&str) -> Act + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(serve(listener, script, Arc::clone(&asked)));
+        tokio::spawn(serve_by(listener, answer, Arc::clone(&asked)));
         Self { url, asked }
     }
 
@@ -56,14 +64,28 @@ impl Server {
 
 /// Serves as a server at an address that was free until now.
 pub(crate) async fn serve(listener: TcpListener, script: Vec<Act>, asked: Arc<Mutex<Vec<String>>>) {
-    let script = Arc::new(Mutex::new(script.into_iter()));
+    serve_by(listener, in_turn(script), asked).await;
+}
+
+/// A script as answers, whatever is asked.
+fn in_turn(script: Vec<Act>) -> impl FnMut(&str) -> Act + Send + 'static {
+    let mut script = script.into_iter();
+    move |_| script.next().unwrap_or(Act::Drop)
+}
+
+async fn serve_by(
+    listener: TcpListener,
+    answer: impl FnMut(&str) -> Act + Send + 'static,
+    asked: Arc<Mutex<Vec<String>>>,
+) {
+    let answer = Arc::new(Mutex::new(answer));
     while let Ok((mut stream, _)) = listener.accept().await {
-        let (script, asked) = (Arc::clone(&script), Arc::clone(&asked));
+        let (answer, asked) = (Arc::clone(&answer), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Some(request) = read(&mut stream).await {
                 let line = request.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-                asked.lock().expect("no test panics with it").push(line);
-                let act = script.lock().expect("no test panics with it").next().unwrap_or(Act::Drop);
+                asked.lock().expect("no test panics with it").push(line.clone());
+                let act = (*answer.lock().expect("no test panics with it"))(&line);
                 if !perform(&mut stream, act).await {
                     return;
                 }
@@ -125,4 +147,26 @@ pub(crate) fn kubeconfig(folder: &std::path::Path, url: &str, token: &str) -> st
     );
     std::fs::write(&path, text).expect("the folder is there");
     path
+}
+
+/// A step of version 1.2.3 for the namespace `shop` behind this address, and its connection. Its tree is `folder`, which holds
+/// the kubeconfig too.
+pub(crate) async fn step(url: &str, folder: &std::path::Path) -> (Cluster, Site) {
+    let site = Site {
+        environment: "production".to_owned(),
+        protected: false,
+        target: Target { context: "test".to_owned(), namespace: "shop".to_owned() },
+        kubeconfig: vec![kubeconfig(folder, url, "plain")],
+        repository: "shop".to_owned(),
+        version: "1.2.3".to_owned(),
+        commit: "0".repeat(40),
+        run: 1,
+        job: "deploy".to_owned(),
+        attempt: 1,
+        step: 0,
+        tree: folder.to_owned(),
+        built: Vec::new(),
+    };
+    let cluster = Cluster::connect(&site.target, &site.kubeconfig).await.expect("the context is known");
+    (cluster, site)
 }

@@ -47,7 +47,7 @@ impl Stage {
 
     async fn plan(&self, with: &[(&str, &str)]) -> Result<MigratePlan, Failure> {
         let planned = migrate::plan(&self.site(), &inputs(with), &self.space.cluster).await;
-        planned.map_err(failure)
+        planned.map_err(|error| failure(error.into()))
     }
 
     async fn jobs(&self) -> Vec<Object> {
@@ -293,7 +293,7 @@ async fn everything_wrong_is_told_before_anything_is_made() {
     let selected = all(stage.plan(&[]).await.unwrap_err());
     assert!(selected.contains("Service/shop selects the pods of cronjob/migrations"), "{selected}");
     let site = Site { built: Vec::new(), ..stage.site() };
-    let none = failure(migrate::plan(&site, &inputs(&[]), &stage.space.cluster).await.unwrap_err());
+    let none = failure(migrate::plan(&site, &inputs(&[]), &stage.space.cluster).await.unwrap_err().into());
     assert!(none.evidence.join("\n").contains("this run has built no image"), "{none}");
     assert!(stage.jobs().await.is_empty());
 }

@@ -46,7 +46,7 @@ impl Stage {
     }
 
     async fn plan(&self, with: &[(&str, &str)]) -> Result<OperatePlan, Failure> {
-        operate::plan(&self.site(), &inputs(with), &self.space.cluster).await.map_err(failure)
+        operate::plan(&self.site(), &inputs(with), &self.space.cluster).await.map_err(|error| failure(error.into()))
     }
 
     /// Planned and carried out, then carried out once more by an engine that remembers all milestones.
@@ -93,6 +93,35 @@ fn scaler(name: &str, least: u32, most: u32) -> Value {
     json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "minReplicas": least, "maxReplicas": most,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]}})
+}
+
+/// What may not be put back now is not forgotten: only an object that is gone has nothing to put back.
+#[tokio::test]
+async fn an_undo_that_is_refused_stays_to_be_done() {
+    let Some(stage) = Stage::new("operate-refused").await else { return };
+    let Some(reader) = stage.space.restricted().await else { return };
+    let api = "rbac.authorization.k8s.io";
+    let all = |verbs: &[&str]| json!({"apiGroups": ["*"], "resources": ["*"], "verbs": verbs});
+    stage
+        .space
+        .apply(json!({"apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": "reader"},
+        "rules": [all(&["get", "list", "watch"]), {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]}))
+        .await;
+    stage
+        .space
+        .apply(json!({"apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "User", "name": "tagline-restricted", "apiGroup": api}]}))
+        .await;
+    stage.space.apply(web("shop", "v1", "one", 1)).await;
+    stage.operate(&[("do", "scale"), ("workloads", "shop"), ("replicas", "0")]).await.unwrap();
+    let undo = [("do", "scale"), ("workloads", "shop"), ("undo", "true")];
+    let plan = stage.plan(&undo).await.unwrap();
+    let refused = operate::apply(&plan, &stage.site(), &reader, &*Link::new()).await.map(|_| ()).map_err(failure);
+    assert!(refused.unwrap_err().why.contains("patch"), "the right is named");
+    assert_eq!(stage.notes().await, 1, "it is remembered");
+    stage.operate(&undo).await.unwrap();
+    assert_eq!((stage.notes().await, stage.deployment("shop").await.number("/spec/replicas")), (0, Some(1)));
 }
 
 #[tokio::test]

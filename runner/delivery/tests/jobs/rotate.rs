@@ -75,7 +75,7 @@ impl Stage {
     }
 
     async fn plan(&self, with: &[(&str, &str)]) -> Result<RotatePlan, Failure> {
-        rotate::plan(&self.site(1), &inputs(with), &self.space.cluster).await.map_err(failure)
+        rotate::plan(&self.site(1), &inputs(with), &self.space.cluster).await.map_err(|error| failure(error.into()))
     }
 
     async fn secrets(&self) -> Vec<String> {

@@ -195,7 +195,7 @@ async fn a_job_whose_pods_would_get_traffic_is_refused_before_anything_is_made()
     stage.space.apply(job("true").0).await;
     let read = async || {
         let sources = [JobSource::CronJob("checks".to_owned())];
-        templates(&sources, &stage.site, &[], std::slice::from_ref(&image), &stage.space.cluster).await
+        templates(&sources, &stage.site, &[], std::slice::from_ref(&image), &stage.space.cluster).await.unwrap()
     };
     assert_eq!(read().await.unwrap().len(), 1);
     stage.space.apply(service("shop", &json!({"app": "checks"}))).await;

@@ -64,7 +64,7 @@ pub(super) async fn read(
             )
         })),
     }
-    let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await;
+    let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await?;
     let jobs = jobs.map_err(|lines| many("the Jobs of the smoke test cannot be run", lines.into_iter()))?;
     Ok(Rendered { objects, jobs, chart: rendered.chart, notes })
 }

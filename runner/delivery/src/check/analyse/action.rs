@@ -10,7 +10,7 @@ use crate::check::subject::Subject;
 use crate::cluster::Cluster;
 use crate::inputs::AnalyseInputs;
 use crate::inputs::analyse::Baseline;
-use crate::{DeliveryError, Failure, Progress, Site};
+use crate::{DeliveryError, Failure, PlanError, Progress, Site};
 
 /// The key of a baseline that `baseline: record` stored.
 const STORED: &str = "stored";
@@ -48,7 +48,7 @@ pub async fn plan(
     inputs: &AnalyseInputs,
     cluster: &Cluster,
     now: jiff::Timestamp,
-) -> Result<AnalysePlan, DeliveryError> {
+) -> Result<AnalysePlan, PlanError> {
     preflight(&inputs.measure, &signals(inputs), None, cluster, now).await?;
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
     if inputs.baseline == Baseline::Stored && load(cluster, &unit, STORED).await?.is_none() {

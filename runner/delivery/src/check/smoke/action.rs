@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::inputs::SmokeTestInputs;
 use crate::inputs::smoke::SmokeTarget;
 use crate::rollout::is_ready;
-use crate::{DeliveryError, Failure, Object, Progress, Site};
+use crate::{DeliveryError, Failure, Object, PlanError, Progress, Site};
 
 /// Longest time for one Job.
 const JOB: std::time::Duration = std::time::Duration::from_mins(10);
@@ -48,8 +48,8 @@ impl SmokePlan {
 ///
 /// # Errors
 /// Jobs that are not there, or whose images are no digests.
-pub async fn plan(site: &Site, inputs: &SmokeTestInputs, cluster: &Cluster) -> Result<SmokePlan, DeliveryError> {
-    let jobs = templates(&inputs.smoke.jobs, site, &[], &inputs.images, cluster).await;
+pub async fn plan(site: &Site, inputs: &SmokeTestInputs, cluster: &Cluster) -> Result<SmokePlan, PlanError> {
+    let jobs = templates(&inputs.smoke.jobs, site, &[], &inputs.images, cluster).await?;
     let jobs = jobs.map_err(|lines| {
         let failure =
             Failure::new("the Jobs of the smoke test cannot be run", lines.first().cloned().unwrap_or_default());

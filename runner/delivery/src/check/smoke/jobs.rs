@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::report::{SmokeError, SmokeReport, SmokeRow};
-use crate::cluster::{Cluster, Labels};
+use crate::cluster::{Cluster, ClusterError, Labels};
 use crate::inputs::{ImageInput, JobSource};
 use crate::job::{self, JobPlan, Outcome, Scope, Work};
 use crate::render::images;
@@ -56,20 +56,21 @@ pub async fn run_jobs(
 }
 
 /// The manifests of Jobs: files of the repository, CronJobs of the manifests (`rendered`) or of the cluster. Images are set,
-/// and each must be a digest that the step gives or the run built.
+/// and each must be a digest that the step gives or the run built. In the inner result everything that is wrong with them, a
+/// line each.
 ///
 /// # Errors
-/// Everything that is wrong, a line each.
+/// Those of reaching the cluster, and a missing right.
 pub async fn templates(
     sources: &[JobSource],
     site: &Site,
     rendered: &[Object],
     images: &[ImageInput],
     cluster: &Cluster,
-) -> Result<Vec<Object>, Vec<String>> {
+) -> Result<Result<Vec<Object>, Vec<String>>, ClusterError> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for source in sources {
-        match template(source, site, rendered, cluster).await {
+        match template(source, site, rendered, cluster).await? {
             Ok(object) => found.push(object),
             Err(why) => problems.push(why),
         }
@@ -80,25 +81,31 @@ pub async fn templates(
         problems = images::check(&found, images, &site.built);
         problems.extend(unfit(&found, site, cluster).await?);
     }
-    if problems.is_empty() { Ok(found) } else { Err(problems) }
+    Ok(if problems.is_empty() { Ok(found) } else { Err(problems) })
 }
 
-async fn template(source: &JobSource, site: &Site, rendered: &[Object], cluster: &Cluster) -> Result<Object, String> {
+/// One of them; a problem in one line where there is none.
+async fn template(
+    source: &JobSource,
+    site: &Site,
+    rendered: &[Object],
+    cluster: &Cluster,
+) -> Result<Result<Object, String>, ClusterError> {
     if let JobSource::CronJob(name) = source {
         let own = rendered.iter().find(|object| object.kind() == "CronJob" && object.name() == name);
         if let Some(own) = own {
-            return Ok(own.clone());
+            return Ok(Ok(own.clone()));
         }
     }
-    job::read(cluster, &site.tree, source).await.map_err(|error| format!("{source}: {error}"))?
+    job::read(cluster, &site.tree, source).await
 }
 
 /// Those that no Job can be made of, and those whose pods a Service would send requests to.
-async fn unfit(found: &[Object], site: &Site, cluster: &Cluster) -> Result<Vec<String>, Vec<String>> {
+async fn unfit(found: &[Object], site: &Site, cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let services = cluster.list("v1", "Service", &Labels::new()).await.map_err(|error| vec![error.to_string()])?;
+    let services = cluster.list("v1", "Service", &Labels::new()).await?;
     let problems =
         found.iter().flat_map(|template| match JobPlan::as_written(template, &site.target.namespace, Duration::ZERO) {
             Ok(plan) => job::reached(&services, &plan.object.pod_labels(), &plan.source),

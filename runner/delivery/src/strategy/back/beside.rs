@@ -11,11 +11,12 @@ use super::super::traffic::{Move, arrived, move_all, move_field, service_selecto
 use super::super::{evidence, waits};
 use super::Back;
 use super::in_place::restore_one;
-use crate::cluster::{Labels, MANAGER, Patch, Precondition, Propagation};
+use super::remove::remove_object;
+use crate::cluster::{Labels, MANAGER, Patch};
 use crate::inputs::Replicas;
 use crate::object::selects;
 use crate::progress::recorded;
-use crate::unit::{BlueGreenShape, RELEASE, UNIT};
+use crate::unit::{BlueGreenShape, RELEASE};
 use crate::{DeliveryError, Object};
 
 /// The steps, in order.
@@ -218,20 +219,5 @@ async fn widen(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryEr
         });
     }
     move_all(&back.cluster, &moves).await?;
-    Ok(())
-}
-
-/// Deletes an object of the unit that is there.
-pub(super) async fn remove_object(back: &Back<'_>, object: &Object) -> Result<(), DeliveryError> {
-    let id = id_in(object, &back.cluster);
-    let Some(now) = back.cluster.get(&id).await? else { return Ok(()) };
-    let ours = now.labels().get(UNIT).is_some_and(|unit| *unit == back.leaving.unit);
-    if ours && now.id().namespace.is_none() {
-        // A PriorityClass may be somebody else's by now, a Namespace has more than the release in it.
-        back.progress.say(format!("{} stays: it is not of this namespace alone", now.id()));
-    } else if ours && !now.is_terminating() {
-        back.cluster.delete(&id, &Precondition::same(&now), Propagation::Background).await?;
-        back.progress.say(format!("{id} is removed"));
-    }
     Ok(())
 }

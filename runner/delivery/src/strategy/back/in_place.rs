@@ -4,7 +4,7 @@ use super::super::put::{Moved, Rules, moved_fields, put, scale};
 use super::super::survey::{id_in, settled};
 use super::super::{evidence, waits};
 use super::Back;
-use super::beside::remove_object;
+use super::remove::remove_object;
 use crate::cluster::Labels;
 use crate::rollout::status;
 use crate::unit::{RELEASE, RollingShape};

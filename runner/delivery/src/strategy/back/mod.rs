@@ -6,6 +6,7 @@
 
 mod beside;
 mod in_place;
+mod remove;
 mod steady;
 
 use std::time::Duration;
