@@ -163,7 +163,10 @@ async fn every_plan_tells_who_may_see_nothing_every_right() {
         ("tagline/smoke-test@v1", &[("jobs", "job.yaml"), ("images", image.as_str())]),
         ("tagline/migrate@v1", &[("job", "job.yaml"), ("image", image.as_str())]),
         ("tagline/operate@v1", &[("do", "restart"), ("workloads", "shop")]),
-        ("tagline/rotate-secret@v1", &[("secret", "db"), ("generate", "password"), ("accounts", "none")]),
+        (
+            "tagline/rotate-secret@v1",
+            &[("secret", "db"), ("generate", "password"), ("accounts", "none"), ("verify", "/health")],
+        ),
     ];
     for (uses, with) in steps {
         let planned = action::plan(&site, &common::release::step(uses, with), &[], &cluster).await;

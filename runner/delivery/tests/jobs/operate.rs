@@ -118,7 +118,8 @@ async fn an_undo_that_is_refused_stays_to_be_done() {
     let undo = [("do", "scale"), ("workloads", "shop"), ("undo", "true")];
     let plan = stage.plan(&undo).await.unwrap();
     let refused = operate::apply(&plan, &stage.site(), &reader, &*Link::new()).await.map(|_| ()).map_err(failure);
-    assert!(refused.unwrap_err().why.contains("patch"), "the right is named");
+    let refused = refused.unwrap_err();
+    assert!(refused.what.contains("cannot patch"), "the right is named: {refused:?}");
     assert_eq!(stage.notes().await, 1, "it is remembered");
     stage.operate(&undo).await.unwrap();
     assert_eq!((stage.notes().await, stage.deployment("shop").await.number("/spec/replicas")), (0, Some(1)));
