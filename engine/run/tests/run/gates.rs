@@ -411,6 +411,61 @@ jobs:
 }
 
 #[test]
+fn what_comes_after_a_job_that_goes_on_elsewhere_asks_for_itself() {
+    let mut world = World::new(
+        "
+on: push
+jobs:
+  build: { runs-on: x, steps: [ { run: make } ] }
+  late: { runs-on: x, steps: [ { run: make } ], outputs: { image: '' } }
+  deploy: { needs: build, environment: guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+  smoke: { needs: deploy, environment: guarded, runs-on: x, steps: [ { run: ./smoke } ] }
+  next:
+    needs: [deploy, late]
+    environment: guarded
+    runs-on: x
+    steps: [ { run: ./deploy $IMAGE, env: { IMAGE: '${{ needs.late.outputs.image }}' } } ]
+  last: { needs: next, environment: guarded, runs-on: x, steps: [ { run: ./smoke } ] }
+",
+    );
+    world.ok("build");
+    let first = &world.state.gates[&world.gate("guarded")];
+    assert_eq!(first.jobs, [key("deploy"), key("smoke")], "what late puts out is not known yet");
+    world.approve("guarded", "ana");
+    world.ok("deploy");
+    world.ok("smoke");
+    world.end("late", Conclusion::Success, &[("image", "app@sha256:evil")]);
+    assert_eq!(world.status("next"), Status::Waiting, "nobody has said yes to that image");
+    let second = &world.state.gates[&world.gate("guarded")];
+    assert_eq!(second.jobs, [key("next"), key("last")]);
+    assert_eq!(second.opened.as_ref().unwrap().plan.outputs["late"]["image"], "app@sha256:evil");
+    assert!(!world.state.deployments.contains_key("guarded"), "the stage is not over");
+    world.approve("guarded", "sam");
+    world.ok("next");
+    world.ok("last");
+    assert_eq!(world.finished().0, Conclusion::Success);
+}
+
+/// A leg that stays outside of the environment may still put something out.
+#[test]
+fn a_job_that_is_in_the_stage_only_in_part_is_not_known() {
+    let mut world = World::new(
+        "
+on: push
+jobs:
+  both:
+    strategy: { matrix: { to: [guarded, ''] } }
+    environment: '${{ matrix.to }}'
+    runs-on: x
+    steps: [ { run: make } ]
+  after: { needs: both, environment: guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+",
+    );
+    world.settle();
+    assert_eq!(world.state.gates[&world.gate("guarded")].jobs, [key("both")]);
+}
+
+#[test]
 fn an_environment_known_late_must_exist() {
     let mut world = World::new(
         "
