@@ -97,12 +97,16 @@ fn passed_here(state: &RunState, gate: &Gate, after: &str) -> Option<u64> {
 }
 
 /// Why somebody may not vote on this release although they are a reviewer, where the environment forbids it.
-pub(crate) fn involvement(plan: &Plan, email: &str) -> Option<String> {
+pub(crate) fn involvement(state: &RunState, email: &str) -> Option<String> {
     let is = |person: &Person| person.email.eq_ignore_ascii_case(email);
-    if is(&plan.trigger.actor) {
+    let trigger = &state.plan.trigger;
+    if is(&trigger.actor) {
         return Some("you started this run".to_owned());
     }
-    let (role, _) = plan.trigger.involved.iter().find(|(_, person)| is(person))?;
+    if is(&state.attempt_by) {
+        return Some(format!("you started this attempt ({})", state.attempt));
+    }
+    let (role, _) = trigger.involved.iter().find(|(_, person)| is(person))?;
     Some(match role.as_str() {
         "tagger" => "you made the tag".to_owned(),
         "author" => "you are the author of the tagged commit".to_owned(),
@@ -112,7 +116,7 @@ pub(crate) fn involvement(plan: &Plan, email: &str) -> Option<String> {
 }
 
 /// The teams among `any-of` that a person is in; empty and `true` for one who is named themselves.
-pub(crate) fn standing(plan: &Plan, requires: &Reviewers, email: &str) -> (Vec<String>, bool) {
+pub(crate) fn standing(teams: &Teams, requires: &Reviewers, email: &str) -> (Vec<String>, bool) {
     let is = |member: &String| member.eq_ignore_ascii_case(email);
     let in_team = |team: &&String| plan.policy.teams.get(*team).is_some_and(|all| all.iter().any(is));
     let teams = requires.any_of.iter().filter(in_team).cloned().collect();

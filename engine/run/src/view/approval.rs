@@ -268,7 +268,10 @@ fn first(state: &RunState, id: GateId, gate: &Gate) -> Vec<String> {
         first.push("this is a working tree with files that are not committed".to_owned());
     }
     if gate.attempt > Attempt::FIRST {
-        first.push(format!("this is attempt {}; what was approved before does not count", gate.attempt));
+        // Of an attempt that is over only its number is known.
+        let by = &state.attempt_by.email;
+        let by = if gate.attempt == state.attempt { format!(", started by {by}") } else { String::new() };
+        first.push(format!("this is attempt {}{by}; what was approved before does not count", gate.attempt));
     }
     first
 }
@@ -332,7 +335,7 @@ pub fn eligibility(state: &RunState, id: GateId, email: &str) -> Eligibility {
     if teams.is_empty() && !named {
         return no(format!("reviewers are {}", requires.any_of.join(", ")));
     }
-    let involved = rules::involvement(&state.plan, email).filter(|_| requires.prevent_self_review);
+    let involved = rules::involvement(state, email).filter(|_| requires.prevent_self_review);
     if let Some(why) = involved {
         return no(why);
     }

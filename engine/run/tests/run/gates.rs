@@ -200,13 +200,42 @@ fn a_rerun_asks_again_and_an_old_vote_is_refused() {
     replayed.statement.gate_digest.clone_from(&opened.digest);
     assert_eq!(refused(world.try_tell(Input::Vote(Box::new(replayed)))), "mismatch", "the nonce is another");
     let shown = view::approval(&world.state, new, None, None).unwrap();
-    assert_eq!(shown.first, ["this is attempt 2; what was approved before does not count"]);
+    assert_eq!(
+        shown.first,
+        ["this is attempt 2, started by jonas@example.com; what was approved before does not count"]
+    );
     world.approve("production", "ana");
     world.approve("production", "sam");
     world.ok("deploy-production");
     world.ok("smoke");
     world.ok("report");
     assert_eq!(world.finished().0, Conclusion::Success);
+}
+
+#[test]
+fn who_starts_an_attempt_does_not_approve_it() {
+    let mut world = at_gate();
+    world.approve("production", "ana");
+    world.approve("production", "sam");
+    world.fails("deploy-production");
+    world.ok("report");
+    world.tell(Input::Rerun { by: person("Sam"), what: Rerun::Failed });
+    world.settle();
+    let told = world.vote("production", Decision::Approve, "sam").unwrap_err();
+    assert_eq!(told.to_string(), "sam@example.com cannot vote: you started this attempt (2)");
+    // Who started the run started this release, whoever runs it again.
+    let shown = view::approval(&world.state, world.gate("production"), Some("jonas@example.com"), None).unwrap();
+    assert!(!shown.you.unwrap().may_vote);
+    assert_eq!(shown.first, ["this is attempt 2, started by Sam@example.com; what was approved before does not count"]);
+    world.approve("production", "ana");
+    world.approve("production", "ona");
+    world.fails("deploy-production");
+    world.ok("report");
+    // Of a third attempt it is somebody else.
+    world.tell(Input::Rerun { by: person("ona"), what: Rerun::Failed });
+    world.settle();
+    world.approve("production", "sam");
+    assert_eq!(refused(world.vote("production", Decision::Approve, "ona")), "not-eligible");
 }
 
 #[test]
