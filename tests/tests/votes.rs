@@ -251,6 +251,83 @@ fn with_an_engine_many_votes_at_once_are_one_decision_too() {
     assert_eq!((kinds["VoteRecorded"], kinds["JobStarted"]), (1, 2), "{kinds:?}");
 }
 
+/// What comes after a job that goes on elsewhere asks for itself, also while the first gate still waits.
+#[test]
+fn an_environment_that_asks_twice_is_told_which_plan_is_meant() {
+    let workflow = WORKFLOW.replace(
+        "  deploy:",
+        "  late:
+    runs-on: ubuntu-latest
+    outputs: {to: '${{ steps.a.outputs.to }}'}
+    steps: [{id: a, run: echo to=shop >> $GITHUB_OUTPUT}]
+  next:
+    needs: late
+    runs-on: ubuntu-latest
+    environment: production
+    steps: [{run: 'echo \"moved to $TO\"', env: {TO: '${{ needs.late.outputs.to }}'}}]
+  deploy:",
+    );
+    let scratch = Scratch::new();
+    let repo = scratch.guarded_project(&workflow, &RULES.replace("required: 2", "required: 1"));
+    let tagline = scratch.tagline().dir(repo.path());
+    tagline.run(["run", "--tag", TAG]).code(3);
+    let shown = tagline.run(["show", "1", "--plan", "--json"]).success().json();
+    let plan_of = |job: &str| -> String {
+        let reviews = shown.as_array().expect("a review for each gate");
+        let of = |review: &&Value| review["jobs"][0]["job"] == job;
+        let review = reviews.iter().find(of).unwrap_or_else(|| panic!("{job} does not ask: {shown}"));
+        assert_eq!(review["jobs"].as_array().map(Vec::len), Some(1), "{shown}");
+        review["plan"].as_str().expect("it is open").to_owned()
+    };
+    let (deploy, next) = (plan_of("deploy"), plan_of("next"));
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &next)).success();
+    tagline.run(["resume", "1"]).code(3);
+    assert!(tagline.log(1, "next").contains("moved to shop"));
+    assert!(tagline.log_is_missing(1, "deploy"), "nobody has said yes to it");
+    tagline.run(vote("approve", &deploy)).success();
+    tagline.run(["resume", "1"]).success();
+}
+
+/// Whoever is removed from the rules while a release waits has no say any more, with an engine and without.
+#[test]
+fn who_was_removed_from_the_rules_cannot_approve() {
+    let scratch = Scratch::new();
+    let (repo, tagline, plan) = waiting(&scratch, RULES);
+    repo.environments(&RULES.replace("ona@example.com, ", "")).commit("Ona has left");
+    repo.user("ona@example.com");
+    let refused = |why: &str| {
+        tagline.run(vote("approve", &plan)).refused(1, "no-longer-reviewer", "ona@example.com").stderr_has(why);
+    };
+    refused("reviewers of `production` are now ops, managers, by .tagline/environments.yml (main, ");
+    let mut engine = tagline.spawn(["serve", "--headless"]);
+    engine.line_with("the engine serves this store");
+    refused("tagline environments production");
+    assert_eq!(engine.terminate(), 0);
+    // Who comes in anew has none either: the run keeps its own rules.
+    repo.user("jonas@example.com");
+    repo.environments(&RULES.replace("petras@", "eve@")).commit("Eve joins");
+    repo.user("eve@example.com");
+    tagline.run(vote("approve", &plan)).refused(1, "not-eligible", "eve@example.com");
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &plan)).success().stdout_has("1 of 2");
+    // Rules that are gone name nobody, and rules that cannot be read let nobody approve.
+    for (rules, code, why) in [
+        ("environments: {production: {}}\n", "no-longer-reviewer", "names no reviewers of `production` any more"),
+        ("environments: {staging: {}}\n", "no-longer-reviewer", "`production` is not in"),
+        ("environments: [\n", "rules-out-of-reach", "has errors"),
+    ] {
+        repo.environments(rules).commit("Change the rules");
+        repo.user("sam@example.com");
+        tagline.run(vote("approve", &plan)).refused(1, code, why);
+    }
+    // To say no the rules of the run are enough.
+    tagline.run(vote("reject", &plan)).success();
+    tagline.run(["resume", "1"]).code(4);
+    let kinds = events(&tagline);
+    assert_eq!(kinds["VoteRecorded"], 2, "{kinds:?}");
+}
+
 /// What stands in the store is what the first command said, whatever the working copy says now.
 #[test]
 fn rules_come_from_the_default_branch_and_not_from_the_tag() {

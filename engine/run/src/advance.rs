@@ -175,8 +175,7 @@ impl Decider {
             let why = "the run was cancelled, and nobody is asked for an approval after that";
             return self.end_unfinished(key, Cause::Cancelled, why.to_owned());
         }
-        let mut jobs = self.state.open_stage(&environment);
-        jobs.retain(|key| !self.state.has_gate(key));
+        let jobs = self.state.stage_to_ask(&environment);
         let last = self.state.gates.keys().next_back().map_or(0, |gate| gate.0);
         let gate = GateId(last.saturating_add(1));
         self.emit(Fact::GateRequested { gate, environment, jobs });

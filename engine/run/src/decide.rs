@@ -195,14 +195,12 @@ impl Decider {
 
     fn agent_gone(&mut self, from: &Sender, steps_started: bool) -> Result<(), Refusal> {
         let Some(started) = self.sender(from)? else { return Ok(()) };
-        let known_steps = self.leg_of(&from.key).is_some_and(|leg| !leg.steps.is_empty());
         match &started.cancel {
             // It was told to go at once.
             Some(cancel) if cancel.kill => self.end_unfinished(&from.key, cancel.cause, cancel.why.clone()),
-            _ if steps_started || known_steps => {
+            _ if steps_started || self.has_begun(&from.key) => {
                 let why = "its agent ended without a result; what its last step did is not known";
-                let (key, attempt) = (from.key.clone(), from.attempt);
-                self.emit(Fact::JobLost { key, attempt, why: why.to_owned() });
+                self.lose(from, why.to_owned());
             }
             _ => {
                 let why = "its agent ended before the first step".to_owned();
@@ -212,8 +210,23 @@ impl Decider {
         Ok(())
     }
 
+    /// Whether a step of the present start of a leg began: then the leg is never launched again.
+    fn has_begun(&self, key: &JobKey) -> bool {
+        self.leg_of(key).is_some_and(|leg| !leg.steps.is_empty())
+    }
+
+    fn lose(&mut self, from: &Sender, why: String) {
+        let (key, attempt) = (from.key.clone(), from.attempt);
+        self.emit(Fact::JobLost { key, attempt, why });
+    }
+
     fn launch_failed(&mut self, from: &Sender, started: &Started, why: String, retryable: bool) {
         let (key, attempt) = (from.key.clone(), from.attempt);
+        let killed = started.cancel.as_ref().is_some_and(|cancel| cancel.kill);
+        // Whoever says so does not know of the step, but the journal does.
+        if self.has_begun(&key) && !killed {
+            return self.lose(from, format!("{why}; what its last step did is not known"));
+        }
         if let Some(cancel) = &started.cancel {
             return self.end_unfinished(&key, cancel.cause, cancel.why.clone());
         }

@@ -186,7 +186,7 @@ pub enum Fact {
         gate: GateId,
         /// The environment.
         environment: String,
-        /// The legs it will cover: the stage as far as it is known.
+        /// The legs it will cover: the stage as far as it is known, and what comes before it is over or in it.
         jobs: Vec<JobKey>,
     },
     /// The gate is open for votes.

@@ -51,6 +51,7 @@ impl RunState {
             created_at: event.at,
             attempt: Attempt::FIRST,
             attempt_at: event.at,
+            attempt_by: plan.trigger.actor.clone(),
             events: 1,
             latest: event.at,
             gates: BTreeMap::new(),
@@ -154,8 +155,9 @@ impl RunState {
             Fact::CancelRequested { by, reason, force } => {
                 self.cancel = Some(Cancel { by: by.clone(), reason: reason.clone(), force: *force, at });
             }
-            Fact::RerunRequested { attempt, jobs, legs, .. } => {
+            Fact::RerunRequested { attempt, by, jobs, legs } => {
                 self.take_in_rerun(*attempt, jobs, legs, at)?;
+                self.attempt_by = by.clone();
             }
             Fact::TimerHeld { timer } => {
                 self.held.insert(timer.clone());

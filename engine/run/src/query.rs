@@ -1,6 +1,6 @@
 //! Questions the state answers by itself: results of jobs, what a leg waits for, which legs make up a stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -163,6 +163,37 @@ impl RunState {
             }
         }
         keys
+    }
+
+    /// The legs that one gate may cover now: of the open stage those that no gate has yet, as far as every job before them
+    /// is over or in the gate itself. What another job puts out later is not in the gate's digest, so nobody can say yes to
+    /// it: what comes after such a job asks for itself when it is ready.
+    pub(crate) fn stage_to_ask(&self, environment: &str) -> Vec<JobKey> {
+        let mut open: BTreeMap<String, Vec<JobKey>> = BTreeMap::new();
+        for key in self.open_stage(environment).into_iter().filter(|key| !self.has_gate(key)) {
+            open.entry(key.job.clone()).or_default().push(key);
+        }
+        let mut stage = Vec::new();
+        // Jobs that may still put out something no one has seen. Each job stands after all that come before it.
+        let mut outside: BTreeSet<&str> = BTreeSet::new();
+        for (id, job) in self.jobs.iter().filter(|(_, job)| !job.is_over()) {
+            let before = self.plan.jobs.get(id).map(|planned| planned.ancestors.as_slice()).unwrap_or_default();
+            let known = job.ready.is_some() || !before.iter().any(|id| outside.contains(id.as_str()));
+            let covered = open.remove(id).filter(|_| known).unwrap_or_default();
+            if self.open_legs(id) != Some(covered.len()) {
+                outside.insert(id);
+            }
+            stage.extend(covered);
+        }
+        stage
+    }
+
+    /// How many legs of a job have not ended; none while it is not known how many there are.
+    fn open_legs(&self, id: &str) -> Option<usize> {
+        match self.jobs.get(id)?.ready.as_ref() {
+            Some(ready) => Some(ready.legs.iter().filter(|leg| leg.ended.is_none()).count()),
+            None => self.plan.jobs.get(id)?.legs.as_ref().map(Vec::len),
+        }
     }
 
     /// Whether an environment is in use by this run: one of its legs is ready, or waits for nothing but jobs that stay

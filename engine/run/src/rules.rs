@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
 use semver::{Version, VersionReq};
 use tagline_plan::digest::short;
 use tagline_plan::{Person, Plan};
@@ -10,6 +11,9 @@ use tagline_syntax::environments::{Environment, Reviewers};
 use crate::ids::JobKey;
 use crate::query::is_in;
 use crate::state::{Artifact, Gate, Opened, RunState};
+
+/// Members by team.
+type Teams = IndexMap<String, Vec<String>>;
 
 /// A rule that forbids a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,16 +50,21 @@ fn check_version(plan: &Plan, name: &str, rules: &Environment) -> Result<(), For
     }
 }
 
-/// Everything bound by the gate must have passed `after`: in this run before the gate's jobs, or in an earlier run with
-/// the same digests. An SBOM describes and is not deployed, and what the environment's own jobs made in an earlier attempt
-/// comes after it, so these need not have passed anything.
+/// Whether an artifact is asked whether it has passed the environment before: an SBOM describes and is not deployed, and
+/// what the environment's own jobs made in an earlier attempt comes after it, so these need not have passed anything.
+pub(crate) fn must_have_passed(state: &RunState, environment: &str, artifact: &Artifact) -> bool {
+    let own = || state.known_leg(&artifact.by).is_some_and(|leg| is_in(leg, environment));
+    artifact.kind != "sbom" && !own()
+}
+
+/// Everything bound by the gate that [`must_have_passed`] must have passed `after`: in this run before the gate's jobs, or
+/// in an earlier run with the same digests.
 fn check_after(state: &RunState, gate: &Gate, after: &str, passed: &BTreeSet<String>) -> Result<(), Forbidden> {
     let forbid = |why| Err(Forbidden { code: "not-passed", why });
     let environment = &gate.environment;
     let here = passed_here(state, gate, after);
     let release = &state.plan.release_digest;
-    let own = |by: &JobKey| state.known_leg(by).is_some_and(|leg| is_in(leg, environment));
-    let counts = |artifact: &Artifact| artifact.kind != "sbom" && !own(&artifact.by);
+    let counts = |artifact: &Artifact| must_have_passed(state, environment, artifact);
     let deployed = || state.artifacts.iter().filter(|(_, artifact)| counts(artifact));
     if here.is_none() && deployed().next().is_none() && !passed.contains(release) {
         return forbid(format!("{environment} comes after {after}, which this release has not passed"));
@@ -97,12 +106,16 @@ fn passed_here(state: &RunState, gate: &Gate, after: &str) -> Option<u64> {
 }
 
 /// Why somebody may not vote on this release although they are a reviewer, where the environment forbids it.
-pub(crate) fn involvement(plan: &Plan, email: &str) -> Option<String> {
+pub(crate) fn involvement(state: &RunState, email: &str) -> Option<String> {
     let is = |person: &Person| person.email.eq_ignore_ascii_case(email);
-    if is(&plan.trigger.actor) {
+    let trigger = &state.plan.trigger;
+    if is(&trigger.actor) {
         return Some("you started this run".to_owned());
     }
-    let (role, _) = plan.trigger.involved.iter().find(|(_, person)| is(person))?;
+    if is(&state.attempt_by) {
+        return Some(format!("you started this attempt ({})", state.attempt));
+    }
+    let (role, _) = trigger.involved.iter().find(|(_, person)| is(person))?;
     Some(match role.as_str() {
         "tagger" => "you made the tag".to_owned(),
         "author" => "you are the author of the tagged commit".to_owned(),
@@ -112,12 +125,18 @@ pub(crate) fn involvement(plan: &Plan, email: &str) -> Option<String> {
 }
 
 /// The teams among `any-of` that a person is in; empty and `true` for one who is named themselves.
-pub(crate) fn standing(plan: &Plan, requires: &Reviewers, email: &str) -> (Vec<String>, bool) {
+pub(crate) fn standing(teams: &Teams, requires: &Reviewers, email: &str) -> (Vec<String>, bool) {
     let is = |member: &String| member.eq_ignore_ascii_case(email);
-    let in_team = |team: &&String| plan.policy.teams.get(*team).is_some_and(|all| all.iter().any(is));
-    let teams = requires.any_of.iter().filter(in_team).cloned().collect();
-    let named = requires.any_of.iter().any(|one| !plan.policy.teams.contains_key(one) && is(one));
-    (teams, named)
+    let in_team = |team: &&String| teams.get(*team).is_some_and(|all| all.iter().any(is));
+    let named = requires.any_of.iter().any(|one| !teams.contains_key(one) && is(one));
+    (requires.any_of.iter().filter(in_team).cloned().collect(), named)
+}
+
+/// Whether rules name a person as a reviewer, by themselves or in a team. Said of the rules as they are now; a run's own
+/// say it with [`crate::view::eligibility`].
+pub fn is_reviewer(teams: &Teams, requires: &Reviewers, email: &str) -> bool {
+    let (teams, named) = standing(teams, requires, email);
+    named || !teams.is_empty()
 }
 
 /// Everybody whom `any-of` names, by address, with their teams.

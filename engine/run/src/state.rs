@@ -31,6 +31,8 @@ pub struct RunState {
     pub attempt: Attempt,
     /// When that began.
     pub attempt_at: Timestamp,
+    /// Who began it: who asked for the run, or for it to run again.
+    pub attempt_by: Person,
     /// How many events there are: the number of the next one, from 0.
     pub events: u64,
     /// The latest time any event bears, but for timers that were only held. Time never goes back behind it.

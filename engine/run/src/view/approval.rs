@@ -112,8 +112,11 @@ pub struct ArtifactView {
     pub digest: String,
     /// Bytes; none when it was made again since.
     pub size: Option<u64>,
-    /// `file`, `sbom` or `image`.
+    /// `file`, `sbom`, `image`, or a word of a later version.
     pub kind: Option<String>,
+    /// It need not have passed the environment before: nobody deploys it, or it was made behind this gate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exempt: bool,
 }
 
 /// A vote.
@@ -194,7 +197,7 @@ pub fn approval(state: &RunState, id: GateId, viewer: Option<&str>, live: Option
         policy_origin: state.plan.policy.origin.clone(),
         live,
         after: rules.and_then(|rules| rules.after.clone()),
-        artifacts: artifacts(state, &plan.artifacts),
+        artifacts: artifacts(state, &gate.environment, &plan.artifacts),
         deliveries: plan.deliveries,
         jobs: plan.jobs,
         outputs: plan.outputs,
@@ -207,14 +210,16 @@ pub fn approval(state: &RunState, id: GateId, viewer: Option<&str>, live: Option
     })
 }
 
-fn artifacts(state: &RunState, bound: &BTreeMap<String, String>) -> Vec<ArtifactView> {
+fn artifacts(state: &RunState, environment: &str, bound: &BTreeMap<String, String>) -> Vec<ArtifactView> {
     let view = |(name, digest): (&String, &String)| {
-        let now = state.artifacts.get(name).filter(|artifact| artifact.digest == *digest);
+        let named = state.artifacts.get(name);
+        let now = named.filter(|artifact| artifact.digest == *digest);
         ArtifactView {
             name: name.clone(),
             digest: digest.clone(),
             size: now.map(|artifact| artifact.size),
             kind: now.map(|artifact| artifact.kind.clone()),
+            exempt: named.is_some_and(|artifact| !rules::must_have_passed(state, environment, artifact)),
         }
     };
     bound.iter().map(view).collect()
@@ -251,7 +256,7 @@ fn reviewers(state: &RunState, id: GateId, opened: Option<&Opened>) -> Vec<Revie
 
 fn teams(state: &RunState, opened: &Opened, email: &str) -> Vec<String> {
     let requires = opened.requires.as_ref();
-    requires.map_or_else(Vec::new, |requires| rules::standing(&state.plan, requires, email).0)
+    requires.map_or_else(Vec::new, |requires| rules::standing(&state.plan.policy.teams, requires, email).0)
 }
 
 /// What an approver should see before anything else.
@@ -268,7 +273,10 @@ fn first(state: &RunState, id: GateId, gate: &Gate) -> Vec<String> {
         first.push("this is a working tree with files that are not committed".to_owned());
     }
     if gate.attempt > Attempt::FIRST {
-        first.push(format!("this is attempt {}; what was approved before does not count", gate.attempt));
+        // Of an attempt that is over only its number is known.
+        let by = &state.attempt_by.email;
+        let by = if gate.attempt == state.attempt { format!(", started by {by}") } else { String::new() };
+        first.push(format!("this is attempt {}{by}; what was approved before does not count", gate.attempt));
     }
     first
 }
@@ -314,7 +322,8 @@ pub fn eligibility(state: &RunState, id: GateId, email: &str) -> Eligibility {
     let gate = state.gates.get(&id);
     let opened = gate.and_then(|gate| gate.opened.as_ref());
     let requires = opened.and_then(|opened| opened.requires.as_ref());
-    let (teams, named) = requires.map_or((Vec::new(), false), |requires| rules::standing(&state.plan, requires, email));
+    let (teams, named) =
+        requires.map_or((Vec::new(), false), |requires| rules::standing(&state.plan.policy.teams, requires, email));
     let no = |reason: String| Eligibility { may_vote: false, reason, teams: teams.clone() };
     let (Some(gate), Some(opened), Some(requires)) = (gate, opened, requires) else {
         return no("nobody is asked here".to_owned());
@@ -332,7 +341,7 @@ pub fn eligibility(state: &RunState, id: GateId, email: &str) -> Eligibility {
     if teams.is_empty() && !named {
         return no(format!("reviewers are {}", requires.any_of.join(", ")));
     }
-    let involved = rules::involvement(&state.plan, email).filter(|_| requires.prevent_self_review);
+    let involved = rules::involvement(state, email).filter(|_| requires.prevent_self_review);
     if let Some(why) = involved {
         return no(why);
     }

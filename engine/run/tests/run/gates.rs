@@ -200,13 +200,42 @@ fn a_rerun_asks_again_and_an_old_vote_is_refused() {
     replayed.statement.gate_digest.clone_from(&opened.digest);
     assert_eq!(refused(world.try_tell(Input::Vote(Box::new(replayed)))), "mismatch", "the nonce is another");
     let shown = view::approval(&world.state, new, None, None).unwrap();
-    assert_eq!(shown.first, ["this is attempt 2; what was approved before does not count"]);
+    assert_eq!(
+        shown.first,
+        ["this is attempt 2, started by jonas@example.com; what was approved before does not count"]
+    );
     world.approve("production", "ana");
     world.approve("production", "sam");
     world.ok("deploy-production");
     world.ok("smoke");
     world.ok("report");
     assert_eq!(world.finished().0, Conclusion::Success);
+}
+
+#[test]
+fn who_starts_an_attempt_does_not_approve_it() {
+    let mut world = at_gate();
+    world.approve("production", "ana");
+    world.approve("production", "sam");
+    world.fails("deploy-production");
+    world.ok("report");
+    world.tell(Input::Rerun { by: person("Sam"), what: Rerun::Failed });
+    world.settle();
+    let told = world.vote("production", Decision::Approve, "sam").unwrap_err();
+    assert_eq!(told.to_string(), "sam@example.com cannot vote: you started this attempt (2)");
+    // Who started the run started this release, whoever runs it again.
+    let shown = view::approval(&world.state, world.gate("production"), Some("jonas@example.com"), None).unwrap();
+    assert!(!shown.you.unwrap().may_vote);
+    assert_eq!(shown.first, ["this is attempt 2, started by Sam@example.com; what was approved before does not count"]);
+    world.approve("production", "ana");
+    world.approve("production", "ona");
+    world.fails("deploy-production");
+    world.ok("report");
+    // Of a third attempt it is somebody else.
+    world.tell(Input::Rerun { by: person("ona"), what: Rerun::Failed });
+    world.settle();
+    world.approve("production", "sam");
+    assert_eq!(refused(world.vote("production", Decision::Approve, "ona")), "not-eligible");
 }
 
 #[test]
@@ -408,6 +437,61 @@ jobs:
         world.ok(job);
     }
     assert_eq!(world.finished().0, Conclusion::Success);
+}
+
+#[test]
+fn what_comes_after_a_job_that_goes_on_elsewhere_asks_for_itself() {
+    let mut world = World::new(
+        "
+on: push
+jobs:
+  build: { runs-on: x, steps: [ { run: make } ] }
+  late: { runs-on: x, steps: [ { run: make } ], outputs: { image: '' } }
+  deploy: { needs: build, environment: guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+  smoke: { needs: deploy, environment: guarded, runs-on: x, steps: [ { run: ./smoke } ] }
+  next:
+    needs: [deploy, late]
+    environment: guarded
+    runs-on: x
+    steps: [ { run: ./deploy $IMAGE, env: { IMAGE: '${{ needs.late.outputs.image }}' } } ]
+  last: { needs: next, environment: guarded, runs-on: x, steps: [ { run: ./smoke } ] }
+",
+    );
+    world.ok("build");
+    let first = &world.state.gates[&world.gate("guarded")];
+    assert_eq!(first.jobs, [key("deploy"), key("smoke")], "what late puts out is not known yet");
+    world.approve("guarded", "ana");
+    world.ok("deploy");
+    world.ok("smoke");
+    world.end("late", Conclusion::Success, &[("image", "app@sha256:evil")]);
+    assert_eq!(world.status("next"), Status::Waiting, "nobody has said yes to that image");
+    let second = &world.state.gates[&world.gate("guarded")];
+    assert_eq!(second.jobs, [key("next"), key("last")]);
+    assert_eq!(second.opened.as_ref().unwrap().plan.outputs["late"]["image"], "app@sha256:evil");
+    assert!(!world.state.deployments.contains_key("guarded"), "the stage is not over");
+    world.approve("guarded", "sam");
+    world.ok("next");
+    world.ok("last");
+    assert_eq!(world.finished().0, Conclusion::Success);
+}
+
+/// A leg that stays outside of the environment may still put something out.
+#[test]
+fn a_job_that_is_in_the_stage_only_in_part_is_not_known() {
+    let mut world = World::new(
+        "
+on: push
+jobs:
+  both:
+    strategy: { matrix: { to: [guarded, ''] } }
+    environment: '${{ matrix.to }}'
+    runs-on: x
+    steps: [ { run: make } ]
+  after: { needs: both, environment: guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+",
+    );
+    world.settle();
+    assert_eq!(world.state.gates[&world.gate("guarded")].jobs, [key("both")]);
 }
 
 #[test]

@@ -202,6 +202,22 @@ fn a_job_whose_agent_died_in_a_step_is_lost_and_its_zombie_is_refused() {
 }
 
 #[test]
+fn a_launch_that_failed_after_a_step_began_is_not_tried_again() {
+    for retryable in [true, false] {
+        let mut world = World::new("{ on: push, jobs: { a: { runs-on: x, steps: [ { run: make } ] } } }");
+        world.settle();
+        let from = world.sender("a");
+        let step = Report::StepStarted { step: 0, id: "__run".into(), name: "make".into() };
+        world.tell(Input::Reported { from: from.clone(), reports: vec![step] });
+        world.tell(Input::LaunchFailed { from, why: "the daemon is gone".into(), retryable });
+        assert_eq!(world.status("a"), Status::Lost);
+        let why = view::job(&world.state, &key("a")).unwrap().why;
+        assert_eq!(why, "the daemon is gone; what its last step did is not known");
+        assert_eq!(world.finished(), (Conclusion::Failure, Ending::Jobs));
+    }
+}
+
+#[test]
 fn a_wrong_token_is_refused() {
     let mut world = World::new(CHAIN);
     world.settle();
