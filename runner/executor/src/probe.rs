@@ -124,15 +124,21 @@ fn help(read: impl Fn(&str) -> Option<String>) -> Option<String> {
 pub(crate) fn namespaces(pid: u32) -> Vec<String> {
     let link = |pid: &str, name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
     let other = pid.to_string();
+    // An agent is not dumpable, so it hides its namespaces from an ordinary user, but not how deep its own process
+    // ids lie. A sandbox leaves all of them or none.
+    let deeper = depth(&other) > depth("self");
     NAMESPACES
         .into_iter()
-        .filter(|(name, _)| {
-            let theirs = link(&other, name);
-            // A process of another user hides its namespaces; then it is in ones of its own.
-            theirs.is_none() || theirs != link("self", name)
-        })
+        .filter(|(name, _)| link(&other, name).map_or(deeper, |theirs| Some(theirs) != link("self", name)))
         .map(|(_, shown)| shown.to_owned())
         .collect()
+}
+
+/// In how many pid namespaces a process has a number; 0 where that is not known, which means no more than our own.
+fn depth(pid: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_whitespace().count()
 }
 
 #[cfg(test)]
@@ -147,6 +153,16 @@ mod tests {
         assert!(with("/proc/sys/kernel/unprivileged_userns_clone", "0").contains("userns_clone=1"));
         assert!(with("/proc/sys/user/max_user_namespaces", "0").contains("max_user_namespaces"));
         assert_eq!(with("/proc/sys/user/max_user_namespaces", "100"), "");
+    }
+
+    #[test]
+    fn what_hides_its_namespaces_is_not_in_ones_of_its_own_for_that() {
+        // A process that is gone hides all there is.
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(namespaces(child.id()), Vec::<String>::new());
+        assert_eq!(depth("self"), depth(&std::process::id().to_string()));
+        assert!(depth("self") > 0);
     }
 
     #[test]
