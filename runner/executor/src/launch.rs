@@ -83,6 +83,8 @@ pub struct Launch {
     pub paths: JobPaths,
     /// `container.options`, as far as they are carried out.
     pub limits: Limits,
+    /// The job has an environment: it gets what a release is trusted with.
+    pub has_environment: bool,
 }
 
 /// The carried-out part of GitHub's `container.options`, Docker's words.

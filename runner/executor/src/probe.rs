@@ -9,7 +9,7 @@ use crate::error::ExecutorError;
 use crate::exposure::Exposure;
 use crate::folder::JobFolder;
 use crate::launch::{Key, Launch, Limits};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PlainProcess, Sandbox};
 
 /// The namespaces a sandbox leaves, as the kernel names them and as they are shown.
 const NAMESPACES: [(&str, &str); 5] =
@@ -56,9 +56,14 @@ impl Isolation {
         Self { runner, active, detail, problem: None, help: None }
     }
 
-    /// Makes a sandbox with the agent at `agent_binary`, looks at it and ends it.
-    pub async fn of_sandbox(agent_binary: &Path) -> Self {
-        match try_sandbox(agent_binary).await {
+    /// Makes a sandbox with the agent at `agent_binary`, looks at it and ends it. It is what a job without an environment
+    /// gets.
+    pub async fn of_sandbox(agent_binary: &Path, plain: PlainProcess) -> Self {
+        match try_sandbox(agent_binary, plain).await {
+            Ok(active) if active.is_empty() => Self {
+                help: help(|path| fs::read_to_string(path).ok()),
+                ..Self::there("sandbox", active, String::new())
+            },
             Ok(active) => Self::there("sandbox", active, String::new()),
             Err(error) => Self {
                 runner: "sandbox",
@@ -89,9 +94,9 @@ impl Isolation {
     }
 }
 
-async fn try_sandbox(agent_binary: &Path) -> Result<Vec<String>, ExecutorError> {
+async fn try_sandbox(agent_binary: &Path, plain: PlainProcess) -> Result<Vec<String>, ExecutorError> {
     let place = tempfile::tempdir().map_err(|source| ExecutorError::Agent { path: std::env::temp_dir(), source })?;
-    let sandbox = Sandbox::new(Environment::default(), place.path().join("images")).allow_plain_process(false);
+    let sandbox = Sandbox::new(Environment::default(), place.path().join("images")).plain_process(plain);
     let launch = launch(place.path(), agent_binary);
     let launched = sandbox.launch(&launch).await;
     // Whatever came of it, nothing stays.
@@ -111,6 +116,7 @@ fn launch(place: &Path, agent_binary: &Path) -> Launch {
         agent_binary: agent_binary.to_owned(),
         paths: Sandbox::paths("doctor"),
         limits: Limits::default(),
+        has_environment: false,
     }
 }
 

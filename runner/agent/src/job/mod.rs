@@ -60,6 +60,8 @@ pub struct Means {
     pub user: Option<StepUser>,
     /// Where the folders are.
     pub paths: JobPaths,
+    /// What the log begins with.
+    pub warning: Option<String>,
 }
 
 /// A running job.
@@ -87,6 +89,9 @@ struct Job {
 pub fn run(spec: JobSpec, means: Means, mut journal: Journal) -> io::Result<()> {
     journal.mask(spec.contexts.secrets.values().chain(&spec.masks).map(String::as_str));
     journal.record(&Record::JobStarted { at: clock::now(), attempt: spec.attempt });
+    if let Some(warning) = &means.warning {
+        journal.warn(warning);
+    }
     let reaper = means.reaper.clone();
     let (result, journal) = match Job::begin(spec, means, journal) {
         Ok(mut job) => {

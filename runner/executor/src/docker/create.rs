@@ -129,6 +129,7 @@ mod tests {
             agent_binary: "/store/agent".into(),
             paths: crate::docker::Docker::paths("shop"),
             limits: Limits::default(),
+            has_environment: false,
         }
     }
 
