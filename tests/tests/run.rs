@@ -97,6 +97,25 @@ fn events_come_one_a_line_and_nothing_else_on_standard_output() {
 }
 
 #[test]
+fn summaries_of_steps_are_shown_made_harmless() {
+    let scratch = Scratch::new();
+    let jobs = "
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo plain
+      - name: Sum up
+        run: printf '## 12 tests\\n\\033]0;title\\007all passed\\n' >> $GITHUB_STEP_SUMMARY
+";
+    let repo = repository(&scratch, jobs);
+    let tagline = tagline(&scratch, &repo);
+    tagline.run(["run", "--tag", "v1.2.3"]).success();
+    let shown = tagline.run(["show", "1", "--summary"]).success();
+    assert_eq!(shown.stdout, "# build / Sum up\n## 12 tests\nall passed\n", "{shown}");
+    tagline.run(["show", "1", "--summary", "--json"]).success().stdout_has("\"step\":\"Sum up\"");
+}
+
+#[test]
 fn verbose_shows_every_line_of_the_logs_made_harmless() {
     let scratch = Scratch::new();
     let jobs = "

@@ -223,9 +223,9 @@ fn workflow_concurrency(plan: &Plan, workflow: &Workflow) -> Result<Option<crate
     legs::group(&JobScope::of_job(plan, any, &facts), concurrency)
 }
 
-/// Names of secrets that a job's steps and environment name, upper case, sorted.
+/// Names of secrets that a job's steps, environment and outputs name, upper case, sorted.
 fn secrets_of(job: &Job, workflow_env: &IndexMap<String, Text>) -> Vec<String> {
-    let mut texts: Vec<&Text> = workflow_env.values().chain(job.env.values()).collect();
+    let mut texts: Vec<&Text> = workflow_env.values().chain(job.env.values()).chain(job.outputs.values()).collect();
     job.steps.iter().for_each(|step| step_texts(step, &mut texts));
     if let Some(container) = &job.container {
         texts.extend(container.env.values());
@@ -242,6 +242,7 @@ fn secrets_of(job: &Job, workflow_env: &IndexMap<String, Text>) -> Vec<String> {
 
 fn step_texts<'a>(step: &'a Step, texts: &mut Vec<&'a Text>) {
     texts.extend(step.env.values());
+    texts.extend([&step.name, &step.continue_on_error, &step.timeout_minutes].into_iter().flatten());
     match &step.action {
         StepAction::Run { script, shell, working_directory } => {
             texts.push(script);

@@ -28,6 +28,21 @@ fn jobs_stand_after_their_needs_else_in_the_files_order() {
 }
 
 #[test]
+fn secrets_are_given_wherever_the_syntax_allows_them() {
+    let file = "
+on: push
+jobs:
+  build:
+    runs-on: x
+    outputs: {o: '${{ secrets.OUT }}'}
+    steps:
+      - {name: 'n ${{ secrets.NAME }}', run: echo, continue-on-error: '${{ secrets.MAY }}', timeout-minutes: '${{ secrets.TIME }}'}
+";
+    let plan = plan_with(file, None, "jonas").unwrap();
+    assert_eq!(plan.jobs["build"].secrets, ["MAY", "NAME", "OUT", "TIME"]);
+}
+
+#[test]
 fn an_unknown_environment_is_refused_with_the_nearest_name() {
     let errors = plan_with(CHAIN, Some(&rules("environments: {prodution: {}}")), "jonas").unwrap_err();
     let [PlanError::UnknownEnvironment { name, nearest, .. }] = errors.as_slice() else { panic!("{errors:?}") };

@@ -172,7 +172,10 @@ impl Job {
             if found == Found::Never
                 && let Err(error) = self.launch(executor).await
             {
-                let retryable = !matches!(error, ExecutorError::Limits | ExecutorError::Taken { .. });
+                let retryable = !matches!(
+                    error,
+                    ExecutorError::Limits | ExecutorError::Taken { .. } | ExecutorError::Refused { .. }
+                );
                 self.launch_failed(services::chain(&error), retryable).await;
                 return false;
             }
@@ -244,6 +247,7 @@ impl Job {
             agent_binary: self.context.config.agent.clone(),
             paths: executor.paths(&state.plan.repository),
             limits,
+            has_environment: leg.is_some_and(|leg| leg.ready.leg.environment.is_some()),
         };
         executor.launch(&launch).await.map(|_| ())
     }

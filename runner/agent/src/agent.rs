@@ -32,6 +32,8 @@ pub struct Setting {
     pub user: Option<StepUser>,
     /// Where the folders are, where the sandbox decides and not the job.
     pub paths: Option<JobPaths>,
+    /// What the job's log must begin with.
+    pub warning: Option<String>,
 }
 
 /// Waits for the job and runs it. Exit code 0 when the result is in the spool, or when no job came.
@@ -68,6 +70,7 @@ fn serve(setting: Setting) -> io::Result<()> {
         // A sandbox knows better than the job which users it has.
         user: if setting.paths.is_some() { setting.user } else { spec.user },
         paths: setting.paths.unwrap_or_else(|| spec.paths.clone()),
+        warning: setting.warning,
     };
     let result = job::run(*spec, means, journal);
     control.set_state(AgentState::Finished);

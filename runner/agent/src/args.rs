@@ -77,5 +77,5 @@ fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
 fn setting(job: &Path, token: String, base: Vec<(String, String)>) -> io::Result<Setting> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
-    Ok(Setting { places: Places::open(job)?, token, base, user: None, paths: None })
+    Ok(Setting { places: Places::open(job)?, token, base, user: None, paths: None, warning: None })
 }

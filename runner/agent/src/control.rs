@@ -9,19 +9,20 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tagline_protocol::{AgentState, Command, JobSpec, Notice, Reply, Request, VERSION};
 
+use crate::clock;
 use crate::wake::Wake;
 
 /// The longest line an engine may send: a job's specification with its contexts.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
-/// How long an engine may take to make room for a request before its connection is given up.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// How long an engine may take to take a request before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The agent's side of the socket.
 #[derive(Debug, Clone)]
@@ -119,9 +120,12 @@ impl Control {
     pub fn grown(&self, bytes: u64) {
         let mut state = self.lock();
         if let Some((_, stream)) = &state.engine {
-            match send(stream, &Notice::Grown { bytes }) {
+            match send(stream, &Notice::Grown { bytes }, false) {
                 Ok(()) | Err(Errno::AGAIN) => {}
-                Err(_) => state.engine = None,
+                Err(_) => {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                    state.engine = None;
+                }
             }
         }
     }
@@ -266,35 +270,37 @@ impl State {
         let Some((_, stream)) = &self.engine else {
             return;
         };
-        let mut sent = send(stream, notice);
-        if sent == Err(Errno::AGAIN) {
-            let mut room = [PollFd::new(stream, PollFlags::OUT)];
-            sent = match poll(&mut room, Some(&PATIENCE)) {
-                Ok(1) => send(stream, notice),
-                _ => Err(Errno::TIMEDOUT),
-            };
-        }
-        if sent.is_err() {
+        if send(stream, notice, true).is_err() {
             let _ = stream.shutdown(std::net::Shutdown::Both);
             self.engine = None;
         }
     }
 }
 
-/// Sends one line without waiting. A line is far smaller than a socket's buffer, so it goes whole or not at all; one
-/// that went in part ends the connection.
-fn send(stream: &UnixStream, notice: &Notice) -> Result<(), Errno> {
+/// Sends one line. A request may be larger than a socket's buffer (the inputs of a delivery), so it goes in parts as
+/// the engine reads. Without `patient` a line that finds no room at all is not sent (`AGAIN`); once a part of it went
+/// the rest must follow, and where it cannot the connection is of no use any more.
+fn send(stream: &UnixStream, notice: &Notice, patient: bool) -> Result<(), Errno> {
     let mut line = serde_json::to_vec(notice).expect("a notice is plain data");
     line.push(b'\n');
+    let end = Instant::now() + PATIENCE;
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match rustix::net::send(stream, &line, flags) {
-        Ok(sent) if sent == line.len() => Ok(()),
-        Ok(_) => {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            Err(Errno::PIPE)
+    let mut sent = 0;
+    while sent < line.len() {
+        match rustix::net::send(stream, &line[sent..], flags) {
+            Ok(count) => sent += count,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if patient || sent > 0 => {
+                if Instant::now() >= end {
+                    return Err(Errno::TIMEDOUT);
+                }
+                // Interrupted or late, the loop looks again.
+                let _ = poll(&mut [PollFd::new(stream, PollFlags::OUT)], clock::until([end]).as_ref());
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
+    Ok(())
 }
 
 /// The next command; none at the end, or on what is no command.

@@ -5,13 +5,12 @@ use thiserror::Error;
 /// Why a file is not understood; the step that wrote it fails.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum EnvFileError {
-    /// A line is neither form.
-    #[error("line {line}: expected `NAME=VALUE` or `NAME<<DELIMITER`, found `{text}`")]
+    /// A line is neither form. It is not quoted: it may be a line of a secret, and what it holds of one that was made
+    /// in this step nobody masks.
+    #[error("line {line} is neither `NAME=VALUE` nor `NAME<<DELIMITER`; a value of several lines needs the second")]
     Format {
         /// From 1.
         line: usize,
-        /// The line, shortened.
-        text: String,
     },
     /// `<<DELIMITER` without a name, or `NAME<<` without a delimiter.
     #[error("line {line}: `NAME<<DELIMITER` needs both a name and a delimiter")]
@@ -48,7 +47,7 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
                 simple(line, equals, lines.number)?
             }
             (_, Some(heredoc)) => lines.heredoc(&line[..heredoc], &line[heredoc + 2..])?,
-            _ => return Err(format_error(line, lines.number)),
+            _ => return Err(EnvFileError::Format { line: lines.number }),
         };
         pairs.push(pair);
     }
@@ -57,13 +56,9 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
 
 fn simple(line: &str, equals: usize, number: usize) -> Result<(String, String), EnvFileError> {
     if equals == 0 {
-        return Err(format_error(line, number));
+        return Err(EnvFileError::Format { line: number });
     }
     Ok((line[..equals].to_owned(), line[equals + 1..].to_owned()))
-}
-
-fn format_error(line: &str, number: usize) -> EnvFileError {
-    EnvFileError::Format { line: number, text: line.chars().take(60).collect() }
 }
 
 /// Lines with the line end that follows each.
@@ -129,8 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_may_be_one_of_a_secret_is_not_quoted() {
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+        let error = parse(&format!("KEY=-----BEGIN PRIVATE KEY-----\n{line}\n")).unwrap_err().to_string();
+        assert!(!error.contains("MII") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
     fn what_is_neither_form_is_an_error_with_its_line() {
-        assert!(matches!(parse("A=1\nnothing"), Err(EnvFileError::Format { line: 2, .. })));
+        assert_eq!(parse("A=1\nnothing"), Err(EnvFileError::Format { line: 2 }));
         assert!(matches!(parse("=1"), Err(EnvFileError::Format { .. })));
         assert!(matches!(parse("A<<\nx\n"), Err(EnvFileError::Heredoc { line: 1 })));
         assert!(matches!(parse("<<E\nx\nE"), Err(EnvFileError::Heredoc { .. })));

@@ -70,7 +70,19 @@ impl Reaper {
         Some(exit)
     }
 
-    /// Waits until a child was started or buried, at most `limit`.
+    /// Waits until the process has ended, at most `limit`, and says how. An end that came before the call counts.
+    pub fn wait(&self, child: &Child, limit: Duration) -> Option<Exit> {
+        let number = pid(child).as_raw_nonzero().get();
+        let running = |table: &mut Table| table.watched.get(&number) == Some(&None);
+        let waited = self.table.1.wait_timeout_while(self.lock(), limit, running);
+        let (mut table, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let exit = (*table.watched.get(&number)?)?;
+        table.watched.remove(&number);
+        Some(exit)
+    }
+
+    /// Waits until a child was started or buried, at most `limit`. What happened before the call is not seen: it only
+    /// paces a look that is repeated anyway.
     pub fn wait_for_change(&self, limit: Duration) {
         let table = self.lock();
         let seen = table.changes;

@@ -57,6 +57,18 @@ fn the_engine_delivers_and_its_words_and_outputs_arrive() {
 }
 
 #[test]
+fn a_request_larger_than_a_sockets_buffer_arrives_whole() {
+    let sandbox = Sandbox::launch(Starter::Own);
+    let long = "x".repeat(2_000_000);
+    let (mut engine, id, body) = begin(&sandbox, job(json!([{"uses": DEPLOY, "with": {"manifests": long}}])));
+    let Request::Deliver { with, .. } = body else { panic!("{body:?}") };
+    assert_eq!(with["manifests"].len(), long.len());
+    engine.send(&Command::Reply { id, result: Ok(Reply::Delivered { outputs: Default::default() }) });
+    engine.wait_for_end();
+    assert_eq!(sandbox.story().result().conclusion, Conclusion::Success);
+}
+
+#[test]
 fn a_cancelled_delivery_ends_when_the_engine_has_gone_back() {
     let sandbox = Sandbox::launch(Starter::Own);
     let steps = json!([{"uses": DEPLOY}, {"if": "always()", "run": "echo last"}]);

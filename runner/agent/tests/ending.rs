@@ -38,6 +38,31 @@ fn cancel() -> Command {
 }
 
 #[test]
+fn a_cancel_ends_hash_files() {
+    let sandbox = Sandbox::launch(Starter::Own);
+    // A hole of this size is hashed for many minutes.
+    let spec = job(json!([
+        "truncate -s 1T hole; echo small > small",
+        {"name": "slow", "if": "hashFiles('hole') == ''", "run": "echo never"},
+        {"if": "always()", "run": "echo ${{ hashFiles('small') }}"},
+    ]));
+    let mut engine = sandbox.connect();
+    engine.send(&Command::Start(Box::new(spec)));
+    let begun = |record: &Record| matches!(record, Record::StepStarted { step: 1, .. });
+    while !sandbox.story().0.iter().any(begun) {
+        engine.notice().unwrap();
+    }
+    let began = Instant::now();
+    engine.send(&cancel());
+    engine.wait_for_end();
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    let story = sandbox.story();
+    assert!(story.end(1).2.contains("the job is cancelled"), "{:?}", story.end(1));
+    assert_eq!(story.output(2).trim().len(), 64, "{}", story.text());
+    assert_eq!(story.result().conclusion, Conclusion::Cancelled);
+}
+
+#[test]
 fn a_cancelled_step_may_clean_up_and_last_steps_run() {
     let sandbox = Sandbox::launch(Starter::Own);
     let spec = job(json!([

@@ -89,14 +89,39 @@ fn secrets_are_masked_scoped_and_never_leave_by_outputs() {
 }
 
 #[test]
+fn continue_on_error_sees_the_steps_own_variables() {
+    let sandbox = Sandbox::launch(Starter::Own);
+    let story = sandbox.run(job(json!([
+        {"run": "exit 1", "env": {"MAY": "true"}, "continue-on-error": "${{ env.MAY == 'true' }}"},
+        {"run": "echo \"[$MAY]\"; exit 1", "continue-on-error": "${{ env.MAY == 'true' }}"},
+    ])));
+    assert_eq!((story.end(0).0, story.end(0).1), (Failure, Success));
+    assert_eq!(story.output(1), "[]\n");
+    assert_eq!((story.end(1).0, story.end(1).1), (Failure, Failure), "it was the first step's alone");
+}
+
+#[test]
+fn a_line_of_a_secret_in_a_command_file_is_not_quoted() {
+    let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----");
+    let sandbox = Sandbox::launch(Starter::Own);
+    let story = sandbox.run(job_with(
+        json!([{"env": {"PEM": "${{ secrets.PEM }}"}, "run": "echo \"KEY=$PEM\" >> $GITHUB_ENV"}]),
+        json!({"contexts": {"secrets": {"PEM": pem}}}),
+    ));
+    assert!(story.end(0).2.contains("line 2 is neither"), "{:?}", story.end(0));
+    assert!(!story.text().contains(&line[..20]), "{}", story.text());
+}
+
+#[test]
 fn commands_are_carried_out_and_dangerous_ones_refused() {
     let sandbox = Sandbox::launch(Starter::Own);
     let story = sandbox.run(job_with(
         json!([
             "echo '::set-output name=a::1'; echo '::group::G'; echo in; echo '::endgroup::'; echo '::stop-commands::tok'; echo '::error::no'; echo '::tok::'; echo '::warning file=a.rs,line=3::careful'",
             "echo ${{ steps.s0.outputs.a }}; echo '::set-env name=EVIL::1'; echo after",
-            {"if": "always()", "run": "echo \"[$EVIL]\"; echo 'LD_PRELOAD=x' >> $GITHUB_ENV; echo 'NODE_OPTIONS=x' >> $GITHUB_ENV; echo FINE=1 >> $GITHUB_ENV"},
-            {"if": "always()", "run": "echo \"[$LD_PRELOAD][$NODE_OPTIONS][$FINE]\""},
+            {"if": "always()", "run": "echo \"[$EVIL]\"; echo 'LD_PRELOAD=x' >> $GITHUB_ENV; echo 'NODE_OPTIONS=x' >> $GITHUB_ENV; echo FINE=1 >> $GITHUB_ENV; echo ENV=test >> $GITHUB_ENV; echo GITHUB_TOKEN=t >> $GITHUB_ENV; echo GITHUB_SHA=x >> $GITHUB_ENV"},
+            {"if": "always()", "run": "echo \"[$LD_PRELOAD][$NODE_OPTIONS][$FINE][$ENV][$GITHUB_TOKEN][$GITHUB_SHA]\""},
             {"if": "always()", "env": {"ACTIONS_ALLOW_UNSECURE_COMMANDS": "true"}, "run": "echo '::set-env name=OK::1'"},
             {"if": "always()", "run": "echo $OK"},
             {"if": "always()", "run": "echo 'nonsense' >> $GITHUB_OUTPUT"},
@@ -111,7 +136,7 @@ fn commands_are_carried_out_and_dangerous_ones_refused() {
     assert_eq!(story.output(1), "1\nafter\n");
     assert_eq!(story.output(2), "[]\n");
     assert_eq!(story.end(2).0, Success);
-    assert_eq!(story.output(3), "[][][1]\n");
+    assert_eq!(story.output(3), "[][][1][test][t][0123456789abcdef]\n");
     assert_eq!(story.output(5), "1\n");
     assert!(story.end(6).2.contains("GITHUB_OUTPUT"));
 }

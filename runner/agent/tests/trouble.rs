@@ -11,7 +11,7 @@ use std::process::{Child, Command as Process, Stdio};
 use rustix::mount::{MountFlags, UnmountFlags};
 use serde_json::json;
 use support::{AGENT, Engine, Sandbox, Starter, Story, TOKEN, config, job, job_with};
-use tagline_protocol::{Command, Conclusion, Notice, VERSION};
+use tagline_protocol::{Command, Conclusion, Launch, Notice, VERSION};
 
 /// A file system that fills up, gone when dropped.
 struct Small(tempfile::TempDir);
@@ -106,6 +106,34 @@ fn without_namespaces_it_is_a_plain_process_that_leaves_nothing_behind() {
     assert_eq!(lines.next(), folder.path().join("home").to_str());
     let pid = lines.next().unwrap();
     assert!(!Path::new("/proc").join(pid).exists(), "process {pid} is left");
+}
+
+#[test]
+fn what_the_kernel_refuses_is_left_out_only_where_that_is_allowed_and_is_said() {
+    let sandbox = Sandbox::launch(Starter::WithoutNamespaces);
+    let Launch::Refused { why } = &sandbox.launch else { panic!("{:?}", sandbox.launch) };
+    assert!(why.contains("the kernel refuses namespaces"), "{why}");
+    let sandbox = Sandbox::launch_with(Starter::WithoutNamespaces, |config| config.allow_plain_process = true);
+    let Launch::Up { isolation, .. } = &sandbox.launch else { panic!("{:?}", sandbox.launch) };
+    assert!(isolation.is_empty(), "{isolation:?}");
+    let story = sandbox.run(job(json!(["ulimit -u; pwd"])));
+    let warning = &story.annotations()[0];
+    assert!(warning.starts_with("no isolation: the kernel refuses namespaces"), "{warning}");
+    assert!(story.text().contains("Warning: no isolation: "), "it is a line of the log as well");
+    let output = story.output(0);
+    let (limit, folder) = output.trim().split_once('\n').unwrap();
+    assert!(limit.parse::<u64>().unwrap() <= 4096, "{limit}");
+    assert_eq!(Path::new(folder), sandbox.folder.path().join("work"));
+}
+
+#[test]
+fn no_other_trouble_takes_the_isolation_away() {
+    let sandbox = Sandbox::launch_with(Starter::Own, |config| {
+        config.allow_plain_process = true;
+        config.expose = vec!["/no/such/folder".into()];
+    });
+    let Launch::Failed { why } = &sandbox.launch else { panic!("{:?}", sandbox.launch) };
+    assert!(why.contains("/no/such/folder"), "{why}");
 }
 
 /// As Docker does: the agent is process 1 of a container whose folders it finds.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::exposure::{Exposure, ExposureError};
+use crate::sandbox::PlainProcess;
 
 /// The runner's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -19,6 +20,10 @@ pub struct Config {
     /// How many jobs run at the same time at most; as many as the machine has processors, and two at least, where it is
     /// not given.
     pub jobs: Option<NonZeroUsize>,
+    /// Whether jobs run as plain processes where the kernel refuses namespaces; where it is not given, those without an
+    /// environment do.
+    #[serde(rename = "plain-process")]
+    pub plain_process: Option<bool>,
 }
 
 /// The configuration cannot be used.
@@ -33,7 +38,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Not TOML, or with keys nobody knows.
-    #[error("{path} is not understood: {source}known keys are `expose`, `image` and `jobs`", path = path.display())]
+    #[error("{path} is not understood: {source}known keys are `expose`, `image`, `jobs` and `plain-process`", path = path.display())]
     Syntax {
         /// Where.
         path: PathBuf,
@@ -68,6 +73,15 @@ impl Config {
         toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: source.into() })
     }
 
+    /// Which jobs may go without isolation.
+    pub fn plain_process(&self) -> PlainProcess {
+        match self.plain_process {
+            None => PlainProcess::WithoutEnvironment,
+            Some(true) => PlainProcess::Always,
+            Some(false) => PlainProcess::Never,
+        }
+    }
+
     /// The folders, checked; `path` is the file, for messages.
     pub fn exposure(&self, path: &Path) -> Result<Exposure, ConfigError> {
         let exposure = Exposure::of(&self.expose, std::env::home_dir().as_deref());
@@ -92,6 +106,9 @@ mod tests {
         assert_eq!(config.expose, [PathBuf::from("~/.cargo/bin")]);
         assert_eq!(config.image.as_deref(), Some("debian:12"));
         assert_eq!(config.jobs.map(usize::from), Some(8));
+        assert_eq!(config.plain_process(), PlainProcess::WithoutEnvironment);
+        assert_eq!(read("plain-process = true").unwrap().plain_process(), PlainProcess::Always);
+        assert_eq!(read("plain-process = false").unwrap().plain_process(), PlainProcess::Never);
         assert_eq!(Config::read(Path::new("/nowhere/runner.toml")).unwrap(), Config::default());
     }
 

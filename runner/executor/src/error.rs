@@ -28,6 +28,14 @@ pub enum ExecutorError {
         /// In the launcher's words.
         why: String,
     },
+    /// The kernel gives no isolation, and the job may not go without.
+    #[error("job {key} cannot start in the sandbox: {why}")]
+    Refused {
+        /// Which job.
+        key: Key,
+        /// The kernel's refusal, and what would let the job run all the same.
+        why: String,
+    },
     /// The agent did not come up in time.
     #[error("the agent of job {key} did not answer within {seconds} s{said}")]
     Slow {

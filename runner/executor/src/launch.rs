@@ -83,6 +83,8 @@ pub struct Launch {
     pub paths: JobPaths,
     /// `container.options`, as far as they are carried out.
     pub limits: Limits,
+    /// The job has an environment: it gets what a release is trusted with.
+    pub has_environment: bool,
 }
 
 /// The carried-out part of GitHub's `container.options`, Docker's words.
@@ -92,7 +94,7 @@ pub struct Limits {
     pub memory: Option<i64>,
     /// `--cpus`, billionths of a processor.
     pub nano_cpus: Option<i64>,
-    /// `--pids-limit`.
+    /// `--pids-limit`; -1 is none at all.
     pub pids: Option<i64>,
     /// `--user UID[:GID]`: who the steps run as; the group is the user's number where none is given.
     pub user: Option<StepUser>,
@@ -155,7 +157,8 @@ impl Limits {
             "--cpus" => self.nano_cpus = Some(cpus(value).ok_or_else(wrong)?),
             "--pids-limit" => {
                 let count: i64 = value.parse().map_err(|_| wrong())?;
-                self.pids = Some(count).filter(|count| *count > 0);
+                // Docker takes 0 and everything below for no limit.
+                self.pids = Some(if count > 0 { count } else { -1 });
             }
             "--user" | "-u" => self.user = Some(user(value).ok_or_else(wrong)?),
             "--hostname" | "-h" => self.hostname = Some(text().ok_or_else(wrong)?),

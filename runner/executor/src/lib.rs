@@ -33,4 +33,4 @@ pub use launch::{ImageRef, Key, Launch, Limits, LimitsError};
 pub use link::{Commands, Link, LinkError, LinkEvent, LogReader, RawLine};
 pub use probe::Isolation;
 pub use process::Process;
-pub use sandbox::Sandbox;
+pub use sandbox::{PlainProcess, Sandbox};

@@ -9,7 +9,7 @@ use crate::error::ExecutorError;
 use crate::exposure::Exposure;
 use crate::folder::JobFolder;
 use crate::launch::{Key, Launch, Limits};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PlainProcess, Sandbox};
 
 /// The namespaces a sandbox leaves, as the kernel names them and as they are shown.
 const NAMESPACES: [(&str, &str); 5] =
@@ -56,9 +56,14 @@ impl Isolation {
         Self { runner, active, detail, problem: None, help: None }
     }
 
-    /// Makes a sandbox with the agent at `agent_binary`, looks at it and ends it.
-    pub async fn of_sandbox(agent_binary: &Path) -> Self {
-        match try_sandbox(agent_binary).await {
+    /// Makes a sandbox with the agent at `agent_binary`, looks at it and ends it. It is what a job without an environment
+    /// gets.
+    pub async fn of_sandbox(agent_binary: &Path, plain: PlainProcess) -> Self {
+        match try_sandbox(agent_binary, plain).await {
+            Ok(active) if active.is_empty() => Self {
+                help: help(|path| fs::read_to_string(path).ok()),
+                ..Self::there("sandbox", active, String::new())
+            },
             Ok(active) => Self::there("sandbox", active, String::new()),
             Err(error) => Self {
                 runner: "sandbox",
@@ -89,9 +94,9 @@ impl Isolation {
     }
 }
 
-async fn try_sandbox(agent_binary: &Path) -> Result<Vec<String>, ExecutorError> {
+async fn try_sandbox(agent_binary: &Path, plain: PlainProcess) -> Result<Vec<String>, ExecutorError> {
     let place = tempfile::tempdir().map_err(|source| ExecutorError::Agent { path: std::env::temp_dir(), source })?;
-    let sandbox = Sandbox::new(Environment::default(), place.path().join("images")).allow_plain_process(false);
+    let sandbox = Sandbox::new(Environment::default(), place.path().join("images")).plain_process(plain);
     let launch = launch(place.path(), agent_binary);
     let launched = sandbox.launch(&launch).await;
     // Whatever came of it, nothing stays.
@@ -111,6 +116,7 @@ fn launch(place: &Path, agent_binary: &Path) -> Launch {
         agent_binary: agent_binary.to_owned(),
         paths: Sandbox::paths("doctor"),
         limits: Limits::default(),
+        has_environment: false,
     }
 }
 
@@ -124,15 +130,21 @@ fn help(read: impl Fn(&str) -> Option<String>) -> Option<String> {
 pub(crate) fn namespaces(pid: u32) -> Vec<String> {
     let link = |pid: &str, name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
     let other = pid.to_string();
+    // An agent is not dumpable, so it hides its namespaces from an ordinary user, but not how deep its own process
+    // ids lie. A sandbox leaves all of them or none.
+    let deeper = depth(&other) > depth("self");
     NAMESPACES
         .into_iter()
-        .filter(|(name, _)| {
-            let theirs = link(&other, name);
-            // A process of another user hides its namespaces; then it is in ones of its own.
-            theirs.is_none() || theirs != link("self", name)
-        })
+        .filter(|(name, _)| link(&other, name).map_or(deeper, |theirs| Some(theirs) != link("self", name)))
         .map(|(_, shown)| shown.to_owned())
         .collect()
+}
+
+/// In how many pid namespaces a process has a number; 0 where that is not known, which means no more than our own.
+fn depth(pid: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_whitespace().count()
 }
 
 #[cfg(test)]
@@ -147,6 +159,16 @@ mod tests {
         assert!(with("/proc/sys/kernel/unprivileged_userns_clone", "0").contains("userns_clone=1"));
         assert!(with("/proc/sys/user/max_user_namespaces", "0").contains("max_user_namespaces"));
         assert_eq!(with("/proc/sys/user/max_user_namespaces", "100"), "");
+    }
+
+    #[test]
+    fn what_hides_its_namespaces_is_not_in_ones_of_its_own_for_that() {
+        // A process that is gone hides all there is.
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(namespaces(child.id()), Vec::<String>::new());
+        assert_eq!(depth("self"), depth(&std::process::id().to_string()));
+        assert!(depth("self") > 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Other processes, known by process id and start time: the pair names one process for ever, also when the kernel
 //! gives the number to another one later.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::readable::readable;
 const POLL: Duration = Duration::from_millis(20);
 
 /// One process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -78,22 +79,38 @@ impl Process {
     }
 
     /// Kills it with all its descendants: those started without a pid namespace. It is stopped first, so that it starts
-    /// nothing, and as long as it is there (agents adopt orphans) no descendant is lost sight of.
+    /// nothing, and as long as it is there (agents adopt orphans) no descendant is lost sight of. Descendants are
+    /// stopped until no new one is found, and only then killed: what forks without end would else outrun it.
     pub async fn kill_tree(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
         loop {
-            let descendants = descendants(self.pid)?;
-            if descendants.is_empty() {
+            let stopped = self.stop_descendants()?;
+            if stopped.is_empty() {
                 break;
             }
-            for process in &descendants {
+            for process in &stopped {
                 process.signal(Signal::KILL)?;
             }
-            for process in &descendants {
+            for process in &stopped {
                 process.ended().await?;
             }
         }
         self.kill().await
+    }
+
+    /// Stops every descendant, those too that are started meanwhile.
+    fn stop_descendants(&self) -> io::Result<BTreeSet<Self>> {
+        let mut stopped = BTreeSet::new();
+        loop {
+            let found = descendants(self.pid)?;
+            let news: Vec<Self> = found.into_iter().filter(|process| stopped.insert(*process)).collect();
+            if news.is_empty() {
+                return Ok(stopped);
+            }
+            for process in &news {
+                process.signal(Signal::STOP)?;
+            }
+        }
     }
 
     /// Resolves when it has ended.

@@ -19,7 +19,7 @@ pub struct SandboxConfig {
     pub environment: Vec<(String, String)>,
     /// Where workspace, home and temp are inside; they are `work`, `home`, `temp` of the job folder on the host.
     pub paths: crate::JobPaths,
-    /// Isolation that may be left out when the kernel refuses it: false makes the launch fail instead.
+    /// Isolation may be left out when the kernel refuses it, and for no other reason: false makes the launch fail then.
     pub allow_plain_process: bool,
 }
 
@@ -48,6 +48,11 @@ pub enum Launch {
         start_time: u64,
         /// Which namespaces are active: `user`, `mount`, `pid`, `ipc`, `uts`; empty for a plain process.
         isolation: Vec<String>,
+    },
+    /// The kernel refuses isolation to this user, and the job may not go without.
+    Refused {
+        /// One sentence.
+        why: String,
     },
     /// It could not be made.
     Failed {

@@ -33,6 +33,9 @@ pub(crate) struct ShowArgs {
     /// Only what changed in it since the plan with this digest
     #[arg(long, value_name = "DIGEST", requires = "plan")]
     pub(crate) since: Option<String>,
+    /// What the steps wrote to GITHUB_STEP_SUMMARY
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) summary: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

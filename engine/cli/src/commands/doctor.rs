@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tagline_executor::{Isolation, propose};
+use tagline_executor::{Isolation, PlainProcess, propose};
 use tagline_store::{Store, StoreError, StoreFolder};
 
 use super::doctor_role;
@@ -50,12 +50,14 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
     if args.role {
         return doctor_role::run(context, args.user.as_deref());
     }
+    let (config, _) = crate::live::runner::config(&context.store)?;
+    let plain = config.plain_process();
     let mut checks = vec![store(context)];
     let (sandbox, docker) = crate::live::block_on(async {
         let docker = tokio::time::timeout(PATIENCE, Isolation::of_docker()).await;
-        Ok((sandbox().await, docker.ok()))
+        Ok((sandbox(plain).await, docker.ok()))
     })?;
-    checks.extend(executors(sandbox, docker));
+    checks.extend(executors(sandbox, docker, plain));
     checks.push(git(context));
     checks.push(ssh_keygen());
     checks.extend(exposure(context)?);
@@ -115,16 +117,29 @@ fn synced_write(folder: &Path) -> std::io::Result<Duration> {
 }
 
 /// A sandbox is made and looked at; the reason where that is not possible.
-async fn sandbox() -> Result<Isolation, String> {
+async fn sandbox(plain: PlainProcess) -> Result<Isolation, String> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let store = StoreFolder::at(scratch.path());
     store.create().map_err(|error| error.to_string())?;
     let agent = crate::agent::extract(&store).map_err(|error| error.to_string())?;
-    Ok(Isolation::of_sandbox(&agent).await)
+    Ok(Isolation::of_sandbox(&agent, plain).await)
+}
+
+/// What a machine without namespaces gives, where it may.
+fn without_isolation(isolation: &Isolation, plain: PlainProcess) -> Check {
+    let which = match plain {
+        PlainProcess::Always => "jobs",
+        PlainProcess::Never | PlainProcess::WithoutEnvironment => "jobs without an environment",
+    };
+    let text = format!("no namespaces here: {which} are plain processes and can read what you can");
+    let next = isolation.help.clone().unwrap_or_else(|| "run as a user who may make namespaces".to_owned());
+    Check::warn("sandbox", text, next)
 }
 
 /// One executor is enough.
-fn executors(sandbox: Result<Isolation, String>, docker: Option<Isolation>) -> [Check; 2] {
+fn executors(sandbox: Result<Isolation, String>, docker: Option<Isolation>, plain: PlainProcess) -> [Check; 2] {
+    let open = sandbox.as_ref().ok().filter(|isolation| isolation.problem.is_none() && isolation.active.is_empty());
+    let open = open.map(|isolation| without_isolation(isolation, plain));
     let late = format!("it does not answer within {}", words::duration(3_000));
     let sandbox = verdict(sandbox, "run as a user who may make namespaces");
     let docker = verdict(docker.ok_or(late), "start the daemon, or set DOCKER_HOST");
@@ -134,7 +149,8 @@ fn executors(sandbox: Result<Isolation, String>, docker: Option<Isolation>) -> [
         (Err((why, next)), Some(other)) => Check::warn(name, format!("off: {why}. Not needed: {other} is there"), next),
         (Err((why, next)), None) => Check::bad(name, format!("off: {why}"), next),
     };
-    [check("sandbox", sandbox, also.then_some("docker")), check("docker", docker, there.then_some("the sandbox"))]
+    let sandbox = open.unwrap_or_else(|| check("sandbox", sandbox, also.then_some("docker")));
+    [sandbox, check("docker", docker, there.then_some("the sandbox"))]
 }
 
 /// What it gives, or why it does not and what would help.
@@ -145,7 +161,6 @@ fn verdict(isolation: Result<Isolation, String>, otherwise: &str) -> Result<Stri
     }
     let active = isolation.active.join(", ");
     Ok(match (isolation.runner, active.as_str()) {
-        ("sandbox", "") => "no namespaces here: jobs are plain processes and can read what you can".to_owned(),
         ("sandbox", spaces) => format!("active ({spaces} namespaces)"),
         _ => isolation.detail,
     })
@@ -206,12 +221,23 @@ mod tests {
             Isolation { runner, active: vec!["user".to_owned()], detail: "29.0".to_owned(), problem, help: None }
         };
         let marks = |sandbox, docker| {
-            executors(Ok(there("sandbox", sandbox)), Some(there("docker", docker))).map(|check| check.mark)
+            let (sandbox, docker) = (Ok(there("sandbox", sandbox)), Some(there("docker", docker)));
+            executors(sandbox, docker, PlainProcess::Never).map(|check| check.mark)
         };
         assert_eq!(marks(true, true), [Mark::Success, Mark::Success]);
         assert_eq!(marks(true, false), [Mark::Success, Mark::Warning]);
         assert_eq!(marks(false, true), [Mark::Warning, Mark::Success]);
         assert_eq!(marks(false, false), [Mark::Failure, Mark::Failure]);
+    }
+
+    #[test]
+    fn jobs_without_isolation_are_warned_of() {
+        let help = Some("allow it".to_owned());
+        let open = Isolation { runner: "sandbox", active: Vec::new(), detail: String::new(), problem: None, help };
+        let [sandbox, docker] = executors(Ok(open), None, PlainProcess::WithoutEnvironment);
+        assert_eq!((sandbox.mark, docker.mark), (Mark::Warning, Mark::Warning));
+        assert!(sandbox.text.contains("jobs without an environment are plain processes"), "{}", sandbox.text);
+        assert_eq!(sandbox.next.as_deref(), Some("allow it"));
     }
 
     #[test]

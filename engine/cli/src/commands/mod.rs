@@ -31,6 +31,7 @@ mod serve;
 mod show;
 mod since;
 mod store;
+mod summary;
 mod vote;
 
 use crate::args::Command;

@@ -1,4 +1,5 @@
-//! `tagline show`: a run with its jobs and approvals; with `--plan` what waits to be approved.
+//! `tagline show`: a run with its jobs and approvals; with `--plan` what waits to be approved, with `--summary` what
+//! its steps have summed up.
 
 use tagline_run::view::{self, JobView, RunView, Status};
 use tagline_run::{GateId, Place, RunState};
@@ -18,6 +19,9 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Outcome {
     let (store, state) = context.run_state(args.run)?;
     if args.plan {
         return plan(context, args, &store, &state);
+    }
+    if args.summary {
+        return super::summary::run(context, &state, args.json);
     }
     let run = view::run(&state);
     if args.json {

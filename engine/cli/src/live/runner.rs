@@ -58,7 +58,7 @@ pub(crate) async fn start(context: &Context, holder: &str) -> Result<Result<Engi
         holder: holder.to_owned(),
         agent,
         max_jobs: config.jobs.map_or_else(processors, usize::from),
-        executors: Executors::new(known(context, config.image).await, exposure),
+        executors: Executors::new(known(context, config).await, exposure),
         deliverer: std::sync::Arc::new(tagline_server::delivery::Kubernetes),
         faults: faults(),
     };
@@ -72,11 +72,12 @@ fn faults() -> Faults {
 }
 
 /// The executors of this machine.
-async fn known(context: &Context, image: Option<String>) -> Vec<(String, Executor)> {
+async fn known(context: &Context, config: Config) -> Vec<(String, Executor)> {
     let environment = Environment::of_process();
     let sandbox = Sandbox::new(environment.clone(), context.store.cache().join("images"));
+    let sandbox = sandbox.plain_process(config.plain_process());
     let mut known = vec![("sandbox".to_owned(), Executor::Sandbox(sandbox))];
-    let docker = tokio::time::timeout(DOCKER, Docker::on_demand(environment, image)).await;
+    let docker = tokio::time::timeout(DOCKER, Docker::on_demand(environment, config.image)).await;
     if let Ok(Ok(docker)) = docker {
         known.push(("docker".to_owned(), Executor::Docker(docker)));
     }

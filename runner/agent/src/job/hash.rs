@@ -1,9 +1,12 @@
 //! `hashFiles`, in a process of its own with the steps' user: the workspace may hold anything.
+//!
+//! Invariants: it ends with its limit, with a kill, and with a cancel that comes meanwhile; after a cancel, steps with
+//! `always()` may call it again.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -13,23 +16,35 @@ use tagline_syntax::expression::{EvalError, Value};
 
 use super::process::Processes;
 use crate::clock;
+use crate::control::Control;
 use crate::reap::{Exit, Reaper, pid};
+use crate::wake::Wake;
 
 /// GitHub's limit.
 const LIMIT: Duration = Duration::from_mins(2);
+/// What is said when it is over.
+const LATE: &str = "hashFiles took longer than two minutes";
+/// How long the end of a killed process is awaited.
+const BURIAL: Duration = Duration::from_secs(10);
 
 /// Answers `hashFiles`.
 #[derive(Debug)]
 pub(super) struct Hasher {
     reaper: Reaper,
+    wake: Wake,
+    control: Control,
+    /// The job knows that it is cancelled: what asks now is a step with `always()`.
+    pub(super) cancelled: bool,
     workspace: String,
     user: Option<StepUser>,
 }
 
 impl Hasher {
     /// Over the workspace, as the steps' user.
-    pub(super) fn new(processes: &Processes, workspace: &str, user: Option<StepUser>) -> Self {
-        Self { reaper: processes.reaper.clone(), workspace: workspace.to_owned(), user }
+    pub(super) fn new(processes: &Processes, control: Control, workspace: &str, user: Option<StepUser>) -> Self {
+        let Processes { reaper, wake } = processes;
+        let (reaper, wake, workspace) = (reaper.clone(), wake.clone(), workspace.to_owned());
+        Self { reaper, wake, control, cancelled: false, workspace, user }
     }
 
     /// The function as expressions call it.
@@ -51,23 +66,44 @@ impl Hasher {
         let child = self.reaper.spawn(&mut command).map_err(|error| format!("hashFiles cannot start: {error}"))?;
         command.stdout(Stdio::null());
         let end = Instant::now() + LIMIT;
-        let mut ready = [PollFd::new(&output, PollFlags::IN)];
-        if !matches!(poll(&mut ready, clock::until([end]).as_ref()), Ok(1)) {
-            let _ = rustix::process::kill_process_group(pid(&child), Signal::KILL);
-            return Err("hashFiles took longer than two minutes".to_owned());
-        }
         let mut text = String::new();
-        output.read_to_string(&mut text).map_err(|error| format!("hashFiles: {error}"))?;
-        let exit = loop {
-            match self.reaper.ended(&child) {
-                Some(exit) => break exit,
-                None => self.reaper.wait_for_change(LIMIT),
+        let answered = self.wait(&output, end).and_then(|()| {
+            output.read_to_string(&mut text).map_err(|error| format!("hashFiles: {error}"))?;
+            self.reaper.wait(&child, end.saturating_duration_since(Instant::now())).ok_or_else(|| LATE.to_owned())
+        });
+        match answered {
+            Ok(Exit::Code(0)) => Ok(text),
+            Ok(_) => Err(text),
+            Err(why) => {
+                self.end(&child);
+                Err(why)
             }
-        };
-        match exit {
-            Exit::Code(0) => Ok(text),
-            _ => Err(text),
         }
+    }
+
+    /// Waits for the helper's answer; an error is why it is not waited for any longer.
+    fn wait(&self, output: &io::PipeReader, end: Instant) -> Result<(), String> {
+        loop {
+            self.wake.silence();
+            if self.control.killed() || (!self.cancelled && self.control.cancelled().is_some()) {
+                return Err("hashFiles was ended: the job is cancelled".to_owned());
+            }
+            let mut ready = [PollFd::new(output, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
+            // Interrupted or woken for something else, it looks again.
+            let _ = poll(&mut ready, clock::until([end]).as_ref());
+            if !ready[0].revents().is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(LATE.to_owned());
+            }
+        }
+    }
+
+    /// Kills the helper, which is alone in its group.
+    fn end(&self, child: &Child) {
+        let _ = rustix::process::kill_process_group(pid(child), Signal::KILL);
+        let _ = self.reaper.wait(child, BURIAL);
     }
 }
 

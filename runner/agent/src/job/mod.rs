@@ -60,6 +60,8 @@ pub struct Means {
     pub user: Option<StepUser>,
     /// Where the folders are.
     pub paths: JobPaths,
+    /// What the log begins with.
+    pub warning: Option<String>,
 }
 
 /// A running job.
@@ -87,6 +89,9 @@ struct Job {
 pub fn run(spec: JobSpec, means: Means, mut journal: Journal) -> io::Result<()> {
     journal.mask(spec.contexts.secrets.values().chain(&spec.masks).map(String::as_str));
     journal.record(&Record::JobStarted { at: clock::now(), attempt: spec.attempt });
+    if let Some(warning) = &means.warning {
+        journal.warn(warning);
+    }
     let reaper = means.reaper.clone();
     let (result, journal) = match Job::begin(spec, means, journal) {
         Ok(mut job) => {
@@ -140,7 +145,7 @@ impl Job {
         let mut scope = Scope::new(&spec.contexts, Value::object(runner));
         vars::complete(&mut scope.github, &spec, &paths, &event_path);
         let processes = Processes { reaper: means.reaper, wake: means.wake };
-        let hasher = Hasher::new(&processes, &paths.workspace, means.user);
+        let hasher = Hasher::new(&processes, means.control.clone(), &paths.workspace, means.user);
         let mut job = Self {
             watch: Watch::start(means.control.clone(), Duration::from_secs(spec.timeout_seconds)),
             base: vars::base(&means.base, &paths),
@@ -184,13 +189,18 @@ impl Job {
     /// Runs every step in its turn.
     fn steps(&mut self) {
         for index in 0..self.spec.steps.len() {
-            self.watch.look();
-            self.scope.status.cancelled = self.watch.is_cancelled();
+            self.look();
             self.step(index);
         }
+        self.look();
+        self.journal.enter(None);
+    }
+
+    /// Sees whether the job is cancelled.
+    fn look(&mut self) {
         self.watch.look();
         self.scope.status.cancelled = self.watch.is_cancelled();
-        self.journal.enter(None);
+        self.hasher.cancelled = self.scope.status.cancelled;
     }
 
     /// What comes of the job.

@@ -53,8 +53,11 @@ impl Job {
             Ok((_, false)) => Outcome::skipped("its condition does not hold"),
             Ok((env, true)) => self.carry_out(number, &spec, &env, &mut effects),
         };
+        self.scope.status.cancelled = self.watch.is_cancelled();
+        // The step's own variables are still in `env`, as on GitHub.
+        let tolerated = outcome.conclusion == Conclusion::Failure && self.continues(&spec);
         (self.scope.env, self.scope.tainted) = job_env;
-        self.finish(number, &spec, &name, &outcome, effects);
+        self.finish(number, &spec.id, &name, &outcome, tolerated, effects);
     }
 
     /// The step's own variables, which are in `env` from here on to the step's end.
@@ -151,10 +154,8 @@ impl Job {
         })
     }
 
-    /// Hands the step's effects on and records its end.
-    fn finish(&mut self, number: u32, spec: &StepSpec, name: &str, outcome: &Outcome, effects: Effects) {
-        self.scope.status.cancelled = self.watch.is_cancelled();
-        let tolerated = outcome.conclusion == Conclusion::Failure && self.continues(spec);
+    /// Hands the step's effects on and records its end; a failure that is tolerated is a success for the job.
+    fn finish(&mut self, number: u32, id: &str, name: &str, outcome: &Outcome, tolerated: bool, effects: Effects) {
         let conclusion = if tolerated { Conclusion::Success } else { outcome.conclusion };
         let why = self.journal.masked(&outcome.why);
         if outcome.conclusion == Conclusion::Failure {
@@ -172,7 +173,7 @@ impl Job {
         context.insert("outputs", Value::object(outputs));
         context.insert("outcome", Value::string(outcome.conclusion.word()));
         context.insert("conclusion", Value::string(conclusion.word()));
-        self.scope.steps.insert(spec.id.as_str(), Value::Object(context.into()));
+        self.scope.steps.insert(id, Value::Object(context.into()));
         self.journal.finish_step(&Record::StepFinished {
             step: number,
             outcome: outcome.conclusion,

@@ -1,12 +1,14 @@
 //! What a secret looks like in a log: as it is, line by line, and in the encodings that programs print values in.
 //! GitHub's runner masks the first nine; hex, unpadded and URL-safe base64 and the strings of a JSON document are ours.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::mask::LEAST;
+use super::sanitise::sanitise;
 
 /// The shortest encoded form that is a pattern. Shorter ones stand for one or two bytes and match by chance.
 const LEAST_ENCODED: usize = 5;
@@ -70,10 +72,17 @@ fn value(text: &str, found: &mut BTreeSet<Vec<u8>>) {
     }
 }
 
+/// Lines are cleaned before they are masked, so what the cleaning leaves of a pattern is one as well.
 fn add(pattern: String, least: usize, found: &mut BTreeSet<Vec<u8>>) {
-    if pattern.len() >= least && !pattern.contains(['\r', '\n']) {
-        found.insert(pattern.into_bytes());
+    if pattern.len() < least || pattern.contains(['\r', '\n']) {
+        return;
     }
+    if let Cow::Owned(clean) = sanitise(pattern.as_bytes())
+        && clean.len() >= least
+    {
+        found.insert(clean);
+    }
+    found.insert(pattern.into_bytes());
 }
 
 /// Base64 works on groups of three bytes, so the same secret looks different at each of three places. What is masked

@@ -176,6 +176,17 @@ mod tests {
         assert_eq!(masker.mask("x first line y second ab"), "x *** y *** ab");
     }
 
+    #[test]
+    fn a_secret_is_known_after_its_line_was_cleaned() {
+        for secret in ["hunter\u{7f}two", "hunter\u{1b}[Ktwo", "hunter\u{85}two", "first\nhunter\u{1}two"] {
+            let masker = masker(&[secret]);
+            let line = format!("x {} y", secret.lines().last().unwrap());
+            let clean = super::super::sanitise::sanitise(line.as_bytes()).into_owned();
+            assert_eq!(masker.mask(&String::from_utf8(clean).unwrap()), "x *** y", "{secret:?}");
+            assert_eq!(masker.mask(&line), "x *** y", "{secret:?}");
+        }
+    }
+
     fn secret() -> impl Strategy<Value = String> {
         "[a-zA-Z0-9&+\"'<> é/=]{4,24}"
     }

@@ -9,7 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tagline_protocol::{JobPaths, SandboxConfig};
 
 use super::gate::say;
-use super::{Order, STEP, Word, ids, root};
+use super::{Order, STEP, Trouble, Word, ids, root};
 use crate::agent::{self, Setting};
 use crate::places::Places;
 
@@ -26,14 +26,14 @@ pub fn main() -> ExitCode {
             }
             agent::run(setting)
         }
-        Err(why) => {
-            say(&Word::Failed(why));
+        Err(trouble) => {
+            say(&trouble.into());
             ExitCode::FAILURE
         }
     }
 }
 
-fn begin() -> Result<Setting, String> {
+fn begin() -> Result<Setting, Trouble> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| format!("cannot hide the agent's memory: {error}"))?;
     let mut line = String::new();
@@ -48,16 +48,27 @@ fn begin() -> Result<Setting, String> {
         Places::open(folder).map_err(|error| format!("cannot open the job folder {}: {error}", folder.display()))?;
     if !order.plain {
         root::enter(&config)?;
-        limit().map_err(|error| format!("cannot limit the steps' processes: {error}"))?;
         ids::drop_capabilities().map_err(|error| format!("cannot give up capabilities: {error}"))?;
     }
+    limit().map_err(|error| format!("cannot limit the steps' processes: {error}"))?;
     Ok(Setting {
         places,
         token: config.token.clone(),
         base: config.environment.clone(),
         user: user(order.plain),
         paths: Some(paths(&config, order.plain)),
+        warning: order.plain.then(|| warning(&order.refusal)),
     })
+}
+
+/// What the log of a job without namespaces begins with.
+fn warning(refusal: &str) -> String {
+    let whose = if rustix::process::getuid().is_root() {
+        "what every user of this machine can"
+    } else {
+        "all that the engine's user can, its store too"
+    };
+    format!("no isolation: {refusal}. The steps of this job are plain processes and can read {whose}")
 }
 
 /// Who the steps run as; none is the agent itself, which has no privilege to lose.

@@ -5,21 +5,21 @@ use std::process::{Command, ExitCode, Stdio};
 
 use rustix::thread::UnshareFlags;
 
-use super::{Word, ids, raw};
+use super::{Trouble, Word, ids, raw, refused};
 
 /// Leaves the namespaces (not when `plain`), waits for the launcher's leave, starts the agent with its own standard
 /// input and output, and ends, which makes the agent nobody's child.
 pub fn main(plain: bool) -> ExitCode {
     match pass(plain) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            say(&Word::Failed(why));
+        Err(trouble) => {
+            say(&trouble.into());
             ExitCode::FAILURE
         }
     }
 }
 
-fn pass(plain: bool) -> Result<(), String> {
+fn pass(plain: bool) -> Result<(), Trouble> {
     rustix::process::setsid().map_err(|error| format!("cannot begin a session: {error}"))?;
     rustix::thread::set_no_new_privs(true).map_err(|error| format!("cannot forbid new privileges: {error}"))?;
     if !plain {
@@ -40,18 +40,13 @@ fn pass(plain: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn leave() -> Result<(), String> {
+fn leave() -> Result<(), Trouble> {
     let flags = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS;
-    raw::unshare(flags).map_err(|error| {
-        format!(
-            "the kernel refuses namespaces to this user ({error}); `tagline doctor` says what to allow, \
-             or use the docker runner"
-        )
-    })?;
+    raw::unshare(flags).map_err(|error| refused("namespaces", &error.into()))?;
     say(&Word::Unshared);
     Ok(())
 }

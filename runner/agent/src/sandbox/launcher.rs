@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
 use tagline_protocol::{Launch, SandboxConfig, SandboxRoot, VERSION};
 
-use super::{Order, Word, folders, ids};
+use super::{Order, Trouble, Word, folders, ids, refused};
 
 /// The namespaces of a sandbox, as `doctor` names them.
 const ISOLATION: [&str; 5] = ["user", "mount", "pid", "ipc", "uts"];
@@ -40,22 +40,31 @@ fn read(config: Option<&Path>) -> Result<SandboxConfig, String> {
     Ok(config)
 }
 
-/// Isolated if the kernel allows it, else as a plain process if that may be.
+/// Isolated if the kernel allows it; where it refuses, as a plain process if that may be.
 fn launch(config: &SandboxConfig) -> Launch {
     let folder = Path::new(&config.job_folder);
     if let Err(error) = folders::prepare(folder) {
         let why = format!("cannot make the folders of the job in {}: {error}", folder.display());
         return Launch::Failed { why };
     }
-    let isolated = start(config, false);
-    let plain_may_be = config.allow_plain_process && config.root == SandboxRoot::Host;
-    match isolated {
-        Err(_) if plain_may_be => match start(config, true) {
-            Ok((pid, start_time)) => up(pid, start_time, &[]),
-            Err(why) => Launch::Failed { why },
-        },
+    match start(config, None) {
         Ok((pid, start_time)) => up(pid, start_time, &ISOLATION),
-        Err(why) => Launch::Failed { why },
+        Err(Trouble::Refused(why)) if config.allow_plain_process && config.root == SandboxRoot::Host => {
+            plain(config, &why)
+        }
+        Err(Trouble::Refused(why)) => Launch::Refused { why },
+        Err(Trouble::Failed(why)) => Launch::Failed { why },
+    }
+}
+
+/// Without namespaces, for this reason.
+fn plain(config: &SandboxConfig, refusal: &str) -> Launch {
+    let reached = folders::steps_reach(Path::new(&config.job_folder));
+    match reached.map_err(Trouble::Failed).and_then(|()| start(config, Some(refusal))) {
+        Ok((pid, start_time)) => up(pid, start_time, &[]),
+        Err(Trouble::Refused(why) | Trouble::Failed(why)) => {
+            Launch::Failed { why: format!("{refusal}; and as a plain process it cannot run: {why}") }
+        }
     }
 }
 
@@ -63,10 +72,10 @@ fn up(pid: u32, start_time: u64, isolation: &[&str]) -> Launch {
     Launch::Up { pid, start_time, isolation: isolation.iter().map(ToString::to_string).collect() }
 }
 
-/// The agent's process id and start time, once it listens.
-fn start(config: &SandboxConfig, plain: bool) -> Result<(u32, u64), String> {
-    let mut gate = gate(plain).map_err(|error| format!("cannot start the agent: {error}"))?;
-    let result = converse(&mut gate, config, plain);
+/// The agent's process id and start time, once it listens; with a refusal as a plain process.
+fn start(config: &SandboxConfig, refusal: Option<&str>) -> Result<(u32, u64), Trouble> {
+    let mut gate = gate(refusal.is_some()).map_err(|error| format!("cannot start the agent: {error}"))?;
+    let result = converse(&mut gate, config, refusal);
     if result.is_err() {
         let _ = gate.kill();
     }
@@ -81,17 +90,19 @@ fn gate(plain: bool) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
 }
 
-fn converse(gate: &mut Child, config: &SandboxConfig, plain: bool) -> Result<(u32, u64), String> {
+fn converse(gate: &mut Child, config: &SandboxConfig, refusal: Option<&str>) -> Result<(u32, u64), Trouble> {
     let mut input = gate.stdin.take().expect("the gate's input is a pipe");
     let mut words = BufReader::new(gate.stdout.take().expect("the gate's output is a pipe"));
-    if !plain {
+    if refusal.is_none() {
         match next(&mut words)? {
             Word::Unshared => {}
-            other => return Err(format!("the sandbox said {other:?} out of turn")),
+            other => return Err(out_of_turn(&other)),
         }
-        ids::map(gate.id()).map_err(|error| format!("cannot map the users of the sandbox: {error}"))?;
+        ids::map(gate.id()).map_err(|error| refused("users of a namespace", &error))?;
     }
-    let order = serde_json::to_string(&Order { config: config.clone(), plain }).expect("an order is plain data");
+    let order =
+        Order { config: config.clone(), plain: refusal.is_some(), refusal: refusal.unwrap_or_default().to_owned() };
+    let order = serde_json::to_string(&order).expect("an order is plain data");
     input
         .write_all(format!("\n{order}\n").as_bytes())
         .map_err(|error| format!("the sandbox ended before it began: {error}"))?;
@@ -106,20 +117,25 @@ fn converse(gate: &mut Child, config: &SandboxConfig, plain: bool) -> Result<(u3
             _ => match next(&mut words)? {
                 Word::Agent(pid) => agent = Some(pid),
                 Word::Listening => listens = true,
-                other => return Err(format!("the sandbox said {other:?} out of turn")),
+                other => return Err(out_of_turn(&other)),
             },
         }
     }
 }
 
+fn out_of_turn(word: &Word) -> Trouble {
+    Trouble::Failed(format!("the sandbox said {word:?} out of turn"))
+}
+
 /// The next word; a failure is the error.
-fn next(words: &mut BufReader<ChildStdout>) -> Result<Word, String> {
+fn next(words: &mut BufReader<ChildStdout>) -> Result<Word, Trouble> {
     let mut line = String::new();
     words.read_line(&mut line).map_err(|error| format!("cannot hear the sandbox: {error}"))?;
     match serde_json::from_str(&line) {
-        Ok(Word::Failed(why)) => Err(why),
+        Ok(Word::Refused(why)) => Err(Trouble::Refused(why)),
+        Ok(Word::Failed(why)) => Err(Trouble::Failed(why)),
         Ok(word) => Ok(word),
-        Err(_) => Err("the sandbox ended without a word".to_owned()),
+        Err(_) => Err(Trouble::Failed("the sandbox ended without a word".to_owned())),
     }
 }
 

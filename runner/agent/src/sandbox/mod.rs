@@ -8,7 +8,8 @@
 //!    the root file system ([`root`]), moves into it and runs the job.
 //!
 //! Invariants: what a step may see is in [`root`] and nowhere else. Before the first step no descriptor but the
-//! agent's own is open, the agent is not dumpable, and `no_new_privs` is set.
+//! agent's own is open, the agent is not dumpable, and `no_new_privs` is set. Isolation is left out only where the
+//! kernel refuses it ([`Trouble::Refused`]) and the configuration allows that; every other trouble ends the launch.
 
 pub mod agent;
 mod etc;
@@ -23,6 +24,8 @@ mod root;
 pub use ids::STEP;
 pub use raw::close_inherited;
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use tagline_protocol::SandboxConfig;
 
@@ -32,6 +35,9 @@ struct Order {
     config: SandboxConfig,
     /// No namespaces: run on the host's own file system.
     plain: bool,
+    /// Why there are none, for the job's log.
+    #[serde(default)]
+    refusal: String,
 }
 
 /// What gate and agent tell the launcher, one JSON line each, on their standard output.
@@ -44,6 +50,48 @@ enum Word {
     Agent(u32),
     /// The agent listens.
     Listening,
+    /// The kernel refuses isolation to this user.
+    Refused(String),
     /// It cannot be.
     Failed(String),
+}
+
+/// Why there is no sandbox.
+#[derive(Debug)]
+enum Trouble {
+    /// The kernel gives this user no namespaces, or no right in its own ones. It would say the same of any job.
+    Refused(String),
+    /// Anything else, mostly of this very job.
+    Failed(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Trouble> for Word {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(why) => Self::Refused(why),
+            Trouble::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// What the kernel answered to the wish for isolation: its refusal, as a sentence without its end, unless the trouble
+/// passes (no memory) or is ours (a process that is gone).
+fn refused(what: &str, error: &io::Error) -> Trouble {
+    if matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::NotFound) {
+        return Trouble::Failed(format!("the kernel gives no {what}: {error}"));
+    }
+    // What `unshare` says of a limit is misread.
+    let error = match error.kind() {
+        io::ErrorKind::StorageFull => "the limit of user.max_user_namespaces is reached".to_owned(),
+        _ => error.to_string(),
+    };
+    Trouble::Refused(format!(
+        "the kernel refuses {what} to this user ({error}); `tagline doctor` says what to allow, or use the docker runner"
+    ))
 }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use tagline_protocol::{SandboxConfig, SandboxRoot};
 
-use super::STEP;
 use super::etc;
 use super::mounts::{self, NewRoot};
+use super::{STEP, Trouble, refused};
 
 /// Folders of programs and libraries; on merged systems all but the first are links into it.
 const TREES: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -31,10 +31,10 @@ const LINKS: [(&str, &str); 5] = [
 
 /// Builds the root in the job folder and moves into it. The process must be the first of new user, mount and pid
 /// namespaces. An error is one sentence.
-pub(super) fn enter(config: &SandboxConfig) -> Result<(), String> {
+pub(super) fn enter(config: &SandboxConfig) -> Result<(), Trouble> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private)
-        .map_err(|error| format!("cannot detach the sandbox's mounts from the host's: {error}"))?;
+    // The first call that needs a right in the new namespaces: some kernels give those out without any (AppArmor).
+    rustix::mount::mount_change("/", private).map_err(|error| refused("mounts of one's own", &error.into()))?;
     // The kernel's table of mounts has no links in its paths.
     let job = fs::canonicalize(&config.job_folder).map_err(say("find the job folder"))?;
     let top = job.join("root");
@@ -45,8 +45,12 @@ pub(super) fn enter(config: &SandboxConfig) -> Result<(), String> {
     mounts::read_only_below(&top).map_err(say("make the host's folders read-only"))?;
     devices(&root).map_err(say("make /dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    root.mount("proc", Path::new("/proc"), flags, "")
-        .map_err(say("mount /proc (a container that hides parts of it does not allow this)"))?;
+    root.mount("proc", Path::new("/proc"), flags, "").map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            refused("a new /proc (a container that hides parts of it allows none)", &error)
+        }
+        _ => Trouble::Failed(say("mount /proc")(error)),
+    })?;
     identity(&root, config).map_err(say("write /etc"))?;
     own_folders(&root, config, &job).map_err(say("bind the job's folders"))?;
     // Last, so that one below /tmp or the home is not covered again.
@@ -56,7 +60,7 @@ pub(super) fn enter(config: &SandboxConfig) -> Result<(), String> {
     if config.root == SandboxRoot::Host {
         root.seal().map_err(say("make the root read-only"))?;
     }
-    root.enter().map_err(say("move into the sandbox's root"))
+    Ok(root.enter().map_err(say("move into the sandbox's root"))?)
 }
 
 fn say(what: &str) -> impl Fn(io::Error) -> String + '_ {

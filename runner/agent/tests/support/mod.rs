@@ -32,7 +32,13 @@ pub enum Starter {
     Own,
     /// An unprivileged one, when the test's own is root.
     Unprivileged,
+    /// The same, in a user namespace that allows no further one: the kernel refuses it the sandbox's.
+    WithoutNamespaces,
 }
+
+/// Takes namespaces away, then starts the program without any right in the one it is in.
+const REFUSE: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
+    exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$0\" sandbox";
 
 impl Starter {
     /// Root can try both.
@@ -79,7 +85,8 @@ impl Sandbox {
     pub fn launch_with(starter: Starter, change: impl FnOnce(&mut SandboxConfig)) -> Self {
         let folder = tempfile::Builder::new().prefix("job").tempdir().unwrap();
         let mut program = PathBuf::from(AGENT);
-        if starter == Starter::Unprivileged {
+        let unprivileged = starter != Starter::Own && rustix::process::geteuid().is_root();
+        if unprivileged {
             // The test binary may lie where another user may not go.
             program = folder.path().join("tagline-agent");
             // By another process: a child of this one started meanwhile would hold the file open for writing.
@@ -88,9 +95,20 @@ impl Sandbox {
         }
         let mut config = config(folder.path());
         change(&mut config);
-        let mut command = Process::new(&program);
-        command.arg("sandbox").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
-        if starter == Starter::Unprivileged {
+        let mut command = match starter {
+            Starter::WithoutNamespaces => {
+                let mut command = Process::new("/usr/bin/unshare");
+                command.args(["--user", "--map-current-user", "--keep-caps", "/bin/sh", "-c", REFUSE]).arg(&program);
+                command
+            }
+            Starter::Own | Starter::Unprivileged => {
+                let mut command = Process::new(&program);
+                command.arg("sandbox");
+                command
+            }
+        };
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        if unprivileged {
             chown(folder.path(), Some(1000), Some(1000)).unwrap();
             command.uid(1000).gid(1000);
         }
@@ -107,7 +125,7 @@ impl Sandbox {
     pub fn pid(&self) -> u32 {
         match &self.launch {
             Launch::Up { pid, .. } => *pid,
-            Launch::Failed { why } => panic!("no sandbox: {why}"),
+            Launch::Refused { why } | Launch::Failed { why } => panic!("no sandbox: {why}"),
         }
     }
 

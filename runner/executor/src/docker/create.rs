@@ -15,6 +15,10 @@ use crate::launch::Launch;
 const AGENT: &str = "/tagline/agent";
 const JOB: &str = "/tagline/job";
 
+/// Processes and threads of one job where its options say nothing, as in the sandbox: room for any build, an end to a
+/// fork bomb.
+const MOST_PROCESSES: i64 = 4096;
+
 /// A container to be made.
 pub(super) struct Plan {
     /// Unique on the daemon: it names the job for people, and its folder for the machine.
@@ -57,7 +61,7 @@ fn host(launch: &Launch) -> HostConfig {
         mounts: Some(mounts(launch)),
         memory: limits.memory,
         nano_cpus: limits.nano_cpus,
-        pids_limit: limits.pids,
+        pids_limit: Some(limits.pids.unwrap_or(MOST_PROCESSES)),
         network_mode: limits.no_network.then(|| "none".to_owned()),
         init: Some(false),
         ..Default::default()
@@ -125,6 +129,7 @@ mod tests {
             agent_binary: "/store/agent".into(),
             paths: crate::docker::Docker::paths("shop"),
             limits: Limits::default(),
+            has_environment: false,
         }
     }
 
@@ -146,6 +151,17 @@ mod tests {
         assert!(mounts.iter().any(|mount| mount.target.as_deref() == Some(AGENT) && mount.read_only == Some(true)));
         assert_eq!(host.privileged, None);
         assert_eq!(host.binds, None);
+    }
+
+    #[test]
+    fn processes_are_limited_unless_the_options_say_otherwise() {
+        let limit = |options: &str| {
+            let launch = Launch { limits: options.parse().unwrap(), ..launch() };
+            plan(&launch, "debian", "0:0", Vec::new()).body.host_config.unwrap().pids_limit
+        };
+        assert_eq!(limit(""), Some(4096));
+        assert_eq!(limit("--pids-limit 64"), Some(64));
+        assert_eq!(limit("--pids-limit -1"), Some(-1));
     }
 
     #[test]

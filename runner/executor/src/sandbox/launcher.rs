@@ -48,6 +48,7 @@ pub(super) async fn run(launch: &Launch, config: &SandboxConfig, log: File) -> R
         Ok(protocol::Launch::Up { pid, start_time, isolation }) => {
             Ok(Up { process: Process { pid, start_time }, isolation })
         }
+        Ok(protocol::Launch::Refused { why }) => Err(ExecutorError::Refused { key: launch.key.clone(), why }),
         Ok(protocol::Launch::Failed { why }) => Err(ExecutorError::Sandbox { key: launch.key.clone(), why }),
         Err(_) => Err(ExecutorError::Sandbox {
             key: launch.key.clone(),

@@ -38,21 +38,33 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct Sandbox {
     environment: Environment,
     images: Images,
-    allow_plain_process: bool,
+    plain_process: PlainProcess,
+}
+
+/// Which jobs may run as a plain process group where the kernel refuses namespaces. As an ordinary user's, such a job can
+/// read all that the engine can, the store's key too. A job with an image never may: it has no root of its own then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlainProcess {
+    /// None.
+    Never,
+    /// Those without an environment.
+    #[default]
+    WithoutEnvironment,
+    /// All.
+    Always,
 }
 
 impl Sandbox {
     /// With the base environment of the steps, and the folder in which images of `container:` are kept unpacked.
     pub fn new(environment: Environment, image_cache: impl Into<PathBuf>) -> Self {
         let images = Images::new(image_cache.into(), Registry::of_user());
-        Self { environment, images, allow_plain_process: true }
+        Self { environment, images, plain_process: PlainProcess::default() }
     }
 
-    /// Whether a job may run as a plain process group where the kernel gives no namespaces (it may at first; `doctor`
-    /// says so). A job with an image never may.
+    /// Which jobs may go without isolation where the kernel gives none.
     #[must_use]
-    pub fn allow_plain_process(mut self, allow: bool) -> Self {
-        self.allow_plain_process = allow;
+    pub fn plain_process(mut self, which: PlainProcess) -> Self {
+        self.plain_process = which;
         self
     }
 
@@ -81,7 +93,7 @@ impl Sandbox {
             return Ok(found);
         }
         launch.folder.forget_agent()?;
-        let up = launcher::run(launch, &config, log).await?;
+        let up = launcher::run(launch, &config, log).await.map_err(|error| self.advise(launch, error))?;
         record(launch, up.process, up.isolation)
     }
 
@@ -101,8 +113,30 @@ impl Sandbox {
             expose: expose.iter().map(|path| text(path)).collect(),
             environment: merge([base, launch.environment.clone()]),
             paths: launch.paths.clone(),
-            allow_plain_process: self.allow_plain_process && launch.image.is_none(),
+            allow_plain_process: self.may_be_plain(launch),
         })
+    }
+
+    fn may_be_plain(&self, launch: &Launch) -> bool {
+        let allowed = match self.plain_process {
+            PlainProcess::Never => false,
+            PlainProcess::WithoutEnvironment => !launch.has_environment,
+            PlainProcess::Always => true,
+        };
+        allowed && launch.image.is_none()
+    }
+
+    /// A refusal of the kernel, with what of ours keeps the job from running all the same.
+    fn advise(&self, launch: &Launch, error: ExecutorError) -> ExecutorError {
+        let advice = match (self.plain_process, &launch.image) {
+            (_, Some(_)) => "a job with an image cannot go without",
+            (PlainProcess::Never, None) => "`plain-process = false` in runner.toml lets no job go without",
+            _ => "a job with an environment goes without only with `plain-process = true` in runner.toml",
+        };
+        match error {
+            ExecutorError::Refused { key, why } => ExecutorError::Refused { key, why: format!("{why}; {advice}") },
+            other => other,
+        }
     }
 
     /// The root file system and its base environment.

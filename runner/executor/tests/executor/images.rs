@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tagline_actions::oci::{Layout, LayoutWriter, Platform};
 use tagline_executor::registry::{Credentials, Registry, RegistryError};
-use tagline_executor::{Environment, Executor, ImageRef, Sandbox};
+use tagline_executor::{Environment, Executor, ImageRef, PlainProcess, Sandbox};
 use tagline_protocol::Conclusion;
 use tagline_tests::gate;
 
@@ -59,7 +59,7 @@ fn layer(busybox: &[u8]) -> Vec<u8> {
 
 fn executor(place: &Path) -> Executor {
     let sandbox = Sandbox::new(Environment::pick(|_| None), place.join("images"));
-    Executor::Sandbox(sandbox.allow_plain_process(false))
+    Executor::Sandbox(sandbox.plain_process(PlainProcess::Never))
 }
 
 #[tokio::test]

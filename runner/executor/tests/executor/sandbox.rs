@@ -4,10 +4,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tagline_executor::{
-    Environment, Executor, ExecutorError, Exposure, Found, Isolation, JobFolder, Launch, Link, LinkError, Process,
-    Sandbox, propose,
+    Environment, Executor, ExecutorError, Exposure, Found, Isolation, JobFolder, Launch, Link, LinkError, PlainProcess,
+    Process, Sandbox, propose,
 };
 use tagline_protocol::{AgentState, Conclusion};
 use tagline_tests::gate;
@@ -21,9 +22,13 @@ struct Setting {
 }
 
 fn setting() -> Setting {
+    setting_with(PlainProcess::Never)
+}
+
+fn setting_with(plain: PlainProcess) -> Setting {
     let place = tempfile::tempdir().unwrap();
     let environment = Environment::pick(|name| std::env::var(name).ok());
-    let sandbox = Sandbox::new(environment, place.path().join("images")).allow_plain_process(false);
+    let sandbox = Sandbox::new(environment, place.path().join("images")).plain_process(plain);
     let executor = Executor::Sandbox(sandbox);
     let launch = launch(&executor, place.path(), support::agent());
     Setting { place, executor, launch }
@@ -294,12 +299,92 @@ async fn a_plain_process_is_killed_with_all_below_it() {
     assert_eq!(setting.find().await, Found::Dead);
 }
 
+/// A program like the agent, in a user namespace that allows no further one; none for root, who has no user to become
+/// there.
+fn without_namespaces(place: &Path) -> Option<std::path::PathBuf> {
+    let agent = support::agent();
+    let program = place.join("without-namespaces");
+    let refuse =
+        "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --ambient-caps=-all --inh-caps=-all -- $0 $1";
+    let unshare = "exec unshare --user --map-current-user --keep-caps /bin/sh -c";
+    let script = format!("#!/bin/sh\n{unshare} '{refuse}' {} $1\n", agent.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    (!rustix::process::geteuid().is_root()).then_some(program)
+}
+
+#[tokio::test]
+async fn where_the_kernel_refuses_isolation_the_configuration_decides() {
+    for (which, has_environment, advice) in [
+        (PlainProcess::Never, false, Some("`plain-process = false` in runner.toml lets no job go without")),
+        (PlainProcess::WithoutEnvironment, true, Some("only with `plain-process = true` in runner.toml")),
+        (PlainProcess::WithoutEnvironment, false, None),
+        (PlainProcess::Always, true, None),
+    ] {
+        let mut setting = setting_with(which);
+        let Some(program) = without_namespaces(setting.place.path()) else { return };
+        setting.launch.agent_binary = program;
+        setting.launch.has_environment = has_environment;
+        match (setting.executor.launch(&setting.launch).await, advice) {
+            (Ok(launched), None) => assert!(launched.isolation.is_empty(), "{:?}", launched.isolation),
+            (Err(error @ ExecutorError::Refused { .. }), Some(advice)) => {
+                let error = error.to_string();
+                assert!(error.contains("the kernel refuses namespaces") && error.contains(advice), "{error}");
+            }
+            (other, _) => panic!("{which:?}: {other:?}"),
+        }
+        setting.executor.kill(&setting.launch.folder).await.unwrap();
+    }
+}
+
+/// It hides its namespaces like every agent, and is still known for what it is.
+#[tokio::test]
+async fn a_plain_process_that_is_taken_over_is_killed_with_all_below_it() {
+    let mut setting = setting_with(PlainProcess::Always);
+    let Some(program) = without_namespaces(setting.place.path()) else { return };
+    setting.launch.agent_binary = program;
+    setting.executor.launch(&setting.launch).await.unwrap();
+    fs::remove_file(setting.launch.folder.path().join("agent.json")).unwrap();
+    let launched = setting.executor.launch(&setting.launch).await.unwrap();
+    // The user namespace is the test's, which stands for a container that allows none.
+    assert!(!launched.new && !launched.isolation.contains(&"pid".to_owned()), "{launched:?}");
+    let mut link = setting.link(0).await;
+    link.start(spec(&setting.executor, &["(setsid sleep 1000 &); echo up; sleep 1000"])).await.unwrap();
+    until_line(&mut link, "up").await;
+    let below = descendants(setting.agent().pid);
+    assert!(below.len() >= 2, "{below:?}");
+    setting.executor.kill(&setting.launch.folder).await.unwrap();
+    for process in below {
+        process.ended().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_fork_bomb_of_a_plain_process_is_ended() {
+    let setting = setting();
+    setting.executor.launch(&setting.launch).await.unwrap();
+    let mut agent = setting.launch.folder.agent().unwrap().unwrap();
+    agent.isolation.clear();
+    setting.launch.folder.write_agent(&agent).unwrap();
+    let mut link = setting.link(0).await;
+    // Nothing in it ever ends by itself, and what is killed makes room for another one.
+    let bomb = "ulimit -u 150; echo up; bomb() { while :; do bomb & done; }; bomb 2>/dev/null";
+    let mut job = spec(&setting.executor, &[bomb]);
+    let tagline_protocol::StepAction::Run { shell, .. } = &mut job.steps[0].action else { unreachable!() };
+    *shell = Some("bash".to_owned());
+    link.start(job).await.unwrap();
+    until_line(&mut link, "up").await;
+    let killed = tokio::time::timeout(Duration::from_secs(60), setting.executor.kill(&setting.launch.folder)).await;
+    killed.expect("the bomb is ended").unwrap();
+    assert_eq!(setting.find().await, Found::Dead);
+}
+
 #[tokio::test]
 async fn doctor_sees_what_a_job_would_get() {
-    let isolation = Isolation::of_sandbox(&support::agent()).await;
+    let isolation = Isolation::of_sandbox(&support::agent(), PlainProcess::Never).await;
     assert_eq!(isolation.active, ["user", "mount", "pid", "ipc", "uts"], "{isolation:?}");
     assert_eq!(isolation.problem, None);
-    let broken = Isolation::of_sandbox(Path::new("/bin/false")).await;
+    let broken = Isolation::of_sandbox(Path::new("/bin/false"), PlainProcess::Always).await;
     assert!(broken.active.is_empty() && broken.problem.is_some(), "{broken:?}");
 }
 

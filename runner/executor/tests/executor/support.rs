@@ -24,6 +24,7 @@ pub(crate) fn launch(executor: &Executor, place: &Path, agent: PathBuf) -> Launc
         agent_binary: agent,
         paths: executor.paths("shop"),
         limits: Limits::default(),
+        has_environment: false,
     }
 }
 
