@@ -112,6 +112,32 @@ fn a_workflow_that_cannot_be_read() {
     }
 }
 
+#[test]
+fn a_file_that_does_not_start_holds_nobody_up() {
+    let scratch = Scratch::new();
+    let repo = scratch.project(WORKFLOW);
+    let step = "jobs: {a: {runs-on: x, steps: [{uses: actions/setup-node@v4}]}}\n";
+    repo.workflow("ci.yml", &format!("on: pull_request\n{step}"));
+    repo.workflow("broken.yml", "on: {push: {branches: [main]}}\njobs: {a: {runs-on: x, stps: []}}\n");
+    repo.commit("Check what is asked for");
+    repo.light_tag("v1.2.4");
+    let tagline = scratch.tagline().dir(repo.path());
+    tagline.run(["plan", "--tag", "v1.2.4"]).success();
+    tagline.run(["run", "--tag", "v1.2.4"]).success();
+    // Named, it is asked for.
+    tagline.run(["run", "ci.yml", "--tag", "v1.2.4"]).refused(2, "not-carried-out", "ci.yml:2");
+    let none = tagline.run(["plan", "--event", "release"]);
+    none.refused(2, "nothing-starts", "broken.yml").stderr_has("it does not start on release, and it has errors");
+    // What starts, or may start, is refused with everything.
+    for (on, code) in [("push", "not-carried-out"), ("[pull_request, pussh]", "unusable-file")] {
+        repo.workflow("ci.yml", &format!("on: {on}\n{step}")).commit(on);
+        let tag = format!("v1.3.{}", on.len());
+        repo.light_tag(&tag);
+        tagline.run(["run", "--tag", &tag]).refused(2, code, "ci.yml");
+    }
+    assert_eq!(tagline.runs().len(), 1);
+}
+
 /// Nine anchors, each ten times the one before: a thousand million nodes where they are expanded.
 #[test]
 fn a_bomb_of_aliases_is_answered_at_once() {

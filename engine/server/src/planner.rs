@@ -12,7 +12,7 @@ use tagline_syntax::diagnostic::{Diagnostic, SourceFile, tidy};
 use tagline_syntax::environments::{self, EnvironmentsFile};
 use tagline_syntax::filter::{PushFilter, PushRef};
 use tagline_syntax::tag::ReleaseTag;
-use tagline_syntax::workflow::{self, Event, Workflow};
+use tagline_syntax::workflow::{self, Event, Triggers, Workflow};
 
 use crate::delivery;
 use crate::planner_error::PlannerError;
@@ -56,8 +56,14 @@ pub fn plan(repository: &Repository, ask: &Ask) -> Result<Vec<Planned>, PlannerE
     let mut planned = Vec::new();
     let mut passed_over = Vec::new();
     for path in chosen(repository, &occasion, ask)? {
-        let file = read_workflow(repository, &occasion, &path)?;
-        match starts(&file.workflow, &occasion) {
+        let read = Read::of(repository, &occasion, &path)?;
+        // A file that does not start is nobody's concern here, whatever is in it: only one that was named is asked for.
+        if let Some(why) = read.why_not(&occasion).filter(|_| ask.workflow.is_none()) {
+            passed_over.push((path, why));
+            continue;
+        }
+        let file = read.usable()?;
+        match starts(&file.workflow.on, &occasion) {
             Ok(()) => planned.push(one(repository, &occasion, &rules, ask, file)?),
             Err(why) => passed_over.push((path, why)),
         }
@@ -189,21 +195,41 @@ struct Usable {
     warnings: Vec<Diagnostic>,
 }
 
-fn read_workflow(repository: &Repository, occasion: &Occasion, path: &str) -> Result<Usable, PlannerError> {
-    let found = repository.read(&occasion.source, path)?;
-    let source = SourceFile::from_bytes(path, &found.bytes);
-    let outcome = workflow::read(&source);
-    let unusable = outcome.workflow.is_none() || outcome.diagnostics.iter().any(Diagnostic::is_error);
-    let Some(workflow) = outcome.workflow.filter(|_| !unusable) else {
-        let (file, diagnostics) = (Box::new(source), outcome.diagnostics);
-        return Err(PlannerError::Unusable { file, diagnostics, origin: found.origin });
-    };
-    let missing = workflow::not_carried_out(&workflow);
-    if !missing.is_empty() {
-        return Err(PlannerError::NotCarriedOut { path: path.to_owned(), missing });
+/// A workflow file, whatever is wrong with it.
+struct Read {
+    found: ReadFile,
+    source: SourceFile,
+    outcome: workflow::Outcome,
+}
+
+impl Read {
+    fn of(repository: &Repository, occasion: &Occasion, path: &str) -> Result<Self, PlannerError> {
+        let found = repository.read(&occasion.source, path)?;
+        let source = SourceFile::from_bytes(path, &found.bytes);
+        let outcome = workflow::read(&source);
+        Ok(Self { found, source, outcome })
     }
-    let digest = digest_bytes(&found.bytes);
-    Ok(Usable { path: path.to_owned(), digest, source, workflow, warnings: outcome.diagnostics })
+
+    /// The sentence why it does not start; none where it does, or where that cannot be told.
+    fn why_not(&self, occasion: &Occasion) -> Option<String> {
+        let why = starts(self.outcome.triggers.as_ref()?, occasion).err()?;
+        let errors = self.outcome.diagnostics.iter().filter(|found| found.is_error()).count();
+        Some(if errors == 0 { why } else { format!("{why}, and it has errors") })
+    }
+
+    /// What can be planned, else everything that is in the way.
+    fn usable(self) -> Result<Usable, PlannerError> {
+        let Self { found: ReadFile { path, bytes, origin }, source, outcome } = self;
+        let diagnostics = outcome.diagnostics;
+        let Some(workflow) = outcome.workflow else {
+            return Err(PlannerError::Unusable { file: Box::new(source), diagnostics, origin });
+        };
+        let missing = workflow::not_carried_out(&workflow);
+        if !missing.is_empty() {
+            return Err(PlannerError::NotCarriedOut { path, missing });
+        }
+        Ok(Usable { path, digest: digest_bytes(&bytes), source, workflow, warnings: diagnostics })
+    }
 }
 
 /// The files to look at: one that was named, or all.
@@ -239,8 +265,8 @@ fn names(path: &str, wanted: &str) -> bool {
 }
 
 /// Whether a workflow starts, or the sentence why it does not.
-fn starts(workflow: &Workflow, occasion: &Occasion) -> Result<(), String> {
-    let Some(event) = workflow.on.events.get(&occasion.event) else {
+fn starts(on: &Triggers, occasion: &Occasion) -> Result<(), String> {
+    let Some(event) = on.events.get(&occasion.event) else {
         return Err(format!("it does not start on {}", occasion.event));
     };
     let Some((tag, _)) = &occasion.tag else { return Ok(()) };
