@@ -284,6 +284,9 @@ impl From<TellError> for Failure {
             TellError::Refused(refusal) => refusal.into(),
             TellError::Store(error) => error.into(),
             TellError::Vote(error) => error.into(),
+            TellError::Unanswered { run, .. } => Self::of(Exit::OutOfReach, "unanswered", &error)
+                .effect("what it was told may be recorded or not")
+                .next(format!("look, before it is said again: tagline show {run}")),
             TellError::Corrupt(_) => Self::of(Exit::OutOfReach, "corrupt-journal", &error).next("tagline store verify"),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
-use tagline_run::{GateId, JobKey};
+use tagline_run::{GateId, JobKey, RunId};
 use tagline_syntax::diagnostic::Span;
 
 use super::*;
@@ -141,6 +141,7 @@ fn all() -> Vec<Failure> {
     all.extend(secrets().into_iter().map(Failure::from));
     all.extend(votes().into_iter().map(Failure::from));
     all.extend(refusals().into_iter().map(Failure::from));
+    all.push(TellError::Unanswered { run: RunId(418), socket: "/store/tagline.sock".into() }.into());
     all.push(super::file("read", "a.json".as_ref(), &io::Error::from(io::ErrorKind::NotFound)).next("name a file"));
     all
 }
