@@ -234,10 +234,10 @@ impl From<ReleaseError> for Failure {
                     })
                     .next(format!("look at what was released: tagline show {run}"))
             }
-            ReleaseError::Downgrade { version, live, run, .. } => Self::failed("downgrade", message)
+            ReleaseError::Downgrade { tag, live, run, .. } => Self::failed("downgrade", message)
                 .why(format!("run {run} brought {live} there"))
                 .effect(NOTHING_RUN)
-                .next(format!("if it is meant: tagline run --tag v{version} --allow-downgrade")),
+                .next(format!("if it is meant: tagline run --tag {tag} --allow-downgrade")),
             ReleaseError::Store(error) => error.into(),
         }
     }

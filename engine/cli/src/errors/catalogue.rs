@@ -90,6 +90,7 @@ fn release() -> Vec<ReleaseError> {
             now_subject: "Fix it again".into(),
         },
         ReleaseError::Downgrade {
+            tag: "shop-v1.2.2".into(),
             version: "1.2.2".into(),
             live: "1.2.3".into(),
             environment: "production".into(),
