@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tagline_tests::{Outcome, Repo, Scratch, TAG, Tagline};
+use tagline_tests::{Outcome, Repo, Scratch, TAG, Tagline, gate};
 
 const WORKFLOW: &str = "on: {push: {tags: ['v*']}}
 jobs:
@@ -136,6 +136,21 @@ fn a_file_that_does_not_start_holds_nobody_up() {
         tagline.run(["run", "--tag", &tag]).refused(2, code, "ci.yml");
     }
     assert_eq!(tagline.runs().len(), 1);
+}
+
+#[test]
+fn a_repository_of_somebody_else() {
+    if !gate::require_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let repo = scratch.project(WORKFLOW);
+    let tagline = scratch.tagline().dir(repo.path());
+    std::os::unix::fs::chown(repo.path(), Some(1000), None).unwrap();
+    std::os::unix::fs::chown(repo.path().join(".git"), Some(1000), None).unwrap();
+    let out = tagline.run(["run", "--tag", TAG]);
+    let next = format!("git config --global --add safe.directory {}", repo.path().display());
+    out.refused(2, "not-trusted-repository", repo.path().to_str().unwrap()).stderr_has(&next);
 }
 
 /// Nine anchors, each ten times the one before: a thousand million nodes where they are expanded.

@@ -57,6 +57,11 @@ impl From<RepositoryError> for Failure {
         let of = |code| Self::of(Exit::Unusable, code, &error).effect(NOTHING_RUN);
         match &error {
             RepositoryError::NotARepository(_) => of("not-a-repository").next("name one: tagline plan --repo DIR"),
+            RepositoryError::NotTrusted(root) => of("not-trusted-repository")
+                .next(format!("if you trust it: git config --global --add safe.directory {}", root.display())),
+            RepositoryError::Unopened { path, .. } => {
+                of("unreadable-repository").next(format!("git -C {} status", path.display()))
+            }
             RepositoryError::NoTag { .. } => of("no-such-tag").next("git tag --list"),
             RepositoryError::TagWithoutCommit { .. } => of("tag-without-commit").next("tag a commit"),
             RepositoryError::NoFile { .. } => of("no-such-file").next("git status"),

@@ -21,6 +21,18 @@ pub enum RepositoryError {
     /// No repository there.
     #[error("{} is not a Git repository", .0.display())]
     NotARepository(PathBuf),
+    /// One is there, and it is somebody else's.
+    #[error("the repository at {} belongs to somebody else, so Git does not trust it", .0.display())]
+    NotTrusted(PathBuf),
+    /// One may be there, and it cannot be opened.
+    #[error("the repository at {} cannot be opened", path.display())]
+    Unopened {
+        /// The folder that was looked from.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: git2::Error,
+    },
     /// No tag of that name.
     #[error("there is no tag `{tag}` in {}", root.display())]
     NoTag {
@@ -124,10 +136,14 @@ impl Repository {
     /// Opens the repository a folder is in.
     pub fn open(at: &Path) -> Result<Self, RepositoryError> {
         // `.` would tell nobody which folder that is.
-        let not = || RepositoryError::NotARepository(std::path::absolute(at).unwrap_or_else(|_| at.to_owned()));
-        let git = Git::discover(at).map_err(|_| not())?;
+        let named = || std::path::absolute(at).unwrap_or_else(|_| at.to_owned());
+        let git = Git::discover(at).map_err(|source| match source.code() {
+            ErrorCode::NotFound => RepositoryError::NotARepository(named()),
+            ErrorCode::Owner => RepositoryError::NotTrusted(folder_of(at).unwrap_or_else(named)),
+            _ => RepositoryError::Unopened { path: named(), source },
+        })?;
         let root = git.workdir().unwrap_or_else(|| git.path()).to_owned();
-        let root = root.canonicalize().map_err(|_| not())?;
+        let root = root.canonicalize().map_err(|source| RepositoryError::Io { path: root.clone(), source })?;
         Ok(Self { git, root })
     }
 
@@ -150,10 +166,7 @@ impl Repository {
 
     /// The person its Git configuration names; the e-mail address in lower case.
     pub fn identity(&self) -> Option<Person> {
-        let config = self.git.config().ok()?;
-        let email = config.get_string("user.email").ok()?.trim().to_lowercase();
-        let name = config.get_string("user.name").unwrap_or_else(|_| email.clone());
-        (!email.is_empty()).then_some(Person { name, email })
+        identity(&self.git.config().ok()?)
     }
 
     /// A value of its Git configuration.
@@ -299,6 +312,23 @@ impl Repository {
         };
         Ok(folder.iter().filter_map(file).collect())
     }
+}
+
+/// The person whom the user's own Git configuration names, where the repository is out of reach.
+pub fn identity_of_user() -> Option<Person> {
+    identity(&git2::Config::open_default().ok()?)
+}
+
+fn identity(config: &git2::Config) -> Option<Person> {
+    let email = config.get_string("user.email").ok()?.trim().to_lowercase();
+    let name = config.get_string("user.name").unwrap_or_else(|_| email.clone());
+    (!email.is_empty()).then_some(Person { name, email })
+}
+
+/// The folder that Git's `safe.directory` would name: of a repository that cannot be opened.
+fn folder_of(at: &Path) -> Option<PathBuf> {
+    let found = Git::discover_path(at, std::iter::empty::<&Path>()).ok()?;
+    if found.file_name().is_some_and(|name| name == ".git") { found.parent().map(Path::to_owned) } else { Some(found) }
 }
 
 /// The last part of a path or address that is a name.

@@ -31,6 +31,7 @@ fn repository() -> Vec<RepositoryError> {
     let root = || PathBuf::from("/repo");
     vec![
         RepositoryError::NotARepository(root()),
+        RepositoryError::NotTrusted(root()),
         RepositoryError::NoTag { tag: "v1.2.3".into(), root: root() },
         RepositoryError::TagWithoutCommit { tag: "v1.2.3".into(), kind: "tree".into() },
         RepositoryError::NoFile { path: "a.yml".into(), commit: "4f9c2ab".into() },
