@@ -153,6 +153,28 @@ fn a_repository_of_somebody_else() {
     out.refused(2, "not-trusted-repository", repo.path().to_str().unwrap()).stderr_has(&next);
 }
 
+#[test]
+fn a_clone_that_does_not_reach_the_last_edit_of_the_workflow() {
+    let scratch = Scratch::new();
+    let workflow = WORKFLOW.replace("    steps:", "    environment: production\n    steps:");
+    let rules = "environments: {production: {reviewers: {any-of: [ona@example.com, jonas@example.com]}}}\n";
+    let repo = scratch.guarded_project(&workflow, rules);
+    repo.commit("Sell boots");
+    repo.tag("v1.2.4");
+    let (from, to) = (format!("file://{}", repo.path().display()), scratch.join("clone"));
+    repo.git(["clone", "--quiet", "--depth", "1", &from, to.to_str().unwrap()]);
+    let tagline = scratch.tagline().dir(&to);
+    let out = tagline.run(["plan", "--tag", "v1.2.4"]);
+    out.refused(2, "editor-unknown", "release.yml").stderr_has("git fetch --unshallow");
+    // Where nobody is kept from approving, it is only said.
+    let open = rules.replace("jonas@example.com]", "jonas@example.com], prevent-self-review: false");
+    repo.environments(&open).commit("Let everybody approve");
+    repo.tag("v1.2.5");
+    let to = scratch.join("open");
+    repo.git(["clone", "--quiet", "--depth", "1", &from, to.to_str().unwrap()]);
+    scratch.tagline().dir(&to).run(["plan", "--tag", "v1.2.5"]).success().stderr_has("git fetch --unshallow");
+}
+
 /// Nine anchors, each ten times the one before: a thousand million nodes where they are expanded.
 #[test]
 fn a_bomb_of_aliases_is_answered_at_once() {

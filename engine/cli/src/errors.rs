@@ -107,6 +107,10 @@ impl From<PlannerError> for Failure {
             PlannerError::Input { .. } => {
                 Self::unusable("bad-input", error).effect(NOTHING_RUN).next("correct `inputs` in the payload")
             }
+            PlannerError::EditorUnknown { ref oldest, .. } => Self::unusable("editor-unknown", &error)
+                .why(format!("this clone is shallow: its history begins at {oldest}, where the file is the same"))
+                .effect(NOTHING_RUN)
+                .next("git fetch --unshallow"),
             PlannerError::NoIdentity => {
                 Self::unusable("no-identity", error).effect(NOTHING_RUN).next("git config user.email you@example.com")
             }

@@ -9,14 +9,16 @@ use serde_json::{Map, Value, json};
 use tagline_plan::digest::digest_bytes;
 use tagline_plan::{Person, Plan, Request, Trigger, WorkflowFile};
 use tagline_syntax::diagnostic::{Diagnostic, SourceFile, tidy};
-use tagline_syntax::environments::{self, EnvironmentsFile};
+use tagline_syntax::environments::{self, Environment, EnvironmentsFile};
 use tagline_syntax::filter::{PushFilter, PushRef};
 use tagline_syntax::tag::ReleaseTag;
 use tagline_syntax::workflow::{self, Event, Triggers, Workflow};
 
 use crate::delivery;
 use crate::planner_error::PlannerError;
-use crate::repository::{CommitInfo, ENVIRONMENTS_FILE, ReadFile, Repository, RepositoryError, Source, TagInfo};
+use crate::repository::{
+    CommitInfo, ENVIRONMENTS_FILE, LastEditor, ReadFile, Repository, RepositoryError, Source, TagInfo,
+};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Default)]
@@ -287,7 +289,11 @@ fn one(
         Some(actor) => actor.clone(),
         None => repository.identity().ok_or(PlannerError::NoIdentity)?,
     };
-    let mut trigger = trigger(repository, occasion, ask, &file, actor);
+    let editor = editor(repository, occasion, &file.path)?;
+    let mut trigger = trigger(repository, occasion, ask, actor);
+    if let LastEditor::Known(editor) = &editor {
+        trigger.involved.insert("workflow-editor".to_owned(), editor.clone());
+    }
     let inputs = inputs(file.workflow.on.events.get(&occasion.event), trigger.payload.get("inputs"))?;
     if let Some(payload) = trigger.payload.as_object_mut().filter(|_| !inputs.is_empty()) {
         payload.insert("inputs".to_owned(), as_texts(&inputs));
@@ -315,13 +321,39 @@ fn one(
                 let origin = occasion.origin();
                 return Err(PlannerError::Unusable { file: Box::new(file.source), diagnostics, origin });
             }
-            Ok(Planned { plan, source: file.source, warnings: file.warnings, notes: rules.notes.clone() })
+            let mut notes = rules.notes.clone();
+            notes.extend(without_editor(&plan, &editor)?);
+            Ok(Planned { plan, source: file.source, warnings: file.warnings, notes })
         }
         Err(errors) => Err(PlannerError::Plan { file: Box::new(file.source), errors }),
     }
 }
 
-fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, file: &Usable, actor: Person) -> Trigger {
+fn editor(repository: &Repository, occasion: &Occasion, path: &str) -> Result<LastEditor, RepositoryError> {
+    let commit = &occasion.commit.id;
+    // Nothing is committed yet.
+    if commit.bytes().all(|digit| digit == b'0') {
+        return Ok(LastEditor::NotCommitted);
+    }
+    repository.last_editor(commit, path)
+}
+
+/// Where the workflow's editor is out of sight: refuses what they may not approve themselves, for anybody could be them;
+/// a sentence where nothing hangs on it.
+fn without_editor(plan: &Plan, editor: &LastEditor) -> Result<Option<String>, PlannerError> {
+    let LastEditor::CutOff(oldest) = editor else { return Ok(None) };
+    let path = plan.workflow.path.clone();
+    let oldest = oldest.get(..7).unwrap_or(oldest).to_owned();
+    let guards = |rules: &Environment| rules.reviewers.as_ref().is_some_and(|asks| asks.prevent_self_review);
+    match plan.policy.environments.iter().find(|(_, rules)| guards(rules)) {
+        Some((environment, _)) => Err(PlannerError::EditorUnknown { path, oldest, environment: environment.clone() }),
+        None => Ok(Some(format!(
+            "this clone is shallow and begins at {oldest}, so who last changed {path} is not known: git fetch --unshallow"
+        ))),
+    }
+}
+
+fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, actor: Person) -> Trigger {
     let commit = &occasion.commit;
     let mut involved = std::collections::BTreeMap::new();
     if !commit.author.email.is_empty() {
@@ -329,9 +361,6 @@ fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, file: &Usabl
     }
     if let Some(tagger) = occasion.tag.as_ref().and_then(|(tag, _)| tag.tagger.clone()) {
         involved.insert("tagger".to_owned(), tagger);
-    }
-    if let Some(editor) = repository.last_editor(&commit.id, &file.path) {
-        involved.insert("workflow-editor".to_owned(), editor);
     }
     Trigger {
         event: occasion.event.clone(),

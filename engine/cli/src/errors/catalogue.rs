@@ -74,6 +74,11 @@ fn planner() -> Vec<PlannerError> {
         PlannerError::Plan { file: file(), errors: vec![variable] },
         PlannerError::Plan { file: file(), errors: both },
         PlannerError::Input { name: "level".into(), why: "it is required and not given".into() },
+        PlannerError::EditorUnknown {
+            path: "release.yml".into(),
+            oldest: "4f9c2ab".into(),
+            environment: "production".into(),
+        },
         PlannerError::NoIdentity,
     ]
 }
