@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tagline_tests::{Outcome, Repo, Scratch, TAG, Tagline};
+use tagline_tests::{Outcome, Repo, Scratch, TAG, Tagline, gate};
 
 const WORKFLOW: &str = "on: {push: {tags: ['v*']}}
 jobs:
@@ -110,6 +110,69 @@ fn a_workflow_that_cannot_be_read() {
         out.refused(2, "unusable-file", ".github/workflows/release.yml").stderr_has(why);
         tagline.nothing_began();
     }
+}
+
+#[test]
+fn a_file_that_does_not_start_holds_nobody_up() {
+    let scratch = Scratch::new();
+    let repo = scratch.project(WORKFLOW);
+    let step = "jobs: {a: {runs-on: x, steps: [{uses: actions/setup-node@v4}]}}\n";
+    repo.workflow("ci.yml", &format!("on: pull_request\n{step}"));
+    repo.workflow("broken.yml", "on: {push: {branches: [main]}}\njobs: {a: {runs-on: x, stps: []}}\n");
+    repo.commit("Check what is asked for");
+    repo.light_tag("v1.2.4");
+    let tagline = scratch.tagline().dir(repo.path());
+    tagline.run(["plan", "--tag", "v1.2.4"]).success();
+    tagline.run(["run", "--tag", "v1.2.4"]).success();
+    // Named, it is asked for.
+    tagline.run(["run", "ci.yml", "--tag", "v1.2.4"]).refused(2, "not-carried-out", "ci.yml:2");
+    let none = tagline.run(["plan", "--event", "release"]);
+    none.refused(2, "nothing-starts", "broken.yml").stderr_has("it does not start on release, and it has errors");
+    // What starts, or may start, is refused with everything.
+    for (on, code) in [("push", "not-carried-out"), ("[pull_request, pussh]", "unusable-file")] {
+        repo.workflow("ci.yml", &format!("on: {on}\n{step}")).commit(on);
+        let tag = format!("v1.3.{}", on.len());
+        repo.light_tag(&tag);
+        tagline.run(["run", "--tag", &tag]).refused(2, code, "ci.yml");
+    }
+    assert_eq!(tagline.runs().len(), 1);
+}
+
+#[test]
+fn a_repository_of_somebody_else() {
+    if !gate::require_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let repo = scratch.project(WORKFLOW);
+    let tagline = scratch.tagline().dir(repo.path());
+    std::os::unix::fs::chown(repo.path(), Some(1000), None).unwrap();
+    std::os::unix::fs::chown(repo.path().join(".git"), Some(1000), None).unwrap();
+    let out = tagline.run(["run", "--tag", TAG]);
+    let next = format!("git config --global --add safe.directory {}", repo.path().display());
+    out.refused(2, "not-trusted-repository", repo.path().to_str().unwrap()).stderr_has(&next);
+}
+
+#[test]
+fn a_clone_that_does_not_reach_the_last_edit_of_the_workflow() {
+    let scratch = Scratch::new();
+    let workflow = WORKFLOW.replace("    steps:", "    environment: production\n    steps:");
+    let rules = "environments: {production: {reviewers: {any-of: [ona@example.com, jonas@example.com]}}}\n";
+    let repo = scratch.guarded_project(&workflow, rules);
+    repo.commit("Sell boots");
+    repo.tag("v1.2.4");
+    let (from, to) = (format!("file://{}", repo.path().display()), scratch.join("clone"));
+    repo.git(["clone", "--quiet", "--depth", "1", &from, to.to_str().unwrap()]);
+    let tagline = scratch.tagline().dir(&to);
+    let out = tagline.run(["plan", "--tag", "v1.2.4"]);
+    out.refused(2, "editor-unknown", "release.yml").stderr_has("git fetch --unshallow");
+    // Where nobody is kept from approving, it is only said.
+    let open = rules.replace("jonas@example.com]", "jonas@example.com], prevent-self-review: false");
+    repo.environments(&open).commit("Let everybody approve");
+    repo.tag("v1.2.5");
+    let to = scratch.join("open");
+    repo.git(["clone", "--quiet", "--depth", "1", &from, to.to_str().unwrap()]);
+    scratch.tagline().dir(&to).run(["plan", "--tag", "v1.2.5"]).success().stderr_has("git fetch --unshallow");
 }
 
 /// Nine anchors, each ten times the one before: a thousand million nodes where they are expanded.

@@ -1,5 +1,8 @@
 //! `git push` of a tag starts what it should, with and without an engine, and never fails.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixListener;
+
 use tagline_tests::{Outcome, Repo, Scratch, Tagline, until};
 
 const RELEASE: &str = "
@@ -153,4 +156,33 @@ fn the_pusher_is_who_the_server_says() {
     git.args(["push", "--quiet", "origin", "v1.2.3"]).env("TAGLINE_ACTOR", "Rasa <Rasa@Example.com>");
     assert!(git.status().unwrap().success());
     assert_eq!(runs(&tagline)[0]["actor"], "rasa@example.com");
+}
+
+/// An engine that hears what it is told and ends each time before it answers.
+fn dying_engine(tagline: &Tagline, times: usize) -> std::thread::JoinHandle<()> {
+    let listener = UnixListener::bind(tagline.store().join("tagline.sock")).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(times) {
+            BufReader::new(stream.unwrap()).read_line(&mut String::new()).unwrap();
+        }
+    })
+}
+
+#[test]
+fn a_run_that_no_engine_takes_up_is_recorded_and_the_next_workflow_begins() {
+    let scratch = Scratch::new();
+    let (repo, tagline) = set_up(&scratch);
+    repo.workflow("second.yml", RELEASE).commit("Second");
+    repo.tag("v1.2.3").tag("v1.2.4");
+    push(&repo, &["v1.2.3"]);
+    let engine = dying_engine(&tagline, 2);
+    let said = push(&repo, &["v1.2.4"]);
+    engine.join().unwrap();
+    for line in ["run 3 of .github/workflows/release.yml", "run 4 of .github/workflows/second.yml", "error[unanswered]"]
+    {
+        assert!(said.contains(line), "no {line}: {said}");
+    }
+    assert!(said.contains("go on with: tagline resume 3") && said.contains("tagline resume 4"), "{said}");
+    assert!(!said.contains("nothing was started"), "{said}");
+    assert_eq!(runs(&tagline).len(), 4);
 }

@@ -187,6 +187,75 @@ fn a_version_below_the_live_one_must_be_meant() {
     tagline.run(["run", "--tag", "v1.10.0-rc.1"]).success();
 }
 
+#[test]
+fn a_release_that_waited_while_a_higher_one_came_live_is_not_brought_back() {
+    let rules = "environments: {production: {reviewers: {any-of: [ona@example.com]}}}\n";
+    let scratch = Scratch::new();
+    let (repo, tagline, plan) = waiting(&scratch, rules);
+    repo.light_tag("v1.2.4");
+    tagline.run(["run", "--tag", "v1.2.4"]).code(3);
+    let newer = tagline.plan(2, "production");
+    repo.user("ona@example.com");
+    tagline.run(["approve", "2", "--environment", "production", "--plan", &newer]).success();
+    tagline.run(["resume", "2"]).success();
+    tagline.run(vote("approve", &plan)).success();
+    let out = tagline.run(["resume", "1"]);
+    out.code(1).stdout_has("1.2.3 is lower than 1.2.4, which is live in production");
+    assert!(tagline.log_is_missing(1, "deploy"), "it was delivered");
+    // Neither by a rerun, unless it is meant, and then everybody is asked again.
+    repo.user("jonas@example.com");
+    let again = ["rerun", "1", "--failed"];
+    tagline.run(again).refused(1, "downgrade", "1.2.4").stderr_has("tagline rerun 1 --allow-downgrade");
+    tagline.run(["rerun", "1", "--from", "deploy"]).refused(1, "downgrade", "1.2.4");
+    tagline.run([&again[..], &["--allow-downgrade"]].concat()).code(3);
+    let plan = tagline.plan(1, "production");
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &plan)).success();
+    tagline.run(["resume", "1"]).success();
+}
+
+#[test]
+fn a_run_that_was_allowed_to_go_below_the_live_one_stays_so_behind_its_gate() {
+    let rules = "environments: {production: {reviewers: {any-of: [ona@example.com]}}}\n";
+    let scratch = Scratch::new();
+    let (repo, tagline, plan) = waiting(&scratch, rules);
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &plan)).success();
+    tagline.run(["resume", "1"]).success();
+    repo.user("jonas@example.com").light_tag("v1.2.2");
+    tagline.run(["run", "--tag", "v1.2.2", "--allow-downgrade"]).code(3);
+    let plan = tagline.plan(2, "production");
+    repo.user("ona@example.com");
+    tagline.run(["approve", "2", "--environment", "production", "--plan", &plan]).success();
+    tagline.run(["resume", "2"]).success();
+}
+
+#[test]
+fn what_is_live_is_told_by_versions_of_the_same_name() {
+    let scratch = Scratch::new();
+    let workflow = WORKFLOW.replace("'v*'", "'**'");
+    let repo = scratch.guarded_project(&workflow, "environments: {production: {}}\n");
+    let tagline = scratch.tagline().dir(repo.path());
+    for tag in ["shop-v2.0.0", "shop-v1.2.2", "api-v1.0.0", "1.2.2", "v1.0.0"] {
+        repo.light_tag(tag);
+    }
+    tagline.run(["run", "--tag", "shop-v2.0.0"]).success();
+    tagline.run(["run", "--tag", "api-v1.0.0"]).success();
+    tagline.run(["run", "--tag", TAG]).success();
+    // A run without a version hides nothing.
+    tagline.run(["run"]).success();
+    for tag in ["shop-v1.2.2", "1.2.2"] {
+        let next = format!("tagline run --tag {tag} --allow-downgrade");
+        tagline.run(["run", "--tag", tag]).refused(1, "downgrade", "1.2.2").stderr_has(&next);
+    }
+    // One job of a tag is looked at as well.
+    tagline.run(["run", "--tag", "v1.0.0", "--job", "deploy"]).refused(1, "downgrade", "1.0.0");
+    tagline.run(["run", "--tag", "v1.0.0", "--job", "build"]).success();
+    repo.commit("Sell boots");
+    repo.git(["tag", "--force", TAG]);
+    tagline.run(["run", "--tag", TAG, "--job", "build"]).refused(1, "moved-tag", TAG);
+}
+
 /// The exit codes of many commands that run at once, and what they printed.
 #[track_caller]
 fn at_once(tagline: &Tagline, count: usize, words: &[&str]) -> Vec<(i32, String)> {

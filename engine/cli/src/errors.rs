@@ -57,6 +57,11 @@ impl From<RepositoryError> for Failure {
         let of = |code| Self::of(Exit::Unusable, code, &error).effect(NOTHING_RUN);
         match &error {
             RepositoryError::NotARepository(_) => of("not-a-repository").next("name one: tagline plan --repo DIR"),
+            RepositoryError::NotTrusted(root) => of("not-trusted-repository")
+                .next(format!("if you trust it: git config --global --add safe.directory {}", root.display())),
+            RepositoryError::Unopened { path, .. } => {
+                of("unreadable-repository").next(format!("git -C {} status", path.display()))
+            }
             RepositoryError::NoTag { .. } => of("no-such-tag").next("git tag --list"),
             RepositoryError::TagWithoutCommit { .. } => of("tag-without-commit").next("tag a commit"),
             RepositoryError::NoFile { .. } => of("no-such-file").next("git status"),
@@ -102,6 +107,10 @@ impl From<PlannerError> for Failure {
             PlannerError::Input { .. } => {
                 Self::unusable("bad-input", error).effect(NOTHING_RUN).next("correct `inputs` in the payload")
             }
+            PlannerError::EditorUnknown { ref oldest, .. } => Self::unusable("editor-unknown", &error)
+                .why(format!("this clone is shallow: its history begins at {oldest}, where the file is the same"))
+                .effect(NOTHING_RUN)
+                .next("git fetch --unshallow"),
             PlannerError::NoIdentity => {
                 Self::unusable("no-identity", error).effect(NOTHING_RUN).next("git config user.email you@example.com")
             }
@@ -234,10 +243,10 @@ impl From<ReleaseError> for Failure {
                     })
                     .next(format!("look at what was released: tagline show {run}"))
             }
-            ReleaseError::Downgrade { version, live, run, .. } => Self::failed("downgrade", message)
+            ReleaseError::Downgrade { tag, live, run, .. } => Self::failed("downgrade", message)
                 .why(format!("run {run} brought {live} there"))
                 .effect(NOTHING_RUN)
-                .next(format!("if it is meant: tagline run --tag v{version} --allow-downgrade")),
+                .next(format!("if it is meant: tagline run --tag {tag} --allow-downgrade")),
             ReleaseError::Store(error) => error.into(),
         }
     }
@@ -288,6 +297,9 @@ impl From<TellError> for Failure {
             TellError::Refused(refusal) => refusal.into(),
             TellError::Store(error) => error.into(),
             TellError::Vote(error) => error.into(),
+            TellError::Unanswered { run, .. } => Self::of(Exit::OutOfReach, "unanswered", &error)
+                .effect("what it was told may be recorded or not")
+                .next(format!("look, before it is said again: tagline show {run}")),
             TellError::Corrupt(_) => Self::of(Exit::OutOfReach, "corrupt-journal", &error).next("tagline store verify"),
         }
     }

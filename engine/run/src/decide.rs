@@ -98,7 +98,7 @@ impl Decider {
         match input {
             // What was decided stays so after the end, and the answer says what it was.
             Input::Vote(vote) => self.vote(*vote),
-            Input::Rerun { by, what } => self.rerun(by, &what),
+            Input::Rerun { by, what, allow_downgrade } => self.rerun(by, &what, allow_downgrade),
             // A spool read again after the end holds nothing new.
             Input::Reported { from, reports } => self.reported(&from, reports),
             Input::Milestone { from, step, milestone } => self.milestone(&from, step, milestone),
@@ -119,6 +119,10 @@ impl Decider {
                 self.gate_prepared(gate, nonce, &passed, deliveries)
             }
             Input::GateUnprepared { gate, why } => self.gate_unprepared(gate, why),
+            Input::Downgrade { environment, why } => {
+                self.downgrade(&environment, &why);
+                Ok(())
+            }
             Input::LockGranted { lock, holder } => self.lock_granted(lock, holder),
             Input::Superseded { lock, holder, by } => self.superseded(&lock, &holder, by),
             Input::TimerFired(timer) => self.timer_fired(&timer),

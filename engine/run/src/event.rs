@@ -136,6 +136,9 @@ pub enum Fact {
         plan: Box<Plan>,
         /// The runner asked for: `auto`, `sandbox`, `docker`, …
         runner: String,
+        /// A version below the live one is wanted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_downgrade: bool,
     },
     /// The run or a job wants a lock and takes its place in the queue.
     LockAsked {
@@ -232,7 +235,7 @@ pub enum Fact {
     GateRefused {
         /// The gate.
         gate: GateId,
-        /// Machine word of the rule: `version-not-allowed`, `not-passed`, `not-prepared`.
+        /// Machine word of the rule: `version-not-allowed`, `not-passed`, `not-prepared`, `downgrade`.
         code: String,
         /// One sentence.
         why: String,
@@ -399,6 +402,9 @@ pub enum Fact {
         jobs: Vec<String>,
         /// Legs that run again while the rest of their job stands.
         legs: Vec<JobKey>,
+        /// A version below the live one is wanted from now on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_downgrade: bool,
     },
     /// A timer came more than five minutes late: downtime, or a clock that jumped. It is looked at once more.
     TimerHeld {

@@ -39,7 +39,7 @@ pub fn evolve(mut state: RunState, event: &Event) -> Result<RunState, Corrupt> {
 impl RunState {
     /// The state after the first event of a run.
     pub fn begin(event: &Event) -> Result<Self, Corrupt> {
-        let Fact::RunCreated { run, plan, runner } = &event.fact else {
+        let Fact::RunCreated { run, plan, runner, allow_downgrade } = &event.fact else {
             let why = "a run begins with RunCreated".to_owned();
             return Err(Corrupt { number: 0, fact: event.fact.name(), why });
         };
@@ -48,6 +48,7 @@ impl RunState {
             jobs: plan.jobs.keys().map(|id| (id.clone(), JobState::default())).collect(),
             plan: Arc::new((**plan).clone()),
             runner: runner.clone(),
+            allow_downgrade: *allow_downgrade,
             created_at: event.at,
             attempt: Attempt::FIRST,
             attempt_at: event.at,
@@ -155,9 +156,10 @@ impl RunState {
             Fact::CancelRequested { by, reason, force } => {
                 self.cancel = Some(Cancel { by: by.clone(), reason: reason.clone(), force: *force, at });
             }
-            Fact::RerunRequested { attempt, by, jobs, legs } => {
+            Fact::RerunRequested { attempt, by, jobs, legs, allow_downgrade } => {
                 self.take_in_rerun(*attempt, jobs, legs, at)?;
                 self.attempt_by = by.clone();
+                self.allow_downgrade |= allow_downgrade;
             }
             Fact::TimerHeld { timer } => {
                 self.held.insert(timer.clone());

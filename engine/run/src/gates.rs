@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use tagline_plan::{GatePlan, PlannedDelivery, gate_plan};
 
 use crate::decide::Decider;
-use crate::event::{ApprovedBy, Fact};
-use crate::ids::GateId;
+use crate::event::{ApprovedBy, Cause, Fact};
+use crate::ids::{GateId, Holder, Lock};
 use crate::refusal::Refusal;
 use crate::rules;
 use crate::state::{Gate, GateStatus, Opened, RunState};
@@ -99,6 +99,27 @@ impl Decider {
         self.requested(id)?;
         self.emit(Fact::GateRefused { gate: id, code: "not-prepared".to_owned(), why });
         Ok(())
+    }
+
+    /// What is started goes on, and a stage that has its environment's lock has the environment to itself: nothing came
+    /// live there since it was looked at.
+    pub(crate) fn downgrade(&mut self, environment: &str, why: &str) {
+        let name = environment.to_lowercase();
+        let claim = self.state.locks.get(&(Lock::Environment(name.clone()), Holder::Stage(name)));
+        let has_it = claim.is_some_and(|claim| claim.granted);
+        if self.state.allow_downgrade {
+            return;
+        }
+        let here = |gate: &Gate| gate.status.is_pending() && gate.environment.eq_ignore_ascii_case(environment);
+        let gates: Vec<GateId> = self.state.gates.iter().filter(|(_, gate)| here(gate)).map(|(id, _)| *id).collect();
+        for gate in gates {
+            self.emit(Fact::GateRefused { gate, code: "downgrade".to_owned(), why: why.to_owned() });
+        }
+        for key in self.state.open_stage(environment) {
+            if !has_it && self.leg_of(&key).is_some_and(|leg| leg.started.is_none()) {
+                self.fail(&key, Cause::Refused, why.to_owned());
+            }
+        }
     }
 
     fn requested(&self, id: GateId) -> Result<&Gate, Refusal> {

@@ -20,6 +20,8 @@ pub struct Start {
     pub plan: Box<Plan>,
     /// The runner asked for: `auto`, `sandbox`, `docker`, …
     pub runner: String,
+    /// A version below the live one is wanted.
+    pub allow_downgrade: bool,
 }
 
 /// Who reports of a job: the leg, its attempt and the secret of this start. A report with another token is stale.
@@ -125,6 +127,14 @@ pub enum Input {
         /// One sentence.
         why: String,
     },
+    /// A higher version came live in an environment in the meantime. What of its stage has not begun is refused, unless the
+    /// run may go below what is live.
+    Downgrade {
+        /// The environment.
+        environment: String,
+        /// One sentence.
+        why: String,
+    },
     /// Somebody votes. A signature has been verified by the caller.
     Vote(Box<Vote>),
     /// The arbiter ([`crate::locks::arbitrate`]) gives the lock.
@@ -162,6 +172,9 @@ pub enum Input {
         by: Person,
         /// Which.
         what: Rerun,
+        /// A version below the live one is wanted.
+        #[serde(default)]
+        allow_downgrade: bool,
     },
 }
 
@@ -219,6 +232,7 @@ pub enum Report {
 impl Start {
     /// The first event of the run.
     pub(crate) fn into_event(self, at: jiff::Timestamp) -> Event {
-        Event { at, fact: Fact::RunCreated { run: self.run, plan: self.plan, runner: self.runner } }
+        let Self { run, plan, runner, allow_downgrade } = self;
+        Event { at, fact: Fact::RunCreated { run, plan, runner, allow_downgrade } }
     }
 }

@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 use crate::state::{Ended, RunState};
 
 impl Decider {
-    pub(crate) fn rerun(&mut self, by: Person, what: &Rerun) -> Result<(), Refusal> {
+    pub(crate) fn rerun(&mut self, by: Person, what: &Rerun, allow_downgrade: bool) -> Result<(), Refusal> {
         if self.state.finished.is_none() {
             return Err(Refusal::StillRunning);
         }
@@ -28,7 +28,7 @@ impl Decider {
             }
         };
         let attempt = self.state.attempt.next();
-        self.emit(Fact::RerunRequested { attempt, by, jobs, legs });
+        self.emit(Fact::RerunRequested { attempt, by, jobs, legs, allow_downgrade });
         Ok(())
     }
 }

@@ -25,6 +25,8 @@ pub struct RunState {
     pub plan: Arc<Plan>,
     /// The runner asked for.
     pub runner: String,
+    /// It may bring a version below the live one.
+    pub allow_downgrade: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// The present attempt.

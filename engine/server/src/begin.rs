@@ -62,7 +62,8 @@ pub fn begin(
 ) -> Result<Begun, BeginError> {
     let root = repository.root().to_string_lossy().into_owned();
     let plan = &planned.plan;
-    let filter = RunFilter { root: Some(root.clone()), tag: plan.trigger.tag.clone(), ..RunFilter::default() };
+    let tag = release::tag_of(plan).map(str::to_owned);
+    let filter = RunFilter { root: Some(root.clone()), tag, ..RunFilter::default() };
     if let Some(run) = existing(plan, store, &filter)? {
         return Ok(Begun { run, fresh: false });
     }
@@ -76,13 +77,11 @@ pub fn begin(
     let mut moved = None;
     let (run, fresh) = store.create_run(
         &root,
-        |runs| match plan.trigger.tag.as_ref().map(|_| release::existing(plan, runs)) {
-            Some(Ok(found)) => found,
-            Some(Err(error)) => {
+        |runs| {
+            release::existing(plan, runs).unwrap_or_else(|error| {
                 moved = Some(error);
                 runs.first().map(|run| RunId(run.id))
-            }
-            None => None,
+            })
         },
         &filter,
         |run| first(plan, options, run, now).expect("the same events were made a moment ago"),
@@ -95,7 +94,7 @@ pub fn begin(
 }
 
 fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Result<Option<RunId>, BeginError> {
-    if plan.trigger.tag.is_none() {
+    if release::tag_of(plan).is_none() {
         return Ok(None);
     }
     Ok(release::existing(plan, &store.runs(filter)?)?)
@@ -103,7 +102,12 @@ fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Res
 
 fn first(plan: &tagline_plan::Plan, options: &BeginOptions, run: RunId, now: Timestamp) -> Result<First, BeginError> {
     let wrong = |error: tagline_run::Corrupt| BeginError::Plan(error.to_string());
-    let start = Start { run, plan: Box::new(plan.clone()), runner: options.runner.clone() };
+    let start = Start {
+        run,
+        plan: Box::new(plan.clone()),
+        runner: options.runner.clone(),
+        allow_downgrade: options.allow_downgrade,
+    };
     let events = create(start, now).map_err(wrong)?;
     let state = RunState::load(&events).map_err(wrong)?;
     let given = options.secrets.iter();

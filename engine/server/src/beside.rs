@@ -1,6 +1,7 @@
 //! Commands beside the engine: through its socket where one serves the store, else in one transaction under the lock.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(mut line) = Line::open(folder).await? {
-            match line.ask(&Request::Tell { run, input: Box::new(input.clone()) }).await? {
+            match line.ask(run, &Request::Tell { run, input: Box::new(input.clone()) }).await? {
                 Some(Response::Told { events }) => return Ok(Told { events, engine_serves: true }),
                 Some(other) => return Err(unexpected(folder, other)),
                 // The engine ended and read nothing of it.
@@ -54,17 +55,21 @@ pub async fn tell(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told
 }
 
 async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> Result<Told, TellError> {
-    let folder = folder.clone();
+    let its = folder.clone();
     let work = move || {
         // Opened first: a store that is not there is not made here.
-        Store::open_read_only(&folder)?;
-        let _lock = lock::take(&folder, lock::COMMAND)?;
-        let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
+        Store::open_read_only(&its)?;
+        let _lock = lock::take(&its, lock::COMMAND)?;
+        let mut ledger = Ledger::new(Arc::new(Store::open(&its)?), None);
         let mut told = ledger.tell(vec![(run, input, clock::now())], &mut Vec::new());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
         Ok(Told { events, engine_serves: false })
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(broken(io::Error::other(error))))
+    let use_it = |error| {
+        let path = folder.root().to_owned();
+        Err(StoreError::Io { doing: "use the store at", path, source: io::Error::other(error) }.into())
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(use_it)
 }
 
 /// Lets the engine drive a run that was begun in its store.
@@ -73,7 +78,7 @@ async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> 
 /// False when no engine serves the store.
 pub async fn take_up(folder: &StoreFolder, run: RunId) -> Result<bool, TellError> {
     let Some(mut line) = Line::open(folder).await? else { return Ok(false) };
-    match line.ask(&Request::TakeUp { run }).await? {
+    match line.ask(run, &Request::TakeUp { run }).await? {
         Some(Response::TakenUp) => Ok(true),
         Some(other) => Err(unexpected(folder, other)),
         None => Ok(false),
@@ -93,7 +98,8 @@ pub async fn follow(folder: &StoreFolder, run: RunId) -> Result<Option<Following
     let Some(mut line) = Line::open(folder).await? else { return Ok(None) };
     match line.send(&Request::Follow { run }).await {
         Err(error) if unread(&error) => Ok(None),
-        sent => sent.map(|()| Some(Following { line })).map_err(broken),
+        Err(error) => Err(line.broken(error)),
+        Ok(()) => Ok(Some(Following { line })),
     }
 }
 
@@ -108,7 +114,8 @@ impl Following {
     pub async fn changed(&mut self) -> Result<bool, TellError> {
         match self.line.hear().await {
             Err(error) if unread(&error) => Ok(false),
-            heard => Ok(heard.map_err(broken)?.is_some()),
+            Err(error) => Err(self.line.broken(error)),
+            Ok(heard) => Ok(heard.is_some()),
         }
     }
 }
@@ -116,6 +123,7 @@ impl Following {
 /// A connection to the engine.
 #[derive(Debug)]
 struct Line {
+    socket: PathBuf,
     lines: Lines<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
 }
@@ -124,24 +132,25 @@ impl Line {
     /// None when nobody listens: no engine, or one without a socket.
     async fn open(folder: &StoreFolder) -> Result<Option<Self>, TellError> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        let path = folder.socket();
         loop {
-            match socket::connect(&folder.socket()).await {
+            match socket::connect(&path).await {
                 Ok(stream) => {
                     let (reader, writer) = stream.into_split();
-                    return Ok(Some(Self { lines: BufReader::new(reader).lines(), writer }));
+                    return Ok(Some(Self { socket: path, lines: BufReader::new(reader).lines(), writer }));
                 }
                 Err(error) if unread(&error) || nobody(&error) => return Ok(None),
                 // More commands wait for the engine than its queue holds.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(broken(&path, error)),
             }
         }
     }
 
     /// The answer; none when the engine ended before it heard the question.
-    async fn ask(&mut self, request: &Request) -> Result<Option<Response>, TellError> {
+    async fn ask(&mut self, run: RunId, request: &Request) -> Result<Option<Response>, TellError> {
         let answer = match self.send(request).await {
             Ok(()) => self.hear().await,
             Err(error) => Err(error),
@@ -149,10 +158,14 @@ impl Line {
         match answer {
             Ok(Some(Response::Ended)) => Ok(None),
             Ok(Some(response)) => Ok(Some(response)),
-            Ok(None) => Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Ok(None) => Err(TellError::Unanswered { run, socket: self.socket.clone() }),
             Err(error) if unread(&error) => Ok(None),
-            Err(error) => Err(broken(error)),
+            Err(error) => Err(self.broken(error)),
         }
+    }
+
+    fn broken(&self, source: io::Error) -> TellError {
+        broken(&self.socket, source)
     }
 
     async fn send(&mut self, request: &Request) -> io::Result<()> {
@@ -176,17 +189,58 @@ fn unread(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-fn broken(source: io::Error) -> TellError {
-    StoreError::Io { doing: "talk to the engine at", path: "tagline.sock".into(), source }.into()
+fn broken(socket: &Path, source: io::Error) -> TellError {
+    StoreError::Io { doing: "talk to the engine at", path: socket.to_owned(), source }.into()
 }
 
 fn unexpected(folder: &StoreFolder, response: Response) -> TellError {
     match response {
         Response::Refused { refusal } => refusal.into(),
-        Response::Failed { why } => {
-            let path = folder.socket();
-            StoreError::Io { doing: "use the engine at", path, source: io::Error::other(why) }.into()
-        }
-        other => broken(io::Error::other(format!("an answer of the wrong kind: {other:?}"))),
+        Response::Failed { why, trouble } => trouble.into_error(folder, why),
+        other => broken(&folder.socket(), io::Error::other(format!("an answer of the wrong kind: {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// What a command hears from an engine that does this with its line.
+    async fn heard(engine: impl AsyncFnOnce(UnixListener)) -> TellError {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = StoreFolder::at(scratch.path());
+        folder.create().unwrap();
+        let listener = socket::listen(&folder.socket()).unwrap();
+        let cancel = Input::Cancel { by: tagline_plan::Person::default(), reason: String::new(), force: false };
+        let (told, ()) = tokio::join!(tell(&folder, RunId(7), cancel), engine(listener));
+        told.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_ends_in_mid_answer_may_have_stored_it() {
+        let error = heard(async |listener| {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut lines = BufReader::new(stream).lines();
+            lines.next_line().await.unwrap().unwrap();
+        })
+        .await;
+        let TellError::Unanswered { run, socket } = error else { panic!("{error:?}") };
+        assert!(run == RunId(7) && socket.is_absolute() && socket.ends_with("tagline.sock"), "{socket:?}");
+    }
+
+    #[tokio::test]
+    async fn a_broken_line_names_the_whole_socket() {
+        let error = heard(async |listener| {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            stream.get_mut().write_all(b"nonsense\n").await.unwrap();
+        })
+        .await;
+        let TellError::Store(StoreError::Io { path, .. }) = error else { panic!("{error:?}") };
+        assert!(path.is_absolute(), "{path:?}");
     }
 }

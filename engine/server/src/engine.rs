@@ -152,6 +152,7 @@ impl Engine {
             cleaned: Vec::new(),
             cleaning: 0,
             paused: BTreeSet::new(),
+            looking_again: BTreeSet::new(),
             _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
@@ -251,6 +252,8 @@ struct Dispatcher {
     cleaning: usize,
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
+    /// Runs for which the store could not be read, until it is tried again.
+    looking_again: BTreeSet<RunId>,
     _lock: EngineLock,
 }
 
@@ -394,6 +397,7 @@ impl Dispatcher {
                     touched.insert(run);
                 }
                 Message::Again { runs } => {
+                    self.looking_again.retain(|run| !runs.contains(run));
                     let (loaded, unread): (Vec<_>, Vec<_>) =
                         runs.into_iter().partition(|run| self.ledger.load(*run).is_ok());
                     self.paused.retain(|run| !loaded.contains(run));
@@ -607,14 +611,16 @@ impl Dispatcher {
     }
 
     /// Gives every free lock to whom it is due, over all runs.
-    fn grant_locks(&self) -> Vec<(RunId, Input)> {
+    fn grant_locks(&mut self) -> Vec<(RunId, Input)> {
         let mut claims: BTreeMap<(&str, &Lock), Vec<Contender>> = BTreeMap::new();
         for (_, entry) in self.ledger.runs() {
             for lock in locks::wanted(&entry.state).collect::<BTreeSet<_>>() {
                 claims.entry((&entry.root, lock)).or_default().extend(locks::claims(&entry.state, lock));
             }
         }
-        claims.iter().flat_map(|((_, lock), contenders)| locks::arbitrate(lock, contenders)).collect()
+        let told: Vec<(RunId, Input)> =
+            claims.iter().flat_map(|((_, lock), contenders)| locks::arbitrate(lock, contenders)).collect();
+        told.into_iter().filter_map(|(run, input)| self.unless_downgrade(run, input)).collect()
     }
 
     /// Starts legs while there is room.

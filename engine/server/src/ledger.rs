@@ -4,6 +4,7 @@
 //! was decided is taken back; only a run whose journal is not as it was seen is forgotten, and loaded again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +31,14 @@ pub enum TellError {
     /// The journal of the run makes no sense to this version.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// The engine heard it and ended before it answered: it may be stored or not.
+    #[error("the engine at {} ended before it answered", socket.display())]
+    Unanswered {
+        /// The run it was said to.
+        run: RunId,
+        /// The engine's socket.
+        socket: PathBuf,
+    },
 }
 
 /// One run in memory.
@@ -127,7 +136,7 @@ impl Ledger {
                 let failed = before.iter().map(|(run, _)| *run).collect();
                 self.take_back(before, &error);
                 tracing::error!(%error, "what was decided could not be stored and is taken back");
-                Batch { answers: fail(answers, error), failed }
+                Batch { answers: fail(answers, &error), failed }
             }
         }
     }
@@ -239,16 +248,9 @@ impl Cleanup {
 }
 
 /// The same error for everyone whose events were in the transaction.
-fn fail(answers: Vec<Result<Told, TellError>>, error: StoreError) -> Vec<Result<Told, TellError>> {
-    let text = error.to_string();
-    let mut first = Some(error);
-    let again = |told: Told| match first.take() {
-        Some(error) => Err(error.into()),
-        None if told.events.is_empty() => Ok(told),
-        None => Err(StoreError::Damaged { what: format!("the write of run {}", told.run), why: text.clone() }.into()),
-    };
-    let mut again = again;
-    answers.into_iter().map(|answer| answer.and_then(&mut again)).collect()
+fn fail(answers: Vec<Result<Told, TellError>>, error: &StoreError) -> Vec<Result<Told, TellError>> {
+    let again = |told: Told| if told.events.is_empty() { Ok(told) } else { Err(error.again().into()) };
+    answers.into_iter().map(|answer| answer.and_then(again)).collect()
 }
 
 /// Folds a run from the journal.
@@ -283,4 +285,21 @@ pub fn summary(state: &RunState) -> Summary {
         Ending::Jobs => finished.conclusion.word(),
     });
     Summary { status: status.to_owned(), conclusion: conclusion.map(str::to_owned), attempt: state.attempt.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_to_everyone_as_one() {
+        let event = Event { at: Timestamp::UNIX_EPOCH, fact: Fact::GateRejected { gate: tagline_run::GateId(1) } };
+        let told = |run, events| Ok(Told { run: RunId(run), events });
+        let answers =
+            vec![told(1, vec![event.clone()]), told(2, Vec::new()), Err(Refusal::Ended.into()), told(3, vec![event])];
+        let answers = fail(answers, &StoreError::Full("/store".into()));
+        let full = |answer: &Result<Told, TellError>| matches!(answer, Err(TellError::Store(StoreError::Full(_))));
+        assert!(full(&answers[0]) && full(&answers[3]), "{answers:?}");
+        assert!(answers[1].is_ok() && matches!(answers[2], Err(TellError::Refused(Refusal::Ended))));
+    }
 }

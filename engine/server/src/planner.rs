@@ -9,14 +9,16 @@ use serde_json::{Map, Value, json};
 use tagline_plan::digest::digest_bytes;
 use tagline_plan::{Person, Plan, Request, Trigger, WorkflowFile};
 use tagline_syntax::diagnostic::{Diagnostic, SourceFile, tidy};
-use tagline_syntax::environments::{self, EnvironmentsFile};
+use tagline_syntax::environments::{self, Environment, EnvironmentsFile};
 use tagline_syntax::filter::{PushFilter, PushRef};
 use tagline_syntax::tag::ReleaseTag;
-use tagline_syntax::workflow::{self, Event, Workflow};
+use tagline_syntax::workflow::{self, Event, Triggers, Workflow};
 
 use crate::delivery;
 use crate::planner_error::PlannerError;
-use crate::repository::{CommitInfo, ENVIRONMENTS_FILE, ReadFile, Repository, RepositoryError, Source, TagInfo};
+use crate::repository::{
+    CommitInfo, ENVIRONMENTS_FILE, LastEditor, ReadFile, Repository, RepositoryError, Source, TagInfo,
+};
 
 /// What is to be planned.
 #[derive(Debug, Clone, Default)]
@@ -56,8 +58,14 @@ pub fn plan(repository: &Repository, ask: &Ask) -> Result<Vec<Planned>, PlannerE
     let mut planned = Vec::new();
     let mut passed_over = Vec::new();
     for path in chosen(repository, &occasion, ask)? {
-        let file = read_workflow(repository, &occasion, &path)?;
-        match starts(&file.workflow, &occasion) {
+        let read = Read::of(repository, &occasion, &path)?;
+        // A file that does not start is nobody's concern here, whatever is in it: only one that was named is asked for.
+        if let Some(why) = read.why_not(&occasion).filter(|_| ask.workflow.is_none()) {
+            passed_over.push((path, why));
+            continue;
+        }
+        let file = read.usable()?;
+        match starts(&file.workflow.on, &occasion) {
             Ok(()) => planned.push(one(repository, &occasion, &rules, ask, file)?),
             Err(why) => passed_over.push((path, why)),
         }
@@ -189,21 +197,41 @@ struct Usable {
     warnings: Vec<Diagnostic>,
 }
 
-fn read_workflow(repository: &Repository, occasion: &Occasion, path: &str) -> Result<Usable, PlannerError> {
-    let found = repository.read(&occasion.source, path)?;
-    let source = SourceFile::from_bytes(path, &found.bytes);
-    let outcome = workflow::read(&source);
-    let unusable = outcome.workflow.is_none() || outcome.diagnostics.iter().any(Diagnostic::is_error);
-    let Some(workflow) = outcome.workflow.filter(|_| !unusable) else {
-        let (file, diagnostics) = (Box::new(source), outcome.diagnostics);
-        return Err(PlannerError::Unusable { file, diagnostics, origin: found.origin });
-    };
-    let missing = workflow::not_carried_out(&workflow);
-    if !missing.is_empty() {
-        return Err(PlannerError::NotCarriedOut { path: path.to_owned(), missing });
+/// A workflow file, whatever is wrong with it.
+struct Read {
+    found: ReadFile,
+    source: SourceFile,
+    outcome: workflow::Outcome,
+}
+
+impl Read {
+    fn of(repository: &Repository, occasion: &Occasion, path: &str) -> Result<Self, PlannerError> {
+        let found = repository.read(&occasion.source, path)?;
+        let source = SourceFile::from_bytes(path, &found.bytes);
+        let outcome = workflow::read(&source);
+        Ok(Self { found, source, outcome })
     }
-    let digest = digest_bytes(&found.bytes);
-    Ok(Usable { path: path.to_owned(), digest, source, workflow, warnings: outcome.diagnostics })
+
+    /// The sentence why it does not start; none where it does, or where that cannot be told.
+    fn why_not(&self, occasion: &Occasion) -> Option<String> {
+        let why = starts(self.outcome.triggers.as_ref()?, occasion).err()?;
+        let errors = self.outcome.diagnostics.iter().filter(|found| found.is_error()).count();
+        Some(if errors == 0 { why } else { format!("{why}, and it has errors") })
+    }
+
+    /// What can be planned, else everything that is in the way.
+    fn usable(self) -> Result<Usable, PlannerError> {
+        let Self { found: ReadFile { path, bytes, origin }, source, outcome } = self;
+        let diagnostics = outcome.diagnostics;
+        let Some(workflow) = outcome.workflow else {
+            return Err(PlannerError::Unusable { file: Box::new(source), diagnostics, origin });
+        };
+        let missing = workflow::not_carried_out(&workflow);
+        if !missing.is_empty() {
+            return Err(PlannerError::NotCarriedOut { path, missing });
+        }
+        Ok(Usable { path, digest: digest_bytes(&bytes), source, workflow, warnings: diagnostics })
+    }
 }
 
 /// The files to look at: one that was named, or all.
@@ -239,8 +267,8 @@ fn names(path: &str, wanted: &str) -> bool {
 }
 
 /// Whether a workflow starts, or the sentence why it does not.
-fn starts(workflow: &Workflow, occasion: &Occasion) -> Result<(), String> {
-    let Some(event) = workflow.on.events.get(&occasion.event) else {
+fn starts(on: &Triggers, occasion: &Occasion) -> Result<(), String> {
+    let Some(event) = on.events.get(&occasion.event) else {
         return Err(format!("it does not start on {}", occasion.event));
     };
     let Some((tag, _)) = &occasion.tag else { return Ok(()) };
@@ -261,7 +289,11 @@ fn one(
         Some(actor) => actor.clone(),
         None => repository.identity().ok_or(PlannerError::NoIdentity)?,
     };
-    let mut trigger = trigger(repository, occasion, ask, &file, actor);
+    let editor = editor(repository, occasion, &file.path)?;
+    let mut trigger = trigger(repository, occasion, ask, actor);
+    if let LastEditor::Known(editor) = &editor {
+        trigger.involved.insert("workflow-editor".to_owned(), editor.clone());
+    }
     let inputs = inputs(file.workflow.on.events.get(&occasion.event), trigger.payload.get("inputs"))?;
     if let Some(payload) = trigger.payload.as_object_mut().filter(|_| !inputs.is_empty()) {
         payload.insert("inputs".to_owned(), as_texts(&inputs));
@@ -289,13 +321,39 @@ fn one(
                 let origin = occasion.origin();
                 return Err(PlannerError::Unusable { file: Box::new(file.source), diagnostics, origin });
             }
-            Ok(Planned { plan, source: file.source, warnings: file.warnings, notes: rules.notes.clone() })
+            let mut notes = rules.notes.clone();
+            notes.extend(without_editor(&plan, &editor)?);
+            Ok(Planned { plan, source: file.source, warnings: file.warnings, notes })
         }
         Err(errors) => Err(PlannerError::Plan { file: Box::new(file.source), errors }),
     }
 }
 
-fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, file: &Usable, actor: Person) -> Trigger {
+fn editor(repository: &Repository, occasion: &Occasion, path: &str) -> Result<LastEditor, RepositoryError> {
+    let commit = &occasion.commit.id;
+    // Nothing is committed yet.
+    if commit.bytes().all(|digit| digit == b'0') {
+        return Ok(LastEditor::NotCommitted);
+    }
+    repository.last_editor(commit, path)
+}
+
+/// Where the workflow's editor is out of sight: refuses what they may not approve themselves, for anybody could be them;
+/// a sentence where nothing hangs on it.
+fn without_editor(plan: &Plan, editor: &LastEditor) -> Result<Option<String>, PlannerError> {
+    let LastEditor::CutOff(oldest) = editor else { return Ok(None) };
+    let path = plan.workflow.path.clone();
+    let oldest = oldest.get(..7).unwrap_or(oldest).to_owned();
+    let guards = |rules: &Environment| rules.reviewers.as_ref().is_some_and(|asks| asks.prevent_self_review);
+    match plan.policy.environments.iter().find(|(_, rules)| guards(rules)) {
+        Some((environment, _)) => Err(PlannerError::EditorUnknown { path, oldest, environment: environment.clone() }),
+        None => Ok(Some(format!(
+            "this clone is shallow and begins at {oldest}, so who last changed {path} is not known: git fetch --unshallow"
+        ))),
+    }
+}
+
+fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, actor: Person) -> Trigger {
     let commit = &occasion.commit;
     let mut involved = std::collections::BTreeMap::new();
     if !commit.author.email.is_empty() {
@@ -303,9 +361,6 @@ fn trigger(repository: &Repository, occasion: &Occasion, ask: &Ask, file: &Usabl
     }
     if let Some(tagger) = occasion.tag.as_ref().and_then(|(tag, _)| tag.tagger.clone()) {
         involved.insert("tagger".to_owned(), tagger);
-    }
-    if let Some(editor) = repository.last_editor(&commit.id, &file.path) {
-        involved.insert("workflow-editor".to_owned(), editor);
     }
     Trigger {
         event: occasion.event.clone(),

@@ -72,6 +72,16 @@ pub enum PlannerError {
         /// One sentence.
         why: String,
     },
+    /// Who edited the workflow last is out of sight, and may not approve.
+    #[error("who may approve for {environment} cannot be told: nobody knows who last changed {path}")]
+    EditorUnknown {
+        /// The workflow's file.
+        path: String,
+        /// The oldest commit of the clone, short.
+        oldest: String,
+        /// The environment that keeps its own people from approving.
+        environment: String,
+    },
     /// Nobody to say who asked.
     #[error("who asks is not known: Git has no user.email")]
     NoIdentity,

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, ObjectType, Oid, Repository as Git, Tree};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository as Git, Tree};
 use tagline_plan::Person;
 use thiserror::Error;
 
@@ -21,6 +21,18 @@ pub enum RepositoryError {
     /// No repository there.
     #[error("{} is not a Git repository", .0.display())]
     NotARepository(PathBuf),
+    /// One is there, and it is somebody else's.
+    #[error("the repository at {} belongs to somebody else, so Git does not trust it", .0.display())]
+    NotTrusted(PathBuf),
+    /// One may be there, and it cannot be opened.
+    #[error("the repository at {} cannot be opened", path.display())]
+    Unopened {
+        /// The folder that was looked from.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: git2::Error,
+    },
     /// No tag of that name.
     #[error("there is no tag `{tag}` in {}", root.display())]
     NoTag {
@@ -100,6 +112,17 @@ pub struct TagInfo {
     pub tagger: Option<Person>,
 }
 
+/// Who changed a file last, as far as the history behind a commit tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastEditor {
+    /// This person.
+    Known(Person),
+    /// The commit does not have the file: it is built in, or not committed.
+    NotCommitted,
+    /// The clone is shallow, and the file is the same in its oldest commit: who brought it there is not known.
+    CutOff(String),
+}
+
 /// Where files are read: a commit, or the folder with what is not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -124,10 +147,14 @@ impl Repository {
     /// Opens the repository a folder is in.
     pub fn open(at: &Path) -> Result<Self, RepositoryError> {
         // `.` would tell nobody which folder that is.
-        let not = || RepositoryError::NotARepository(std::path::absolute(at).unwrap_or_else(|_| at.to_owned()));
-        let git = Git::discover(at).map_err(|_| not())?;
+        let named = || std::path::absolute(at).unwrap_or_else(|_| at.to_owned());
+        let git = Git::discover(at).map_err(|source| match source.code() {
+            ErrorCode::NotFound => RepositoryError::NotARepository(named()),
+            ErrorCode::Owner => RepositoryError::NotTrusted(folder_of(at).unwrap_or_else(named)),
+            _ => RepositoryError::Unopened { path: named(), source },
+        })?;
         let root = git.workdir().unwrap_or_else(|| git.path()).to_owned();
-        let root = root.canonicalize().map_err(|_| not())?;
+        let root = root.canonicalize().map_err(|source| RepositoryError::Io { path: root.clone(), source })?;
         Ok(Self { git, root })
     }
 
@@ -150,10 +177,7 @@ impl Repository {
 
     /// The person its Git configuration names; the e-mail address in lower case.
     pub fn identity(&self) -> Option<Person> {
-        let config = self.git.config().ok()?;
-        let email = config.get_string("user.email").ok()?.trim().to_lowercase();
-        let name = config.get_string("user.name").unwrap_or_else(|_| email.clone());
-        (!email.is_empty()).then_some(Person { name, email })
+        identity(&self.git.config().ok()?)
     }
 
     /// A value of its Git configuration.
@@ -263,22 +287,51 @@ impl Repository {
         Some((name, resolved.peel_to_commit().ok()?.id().to_string()))
     }
 
-    /// Who last changed a file at or before a commit.
-    pub fn last_editor(&self, commit: &str, path: &str) -> Option<Person> {
-        let mut walk = self.git.revwalk().ok()?;
-        walk.push(Oid::from_str(commit).ok()?).ok()?;
-        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME).ok()?;
-        let at = |commit: &git2::Commit<'_>| {
-            commit.tree().ok().and_then(|tree| tree.get_path(Path::new(path)).ok()).map(|entry| entry.id())
-        };
-        for id in walk.flatten() {
-            let commit = self.git.find_commit(id).ok()?;
-            let here = at(&commit);
-            if commit.parents().all(|parent| at(&parent) != here) {
-                return Some(person(&commit.author()));
+    /// Who last changed a file at or before a commit: followed back along the parents that have the same file, as Git
+    /// does, so that an edit on a branch that a merge left out does not count.
+    ///
+    /// # Errors
+    /// When the history cannot be read. Nobody may pass for no editor because of that.
+    pub fn last_editor(&self, commit: &str, path: &str) -> Result<LastEditor, RepositoryError> {
+        let oldest = self.oldest_of_shallow()?;
+        let mut commit = self.find_commit(commit)?;
+        let Some(file) = entry_at(&commit, path)? else { return Ok(LastEditor::NotCommitted) };
+        loop {
+            if oldest.contains(&commit.id()) {
+                return Ok(LastEditor::CutOff(commit.id().to_string()));
+            }
+            let Some(parent) = self.parent_with(&commit, path, file)? else {
+                return Ok(LastEditor::Known(person(&commit.author())));
+            };
+            commit = parent;
+        }
+    }
+
+    /// The first parent in which a path is the same.
+    fn parent_with(
+        &self,
+        commit: &git2::Commit<'_>,
+        path: &str,
+        file: Oid,
+    ) -> Result<Option<git2::Commit<'_>>, RepositoryError> {
+        for id in commit.parent_ids() {
+            let parent = self.git.find_commit(id).map_err(git("read the history of the workflow"))?;
+            if entry_at(&parent, path)? == Some(file) {
+                return Ok(Some(parent));
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// The commits of a shallow clone whose parents were left out; none in a whole one.
+    fn oldest_of_shallow(&self) -> Result<Vec<Oid>, RepositoryError> {
+        if !self.git.is_shallow() {
+            return Ok(Vec::new());
+        }
+        let path = self.git.commondir().join("shallow");
+        let text = std::fs::read_to_string(&path).map_err(|source| RepositoryError::Io { path, source })?;
+        let oid = |line: &str| Oid::from_str(line.trim()).map_err(git("read where the shallow clone begins"));
+        text.lines().map(oid).collect()
     }
 
     fn tree(&self, commit: &str) -> Result<Tree<'_>, RepositoryError> {
@@ -299,6 +352,34 @@ impl Repository {
         };
         Ok(folder.iter().filter_map(file).collect())
     }
+}
+
+/// The person whom the user's own Git configuration names, where the repository is out of reach.
+pub fn identity_of_user() -> Option<Person> {
+    identity(&git2::Config::open_default().ok()?)
+}
+
+fn identity(config: &git2::Config) -> Option<Person> {
+    let email = config.get_string("user.email").ok()?.trim().to_lowercase();
+    let name = config.get_string("user.name").unwrap_or_else(|_| email.clone());
+    (!email.is_empty()).then_some(Person { name, email })
+}
+
+/// What a commit has at a path; none where it has nothing there.
+fn entry_at(commit: &git2::Commit<'_>, path: &str) -> Result<Option<Oid>, RepositoryError> {
+    let tree = commit.tree().map_err(git("read a commit's tree"))?;
+    match tree.get_path(Path::new(path)) {
+        Ok(entry) => Ok(Some(entry.id())),
+        // A tree that is missing is not found either, which says nothing about the file.
+        Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => Ok(None),
+        Err(error) => Err(git("read the history of the workflow")(error)),
+    }
+}
+
+/// The folder that Git's `safe.directory` would name: of a repository that cannot be opened.
+fn folder_of(at: &Path) -> Option<PathBuf> {
+    let found = Git::discover_path(at, std::iter::empty::<&Path>()).ok()?;
+    if found.file_name().is_some_and(|name| name == ".git") { found.parent().map(Path::to_owned) } else { Some(found) }
 }
 
 /// The last part of a path or address that is a name.

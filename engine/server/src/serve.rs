@@ -10,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::engine::Engine;
-use crate::wire::{Request, Response};
+use crate::wire::{Request, Response, Trouble};
 
 /// A command's line may be this long: a vote with its signature is a few KiB.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -71,7 +71,7 @@ async fn converse(engine: &Engine, stream: UnixStream) -> io::Result<()> {
             Ok(Request::Follow { run }) => return follow(engine, run, &mut writer).await,
             Err(error) => {
                 let why = format!("the engine does not understand this command: {error}");
-                return say(&mut writer, &Response::Failed { why }).await;
+                return say(&mut writer, &Response::Failed { why, trouble: Trouble::Other }).await;
             }
         }
     }

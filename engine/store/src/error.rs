@@ -75,6 +75,35 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether another try may do: nothing is wrong with what is stored or what was asked.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Busy { .. } | Self::Io { .. } | Self::Database(_))
+    }
+
+    /// The same error once more, for everyone whose work was in the transaction.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Url(url) => Self::Url(url.clone()),
+            Self::Io { doing, path, source } => {
+                let source = std::io::Error::new(source.kind(), source.to_string());
+                Self::Io { doing, path: path.clone(), source }
+            }
+            Self::Busy { store, holder } => Self::Busy { store: store.clone(), holder: holder.clone() },
+            Self::Newer { store, found, known } => Self::Newer { store: store.clone(), found: *found, known: *known },
+            Self::Missing(path) => Self::Missing(path.clone()),
+            Self::Full(path) => Self::Full(path.clone()),
+            Self::Conflict { run, expected, found } => Self::Conflict { run: *run, expected: *expected, found: *found },
+            Self::Damaged { what, why } => Self::Damaged { what: what.clone(), why: why.clone() },
+            Self::NoRun(run) => Self::NoRun(*run),
+            Self::OldSqlite(version) => Self::OldSqlite(version),
+            Self::Database(rusqlite::Error::SqliteFailure(error, text)) => {
+                Self::Database(rusqlite::Error::SqliteFailure(*error, text.clone()))
+            }
+            // SQLite's other errors cannot be copied; their text can.
+            Self::Database(error) => Self::Database(rusqlite::Error::ToSqlConversionFailure(error.to_string().into())),
+        }
+    }
+
     /// An input/output error with its place.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

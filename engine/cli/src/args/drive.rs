@@ -151,6 +151,9 @@ pub(crate) struct RerunArgs {
     /// This job and those after it
     #[arg(long, value_name = "JOB")]
     pub(crate) from: Option<String>,
+    /// Release a version lower than the live one
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
     /// How it is driven
     #[command(flatten)]
     pub(crate) drive: DriveArgs,

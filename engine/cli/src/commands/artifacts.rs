@@ -77,7 +77,7 @@ fn get(context: &Context, args: &ArtifactsGetArgs) -> Outcome {
     for row in wanted {
         // With one artifact its files go into the folder itself, with all each has a folder of its own.
         let folder = if args.name.is_some() { args.output.clone() } else { args.output.join(safe(&row.name)?) };
-        fetch(&store, row, &folder)?;
+        fetch(&store, args.run, row, &folder)?;
         context.output.note(format!("{} is in {}", plain(&row.name), folder.display()));
     }
     Ok(Exit::Done)
@@ -104,14 +104,14 @@ fn safe(name: &str) -> Result<&Path, Failure> {
 }
 
 /// Checked against its digest first, then unpacked beneath the folder; nothing is followed out of it.
-fn fetch(store: &Store, row: &ArtifactRow, folder: &Path) -> Result<(), Failure> {
+fn fetch(store: &Store, run: tagline_run::RunId, row: &ArtifactRow, folder: &Path) -> Result<(), Failure> {
     store.blobs().verify(&row.digest)?;
     let path = store.blobs().path(&row.digest)?;
     let tar = File::open(&path).map_err(|error| errors::file("read", &path, &error).next("tagline store verify"))?;
     tagline_actions::artifact::unpack(tar, folder, folder).map(|_| ()).map_err(|error| {
         Failure::of(Exit::Failed, "artifact", &error)
             .effect("some of its files may be there")
-            .next("give an empty folder: tagline artifacts get 1 --output DIR")
+            .next(format!("give an empty folder: tagline artifacts get {run} --output DIR"))
     })
 }
 

@@ -4,7 +4,7 @@
 //! nothing was started.
 
 use std::fs;
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -113,12 +113,20 @@ fn write(path: &Path, script: &str) -> std::io::Result<()> {
 
 /// Reads `OLD NEW REF` lines and starts what they start.
 fn receive(context: &Context) -> Exit {
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+    for line in lines(std::io::stdin().lock()) {
         if let Some(tag) = pushed_tag(&line) {
-            start(context, tag).unwrap_or_else(|failure| say(context, tag, &one_line(&failure)));
+            start(context, tag).unwrap_or_else(|failure| {
+                say(context, tag, &format!("{}; nothing was started", one_line(&failure)));
+            });
         }
     }
     Exit::Done
+}
+
+/// The lines of the hook. Git takes any bytes as a name: one that is no text is no release either, and says so like any
+/// other, without keeping the tags after it from theirs.
+fn lines(input: impl BufRead) -> impl Iterator<Item = String> {
+    input.split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned())
 }
 
 /// The tag a line of the hook says was made or moved.
@@ -157,11 +165,14 @@ fn start(context: &Context, tag: &str) -> Result<(), Failure> {
         match begin(&store, &repository, &one, &options) {
             Ok(begun) => {
                 let what = if begun.fresh { "" } else { ", which it had already" };
-                let next = go_on(context, begun.run)?;
+                let next =
+                    go_on(context, begun.run).unwrap_or_else(|failure| not_taken_up(context, begun.run, &failure));
                 say(context, tag, &format!("run {}{what} of {workflow} at {commit}; {next}", begun.run));
             }
             // Another workflow of the tag may start all the same.
-            Err(error) => say(context, tag, &format!("{workflow}: {}", one_line(&error.into()))),
+            Err(error) => {
+                say(context, tag, &format!("{workflow}: {}; nothing was started", one_line(&error.into())));
+            }
         }
     }
     Ok(())
@@ -177,6 +188,12 @@ fn go_on(context: &Context, run: RunId) -> Result<String, Failure> {
     })
 }
 
+/// The run is in the store, whatever became of handing it over.
+fn not_taken_up(context: &Context, run: RunId, failure: &Failure) -> String {
+    let resume = context.command(format!("resume {run}"));
+    format!("it is recorded, and the engine did not take it up: {}; go on with: {resume}", one_line(failure))
+}
+
 fn say(context: &Context, tag: &str, text: &str) {
     context.output.line(format!("tagline: {}: {}", plain(tag), text));
 }
@@ -184,7 +201,7 @@ fn say(context: &Context, tag: &str, text: &str) {
 fn one_line(failure: &Failure) -> String {
     let message = std::iter::once(plain(&failure.message));
     let parts: Vec<String> = message.chain(failure.why.iter().map(|why| plain(why))).collect();
-    format!("error[{}] {}; nothing was started", failure.code, parts.join(": "))
+    format!("error[{}] {}", failure.code, parts.join(": "))
 }
 
 /// `Ona <ona@example.com>` or the address alone.
@@ -211,6 +228,16 @@ mod tests {
         assert_eq!(pushed_tag(&format!("{one} {zero} refs/tags/v1.2.3")), None);
         assert_eq!(pushed_tag(&format!("{zero} {one} refs/heads/main")), None);
         assert_eq!(pushed_tag("nonsense"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_does_not_end_the_push() {
+        let (zero, one) = ("0".repeat(40), "1".repeat(40));
+        let mut input = format!("{zero} {one} refs/tags/v1.0.0\n{zero} {one} refs/tags/v2-").into_bytes();
+        input.push(0xff);
+        input.extend(format!("\n{zero} {one} refs/tags/v1.2.3\n").bytes());
+        let tags: Vec<String> = lines(&input[..]).filter_map(|line| pushed_tag(&line).map(str::to_owned)).collect();
+        assert_eq!(tags, ["v1.0.0", "v2-\u{fffd}", "v1.2.3"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
-use tagline_run::{GateId, JobKey};
+use tagline_run::{GateId, JobKey, RunId};
 use tagline_syntax::diagnostic::Span;
 
 use super::*;
@@ -31,6 +31,7 @@ fn repository() -> Vec<RepositoryError> {
     let root = || PathBuf::from("/repo");
     vec![
         RepositoryError::NotARepository(root()),
+        RepositoryError::NotTrusted(root()),
         RepositoryError::NoTag { tag: "v1.2.3".into(), root: root() },
         RepositoryError::TagWithoutCommit { tag: "v1.2.3".into(), kind: "tree".into() },
         RepositoryError::NoFile { path: "a.yml".into(), commit: "4f9c2ab".into() },
@@ -73,6 +74,11 @@ fn planner() -> Vec<PlannerError> {
         PlannerError::Plan { file: file(), errors: vec![variable] },
         PlannerError::Plan { file: file(), errors: both },
         PlannerError::Input { name: "level".into(), why: "it is required and not given".into() },
+        PlannerError::EditorUnknown {
+            path: "release.yml".into(),
+            oldest: "4f9c2ab".into(),
+            environment: "production".into(),
+        },
         PlannerError::NoIdentity,
     ]
 }
@@ -90,6 +96,7 @@ fn release() -> Vec<ReleaseError> {
             now_subject: "Fix it again".into(),
         },
         ReleaseError::Downgrade {
+            tag: "shop-v1.2.2".into(),
             version: "1.2.2".into(),
             live: "1.2.3".into(),
             environment: "production".into(),
@@ -147,6 +154,7 @@ fn all() -> Vec<Failure> {
     all.extend(secrets().into_iter().map(Failure::from));
     all.extend(votes().into_iter().map(Failure::from));
     all.extend(refusals().into_iter().map(Failure::from));
+    all.push(TellError::Unanswered { run: RunId(418), socket: "/store/tagline.sock".into() }.into());
     all.push(super::file("read", "a.json".as_ref(), &io::Error::from(io::ErrorKind::NotFound)).next("name a file"));
     all
 }

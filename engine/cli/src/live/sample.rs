@@ -95,7 +95,7 @@ impl Sample {
     }
 
     fn new() -> Self {
-        let start = Start { run: RunId(418), plan: Box::new(plan()), runner: "auto".into() };
+        let start = Start { run: RunId(418), plan: Box::new(plan()), runner: "auto".into(), allow_downgrade: false };
         let events = create(start, at("14:20:00")).expect("a plan that can begin");
         Self { state: RunState::load(&events).expect("its own events") }
     }

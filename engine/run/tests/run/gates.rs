@@ -256,7 +256,7 @@ fn a_nonce_serves_once() {
     // `settle` has prepared production with a nonce of its own; a rerun may not take that again.
     world.vote("production", Decision::Reject, "ana").unwrap();
     world.ok("report");
-    world.tell(Input::Rerun { by: person("jonas"), what: Rerun::Failed });
+    world.tell(Input::Rerun { by: person("jonas"), what: Rerun::Failed, allow_downgrade: false });
     let gate = world.gate("production");
     assert_eq!(refused(world.try_tell(prepared(gate, "n"))), "nonce-reused");
 }
@@ -578,4 +578,58 @@ fn an_approved_job_stands_in_line_for_its_environment() {
     }
     let seen = view::job(&world.state, &key("deploy-production")).unwrap();
     assert_eq!((seen.status, seen.why.as_str()), (Status::Queued, "in line for the environment production"));
+}
+
+fn lower(environment: &str) -> Input {
+    Input::Downgrade { environment: environment.into(), why: "1.2.3 is lower than 1.2.4, which is live there".into() }
+}
+
+#[test]
+fn an_open_gate_closes_when_something_higher_came_live() {
+    let mut world = at_gate();
+    world.tell(lower("Production"));
+    let gate = &world.state.gates[&world.gate("production")];
+    assert!(matches!(&gate.status, GateStatus::Refused { code, .. } if code == "downgrade"), "{:?}", gate.status);
+    assert_eq!(world.cause("deploy-production"), Cause::Refused);
+    world.ok("report");
+    assert_eq!(world.finished(), (Conclusion::Failure, Ending::Jobs));
+    assert!(!world.state.deployments.contains_key("production"));
+}
+
+#[test]
+fn an_approved_stage_without_its_lock_is_refused_when_something_higher_came_live() {
+    let mut world = at_gate();
+    world.approve("production", "sam");
+    let gate = world.gate("production");
+    let ballot = world.ballot(gate, Decision::Approve, "ana");
+    world.tell(Input::Vote(Box::new(ballot)));
+    assert_eq!(world.status("deploy-production"), Status::Queued, "it waits for its environment");
+    world.tell(lower("production"));
+    assert_eq!(world.cause("deploy-production"), Cause::Refused);
+    assert_eq!(world.state.locks.len(), 0, "others may go on");
+}
+
+#[test]
+fn a_stage_that_has_its_environment_goes_on() {
+    let mut world = at_gate();
+    world.approve("production", "sam");
+    world.approve("production", "ana");
+    assert_eq!(world.status("deploy-production"), Status::InProgress);
+    assert_eq!(world.tell(lower("production")), []);
+    world.ok("deploy-production");
+    assert_eq!(world.status("smoke"), Status::InProgress);
+}
+
+#[test]
+fn a_run_that_may_go_below_what_is_live_keeps_that_in_its_journal() {
+    let mut world = at_gate();
+    world.tell(lower("production"));
+    world.ok("report");
+    let plain = serde_json::to_string(&world.journal).unwrap();
+    assert!(!plain.contains("allow_downgrade"), "an engine that does not know the field could not read it");
+    world.tell(Input::Rerun { by: person("jonas"), what: Rerun::Failed, allow_downgrade: true });
+    world.settle();
+    assert!(world.state.allow_downgrade);
+    assert_eq!(world.tell(lower("production")), []);
+    assert_eq!(world.status("deploy-production"), Status::Waiting);
 }

@@ -290,14 +290,15 @@ fn a_run_ends_after_35_days() {
 #[test]
 fn a_rerun_keeps_outputs_and_needs_an_end() {
     let mut world = World::new(CHAIN);
-    let early = world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::All });
+    let early = world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::All, allow_downgrade: false });
     assert_eq!(early, Err(Refusal::StillRunning));
     world.end("build", Conclusion::Success, &[("version", "1")]);
     world.ok("test");
     world.ok("cleanup");
-    let nothing = world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::Failed });
+    let nothing = world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::Failed, allow_downgrade: false });
     assert_eq!(nothing, Err(Refusal::NothingFailed));
-    let unknown = world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::From("nope".into()) });
+    let unknown =
+        world.try_tell(Input::Rerun { by: person("jonas"), what: Rerun::From("nope".into()), allow_downgrade: false });
     assert!(unknown.unwrap_err().to_string().contains("jobs are: build, test"));
     world.rerun(Rerun::From("TEST".into()));
     assert_eq!(world.attempt(), Attempt(2));

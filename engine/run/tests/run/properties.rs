@@ -126,7 +126,7 @@ impl Driver {
             }
             15 => {
                 let what = [Rerun::All, Rerun::Failed, Rerun::From("j0".into())][n as usize % 3].clone();
-                self.tell(Input::Rerun { by: person("li"), what });
+                self.tell(Input::Rerun { by: person("li"), what, allow_downgrade: false });
             }
             16 => self.hostile(n),
             17 => {
@@ -258,7 +258,7 @@ impl Driver {
             4 => Input::TimerChecked(timer),
             5 => Input::LockGranted { lock: Lock::group("x"), holder: Holder::Job(job) },
             6 => Input::Superseded { lock: Lock::group("x"), holder: Holder::Run, by: RunId(1) },
-            _ => Input::Rerun { by: person("eve"), what: Rerun::From("nope".into()) },
+            _ => Input::Rerun { by: person("eve"), what: Rerun::From("nope".into()), allow_downgrade: false },
         });
     }
 

@@ -90,7 +90,7 @@ impl World {
 
     pub(crate) fn of(plan: Plan) -> Self {
         let now: Timestamp = "2026-11-19T14:20:00Z".parse().unwrap();
-        let start = Start { run: RunId(418), plan: Box::new(plan), runner: "fake".into() };
+        let start = Start { run: RunId(418), plan: Box::new(plan), runner: "fake".into(), allow_downgrade: false };
         let journal = create(start, now).unwrap();
         let state = RunState::load(&journal).unwrap();
         let world = Self { state, journal, now, random: 0, strict: true };
@@ -367,7 +367,7 @@ impl World {
     }
 
     pub(crate) fn rerun(&mut self, what: Rerun) {
-        self.tell(Input::Rerun { by: person("jonas"), what });
+        self.tell(Input::Rerun { by: person("jonas"), what, allow_downgrade: false });
         self.settle();
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn agent_during(built: &Built, oracle: &Oracle, job: &str) -> Result<
     scene.drive(&[]).map_err(|why| with_log(&scene, &why))?;
     killer.join().map_err(|_| "the agent could not be killed".to_owned())?;
     lost(&scene, job).map_err(|why| with_log(&scene, &why))?;
-    let rerun = Input::Rerun { by: reviewer(0), what: Rerun::Failed };
+    let rerun = Input::Rerun { by: reviewer(0), what: Rerun::Failed, allow_downgrade: false };
     scene.tell(rerun).map_err(|error| format!("the rerun was refused: {error}"))?;
     scene.drive(&[]).map_err(|why| with_log(&scene, &why))?;
     completed(&scene, oracle).map_err(|why| with_log(&scene, &why))

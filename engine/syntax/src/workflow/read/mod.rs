@@ -25,16 +25,18 @@ pub(crate) use steps::composite_step;
 pub use uses::ActionRef;
 
 use super::{Triggers, Workflow};
-use crate::diagnostic::{Diagnostic, SourceFile, tidy};
+use crate::diagnostic::{Diagnostic, SourceFile, Span, tidy};
 use crate::expression::Availability;
 use crate::read::Reader;
-use crate::tree::{self, Tree};
+use crate::tree::{self, Node, Tree};
 
 /// What reading a workflow file gives.
 #[derive(Debug)]
 pub struct Outcome {
     /// The workflow; nothing where a diagnostic is an error.
     pub workflow: Option<Workflow>,
+    /// What starts it; known in a file with errors too, where none of them can be about `on`.
+    pub triggers: Option<Triggers>,
     /// What is wrong, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -43,7 +45,25 @@ pub struct Outcome {
 pub fn read(source: &SourceFile) -> Outcome {
     let draft = draft(source);
     let sound = !draft.diagnostics.iter().any(Diagnostic::is_error);
-    Outcome { workflow: draft.workflow.filter(|_| sound), diagnostics: draft.diagnostics }
+    let told = draft.workflow.as_ref().filter(|_| sound || is_on_sound(&draft));
+    let triggers = told.map(|workflow| workflow.on.clone());
+    Outcome { workflow: draft.workflow.filter(|_| sound), triggers, diagnostics: draft.diagnostics }
+}
+
+/// Whether what was read of `on` is what the file says, whatever else is wrong in it.
+fn is_on_sound(draft: &Draft) -> bool {
+    let is_on = |node: Node<'_>| node.scalar().is_some_and(|key| key.value == "on");
+    let entry = draft.tree.as_ref().and_then(|tree| tree.root().entries().find(|(key, _)| is_on(*key)));
+    let Some((key, value)) = entry.filter(|(_, value)| value.alias().is_none()) else { return false };
+    let (start, end) = (key.span().start, value.span().end.max(key.span().end));
+    let mut errors = draft.diagnostics.iter().filter(|found| found.is_error());
+    // What is missing is reported where it would begin, which may be the end of `on`.
+    let before_end = |span: Span| span.start < end || (span.start == end && span.end == end);
+    errors.all(|error| {
+        // A key that is there twice has its first place among the labels.
+        let here = error.labels.iter().any(|label| before_end(label.span) && label.span.end > start);
+        !here && error.code != "several-documents"
+    })
 }
 
 /// A workflow as far as it could be read, for rules that look at files with errors too.
@@ -90,4 +110,48 @@ fn root(reader: &mut Reader<'_>, tree: &Tree) -> Option<Workflow> {
         jobs,
         beyond: std::mem::take(&mut reader.beyond),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The events of a file, where they are known.
+    fn events(text: &str) -> Option<Vec<String>> {
+        let outcome = read(&SourceFile::new("a.yml", text));
+        assert_eq!(outcome.workflow.is_some(), !outcome.diagnostics.iter().any(Diagnostic::is_error), "{text}");
+        Some(outcome.triggers?.events.into_keys().collect())
+    }
+
+    #[test]
+    fn what_starts_a_file_is_known_where_its_errors_are_elsewhere() {
+        let sound = "jobs: { a: { runs-on: x, steps: [{ run: 'true' }] } }\n";
+        let broken = "jobs: { a: { runs-on: x, stps: [] } }\n";
+        for jobs in [sound, broken, ""] {
+            assert_eq!(events(&format!("on: pull_request\n{jobs}")), Some(vec!["pull_request".to_owned()]), "{jobs}");
+            assert_eq!(events(&format!("{jobs}on:\n  push:\n")), Some(vec!["push".to_owned()]), "{jobs}");
+        }
+        let block = "on:\n  pull_request:\n    branches: [main]\nnope: 1\njobs: {}\n";
+        assert_eq!(events(block), Some(vec!["pull_request".to_owned()]));
+    }
+
+    #[test]
+    fn what_starts_a_file_is_not_known_where_an_error_may_be_about_it() {
+        let jobs = "jobs: { a: { runs-on: x, steps: [{ run: 'true' }] } }\n";
+        for on in [
+            "",
+            "on:\n",
+            "on: pull_requst\n",
+            "on: [pull_request, pussh]\n",
+            "on: { pull_request: { brnches: [main] } }\n",
+            "on: pull_request\nOn: push\n",
+            "on: pull_request\non: push\n",
+            "on: { pull_request: {}, <<: { push: {} } }\n",
+            "on: [\n",
+            "on: *nothing\n",
+        ] {
+            assert_eq!(events(&format!("{on}{jobs}")), None, "{on}");
+        }
+        assert_eq!(events(&format!("on: pull_request\n{jobs}---\non: push\n{jobs}")), None);
+    }
 }
