@@ -200,6 +200,21 @@ fn a_backup_is_whole_while_the_store_is_in_use() {
 }
 
 #[test]
+fn a_blob_that_is_not_what_its_name_says_is_found_by_the_backup() {
+    let (scratch, folder) = place();
+    let store = Store::open(&folder).unwrap();
+    store.blobs().put(Cursor::new(b"whole")).unwrap();
+    let (digest, _) = store.blobs().put(Cursor::new(b"artifact")).unwrap();
+    let path = store.blobs().path(&digest).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"another").unwrap();
+    let target = scratch.path().join("backup");
+    let Err(StoreError::Damaged { what, .. }) = store.backup(&target) else { panic!("it went unnoticed") };
+    assert_eq!(what, format!("blob {digest}"));
+    assert!(!target.exists());
+}
+
+#[test]
 fn a_secret_opens_only_under_its_own_name_and_scope() {
     let (_scratch, folder) = place();
     let store = Store::open(&folder).unwrap();
