@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::environment::Environment;
 use crate::error::ExecutorError;
-use crate::folder::{AgentFile, JobFolder};
+use crate::folder::{AgentFile, JobFolder, Recorded};
 use crate::launch::{ImageRef, Key, Launch};
 use crate::link::greet;
 use crate::registry::Credentials;
@@ -249,8 +249,10 @@ impl Docker {
     }
 
     pub(crate) async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
-        let Some(agent) = agent(folder)? else {
-            return Ok(Found::Never);
+        let agent = match folder.recorded()? {
+            Recorded::Never => return Ok(Found::Never),
+            Recorded::Damaged => return Ok(Found::Dead),
+            Recorded::Agent(agent) => ours(agent)?,
         };
         let container = self.daemon().await?.inspect(&agent.container.unwrap_or_default()).await?;
         let alive = container.is_some_and(|container| container.running);
@@ -311,9 +313,9 @@ impl Docker {
 }
 
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
-    match folder.agent()? {
-        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
-        other => Ok(other),
+    match folder.recorded()? {
+        Recorded::Agent(agent) => ours(agent).map(Some),
+        Recorded::Never | Recorded::Damaged => Ok(None),
     }
 }
 
@@ -324,6 +326,7 @@ fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), Execu
         token: launch.token.clone(),
         pid: 0,
         start_time: 0,
+/// The agent that is written down legibly.
         container: Some(id.to_owned()),
         isolation: vec!["container".to_owned()],
         user,
@@ -331,6 +334,10 @@ fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), Execu
 }
 
 fn launched(new: bool) -> Launched {
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
+}
+
     Launched { isolation: vec!["container".to_owned()], new }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::environment::{Environment, merge};
 use crate::error::ExecutorError;
-use crate::folder::{AgentFile, JobFolder};
+use crate::folder::{AgentFile, JobFolder, Recorded};
 use crate::launch::Launch;
 use crate::link::{Greeting, greet};
 use crate::process::Process;
@@ -118,8 +118,10 @@ impl Sandbox {
     }
 
     pub(crate) fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {
-        let Some(agent) = agent(folder)? else {
-            return Ok(Found::Never);
+        let agent = match folder.recorded()? {
+            Recorded::Never => return Ok(Found::Never),
+            Recorded::Damaged => return Ok(Found::Dead),
+            Recorded::Agent(agent) => ours(agent)?,
         };
         let found = if process(&agent).alive() { Found::Alive } else { Found::Dead };
         Ok(found)
@@ -145,10 +147,11 @@ impl Sandbox {
 }
 
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
-    match folder.agent()? {
-        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
-        other => Ok(other),
+    match folder.recorded()? {
+        Recorded::Agent(agent) => ours(agent).map(Some),
+        Recorded::Never | Recorded::Damaged => Ok(None),
     }
+/// The agent that is written down legibly.
 }
 
 fn process(agent: &AgentFile) -> Process {
@@ -156,6 +159,10 @@ fn process(agent: &AgentFile) -> Process {
 }
 
 /// The live agent that `agent.json` names.
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
+}
+
 fn recorded(launch: &Launch) -> Result<Option<Launched>, ExecutorError> {
     let Some(agent) = agent(&launch.folder)? else {
         return Ok(None);
