@@ -76,6 +76,11 @@ impl Docker {
         if Daemon::listens() { Ok(Self::new(environment, image)) } else { Self::connect(environment, image).await }
     }
 
+    /// The same where no daemon answers yet: each use asks for it again until one does.
+    pub fn later(environment: Environment, image: Option<String>) -> Self {
+        Self::new(environment, image)
+    }
+
     fn new(environment: Environment, image: Option<String>) -> Self {
         Self {
             daemon: Arc::default(),
@@ -182,7 +187,7 @@ impl Docker {
         loop {
             match self.daemon().await?.create(&plan.name, plan.body.clone()).await? {
                 Created::Id(id) => {
-                    return Ok(Container { id, running: false, fresh: true, spec: Some(plan.spec.clone()) });
+                    return Ok(Container { id, running: false, fresh: true, pid: 0, spec: Some(plan.spec.clone()) });
                 }
                 Created::NoImage if !pulled => {
                     self.daemon().await?.pull(image, &self.credentials).await?;
@@ -259,6 +264,15 @@ impl Docker {
         Ok(if alive { Found::Alive } else { Found::Dead })
     }
 
+    /// Whether a process of this host is the first one of the job's container. The daemon is asked, not the folder, which
+    /// is in reach of the container. Where it does not tell, as with a daemon that counts for itself, any will do.
+    pub(crate) async fn is_agent(&self, folder: &JobFolder, process: u32) -> Result<bool, ExecutorError> {
+        let Some(id) = self.containers(folder).await?.into_iter().next() else { return Ok(false) };
+        let found = self.daemon().await?.inspect(&id).await?;
+        let is_first = |container: Container| container.running && [0, process].contains(&container.pid);
+        Ok(found.is_some_and(is_first))
+    }
+
     /// The containers of a job folder: the one written down, else those with its label.
     async fn containers(&self, folder: &JobFolder) -> Result<Vec<String>, ExecutorError> {
         if let Some(id) = agent(folder)?.and_then(|agent| agent.container) {
@@ -312,11 +326,16 @@ impl Docker {
     }
 }
 
+/// The agent that is written down legibly.
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
     match folder.recorded()? {
         Recorded::Agent(agent) => ours(agent).map(Some),
         Recorded::Never | Recorded::Damaged => Ok(None),
     }
+}
+
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
 }
 
 fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), ExecutorError> {
@@ -326,7 +345,6 @@ fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), Execu
         token: launch.token.clone(),
         pid: 0,
         start_time: 0,
-/// The agent that is written down legibly.
         container: Some(id.to_owned()),
         isolation: vec!["container".to_owned()],
         user,
@@ -334,10 +352,6 @@ fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), Execu
 }
 
 fn launched(new: bool) -> Launched {
-fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
-    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
-}
-
     Launched { isolation: vec!["container".to_owned()], new }
 }
 

@@ -127,6 +127,11 @@ impl Sandbox {
         Ok(found)
     }
 
+    /// Whether a process is the one that is written down.
+    pub(crate) fn is_agent(folder: &JobFolder, process: u32) -> Result<bool, ExecutorError> {
+        Ok(agent(folder)?.is_some_and(|agent| agent.pid == process))
+    }
+
     pub(crate) async fn kill(folder: &JobFolder) -> Result<(), ExecutorError> {
         let Some(agent) = agent(folder)? else {
             return Ok(());
@@ -146,12 +151,16 @@ impl Sandbox {
     }
 }
 
+/// The agent that is written down legibly.
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
     match folder.recorded()? {
         Recorded::Agent(agent) => ours(agent).map(Some),
         Recorded::Never | Recorded::Damaged => Ok(None),
     }
-/// The agent that is written down legibly.
+}
+
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
 }
 
 fn process(agent: &AgentFile) -> Process {
@@ -159,10 +168,6 @@ fn process(agent: &AgentFile) -> Process {
 }
 
 /// The live agent that `agent.json` names.
-fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
-    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
-}
-
 fn recorded(launch: &Launch) -> Result<Option<Launched>, ExecutorError> {
     let Some(agent) = agent(&launch.folder)? else {
         return Ok(None);
