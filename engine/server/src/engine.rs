@@ -97,8 +97,8 @@ pub(crate) enum Message {
     Tell { run: RunId, input: Input, reply: Option<oneshot::Sender<Result<Vec<Event>, TellError>>> },
     /// Drive this run from now on.
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
-    /// The attendant of a job is done with it.
-    Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
+    /// The attendant of a job is done with it, and has removed what it left, or not.
+    Left { cleanup: Cleanup, token: Token, cleaned: bool },
     /// A write of these runs had failed: go on with them.
     Again { runs: Vec<RunId> },
     /// What an earlier engine had left was seen to; the outbox row that is done then.
@@ -286,18 +286,39 @@ impl Dispatcher {
                 self.cleaned.push(row.key);
                 continue;
             }
-            let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) else { continue };
-            let Some(executor) = self.config.executors.get(&cleanup.executor).cloned() else { continue };
-            let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
-            let messages = self.messages.clone();
-            self.cleaning += 1;
-            self.handle.spawn(async move {
-                let cleaned = executor.clean(&JobFolder::new(path)).await;
-                if let Err(error) = &cleaned {
-                    tracing::warn!(key = row.key, %error, "what is left of a job stays behind");
-                }
-                let _ = messages.send(Message::Cleaned { key: cleaned.is_ok().then_some(row.key) });
-            });
+            if let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) {
+                self.clean(cleanup);
+            }
+        }
+    }
+
+    /// Removes what a job that has ended has left, and ticks off its outbox row then.
+    fn clean(&mut self, cleanup: Cleanup) {
+        let Some(executor) = self.config.executors.of_started(&cleanup.executor).cloned() else { return };
+        let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
+        let messages = self.messages.clone();
+        self.cleaning += 1;
+        self.handle.spawn(async move {
+            let key = cleanup.outbox_key();
+            let cleaned = executor.clean(&JobFolder::new(path)).await;
+            if let Err(error) = &cleaned {
+                tracing::warn!(key, %error, "what is left of a job stays behind");
+            }
+            let _ = messages.send(Message::Cleaned { key: cleaned.is_ok().then_some(key) });
+        });
+    }
+
+    /// The attendant of a job is done with it. Where it has ended and its attendant did not clean up, because it never
+    /// ran, that is done here.
+    fn left(&mut self, cleanup: Cleanup, token: Token, cleaned: bool) {
+        let Cleanup { run, key, attempt, .. } = &cleanup;
+        self.attendants.remove(&(*run, key.clone(), token));
+        let goes_on = self.ledger.get(*run).and_then(|entry| entry.state.leg(key));
+        let goes_on = goes_on.is_some_and(|leg| leg.attempt == *attempt && leg.ended.is_none());
+        match (cleaned, goes_on) {
+            (true, _) => self.cleaned.push(cleanup.outbox_key()),
+            (false, false) => self.clean(cleanup),
+            (false, true) => {}
         }
     }
 
@@ -335,9 +356,9 @@ impl Dispatcher {
         while self.cleaning > 0 || !self.attendants.is_empty() {
             let next = self.handle.block_on(async { tokio::time::timeout_at(deadline, inbox.recv()).await });
             match next {
-                Ok(Some(Message::Left { run, key, token, cleaned })) => {
-                    self.attendants.remove(&(run, key, token));
-                    self.cleaned.extend(cleaned);
+                Ok(Some(Message::Left { cleanup, token, cleaned })) => {
+                    self.attendants.remove(&(cleanup.run, cleanup.key.clone(), token));
+                    self.cleaned.extend(cleaned.then(|| cleanup.outbox_key()));
                 }
                 Ok(Some(Message::Cleaned { key })) => self.cleaned_one(key),
                 Ok(Some(_)) => {}
@@ -388,10 +409,9 @@ impl Dispatcher {
                     }
                     taken_up.push((reply, loaded));
                 }
-                Message::Left { run, key, token, cleaned } => {
-                    self.attendants.remove(&(run, key, token));
-                    self.cleaned.extend(cleaned);
-                    touched.insert(run);
+                Message::Left { cleanup, token, cleaned } => {
+                    touched.insert(cleanup.run);
+                    self.left(cleanup, token, cleaned);
                 }
                 Message::Again { runs } => {
                     let (loaded, unread): (Vec<_>, Vec<_>) =
