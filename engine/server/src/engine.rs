@@ -48,6 +48,8 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
+/// How often the engine looks for runs that somebody began and could not hand over.
+const LOOK: Duration = Duration::from_secs(2);
 const UPDATES: usize = 4096;
 
 /// What an engine is started with.
@@ -87,8 +89,8 @@ pub struct Engine {
     updates: broadcast::Sender<Update>,
     store: Arc<Store>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
-    /// Follows the store's clock.
-    clock: AbortHandle,
+    /// Follow the store's clock, and look for runs.
+    followers: [AbortHandle; 2],
 }
 
 /// A message to the dispatcher.
@@ -96,6 +98,8 @@ pub(crate) enum Message {
     /// Something for a run; the answer comes once it is stored.
     Tell { run: RunId, input: Input, reply: Option<oneshot::Sender<Result<Vec<Event>, TellError>>> },
     /// Drive this run from now on.
+    /// Look for runs that nobody drives.
+    Look,
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
     /// The attendant of a job is done with it, and has removed what it left, or not.
     Left { cleanup: Cleanup, token: Token, cleaned: bool },
@@ -139,6 +143,7 @@ impl Engine {
         clock::of_store(&config.folder);
         let clock = tokio::spawn(clock::follow(config.folder.clone())).abort_handle();
         let mut dispatcher = Dispatcher {
+        let look = tokio::spawn(look(messages.clone())).abort_handle();
             ledger: Ledger::new(store.clone(), config.faults.fail_write),
             config: Arc::new(config),
             handle: Handle::current(),
@@ -153,6 +158,8 @@ impl Engine {
             cleaning: 0,
             paused: BTreeSet::new(),
             _lock: lock,
+            looked: 0,
+            unread: BTreeSet::new(),
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
             let runs: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).collect();
@@ -165,7 +172,7 @@ impl Engine {
             path: store.folder().root().to_owned(),
             source,
         })?;
-        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)), clock })
+        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)), followers: [clock, look] })
     }
 
     /// The store the engine drives.
@@ -199,7 +206,7 @@ impl Engine {
     /// seconds at most. Jobs that run go on, keep their results, and are found again.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
-        self.clock.abort();
+        self.followers.iter().for_each(AbortHandle::abort);
         let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(dispatcher) = dispatcher {
             // A dispatcher that panicked has said so already; its lock went with it.
@@ -215,6 +222,14 @@ impl Drop for Engine {
 }
 
 /// Whether it is an attendant that says this.
+/// Reminds the dispatcher to look for runs.
+async fn look(messages: mpsc::UnboundedSender<Message>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let _ = messages.send(Message::Look);
+    }
+}
+
 fn of_job(input: &Input) -> bool {
     use Input::{AgentGone, ArtifactStored, LaunchFailed, Milestone, Reported};
     matches!(input, Reported { .. } | Milestone { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. })
@@ -252,6 +267,10 @@ struct Dispatcher {
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
     _lock: EngineLock,
+    /// How long the journal was when runs were last looked for.
+    looked: u64,
+    /// Runs that this engine cannot read; said once.
+    unread: BTreeSet<RunId>,
 }
 
 type Reply = Option<oneshot::Sender<Result<Vec<Event>, TellError>>>;
@@ -260,18 +279,41 @@ impl Dispatcher {
     fn recover(&mut self, runs: &[RunId]) {
         let mut touched = BTreeSet::new();
         for run in runs {
+        self.take_up(runs, &mut touched);
+        self.settle(touched);
+        Faults::kill(self.config.faults.kill_done, || self.entries());
+        self.clean_up();
+        self.watch_retirements();
+    }
+
+    fn take_up(&mut self, runs: &[RunId], touched: &mut BTreeSet<RunId>) {
             match self.ledger.load(*run) {
                 Ok(_) => {
                     touched.insert(*run);
                 }
                 // One run that cannot be read must not keep the others from going on.
-                Err(error) => tracing::error!(%run, %error, "this run cannot be continued"),
+                Err(error) => {
+                    tracing::error!(%run, %error, "this run cannot be continued");
+                    self.unread.insert(*run);
+                }
             }
         }
-        self.settle(touched);
-        Faults::kill(self.config.faults.kill_done, || self.entries());
-        self.clean_up();
-        self.watch_retirements();
+    }
+
+    /// Takes up runs that were begun in the store by somebody who died before the engine was told. While the journal does
+    /// not grow there can be none.
+    fn look(&mut self, touched: &mut BTreeSet<RunId>) {
+        let store = self.ledger.store();
+        let Ok(number) = store.last_number() else { return };
+        if number == self.looked {
+            return;
+        }
+        let Ok(active) = store.runs(&RunFilter { active: true, ..RunFilter::default() }) else { return };
+        self.looked = number;
+        let new =
+            |run: &RunId| self.ledger.get(*run).is_none() && !self.paused.contains(run) && !self.unread.contains(run);
+        let new: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).filter(new).collect();
+        self.take_up(&new, touched);
     }
 
     /// Removes what an engine that was killed has left of jobs that had ended.
@@ -405,6 +447,7 @@ impl Dispatcher {
                 Message::TakeUp { run, reply } => {
                     let loaded = self.ledger.load(run).map(|entry| entry.state.clone());
                     if loaded.is_ok() {
+                Message::Look => self.look(&mut touched),
                         touched.insert(run);
                     }
                     taken_up.push((reply, loaded));

@@ -175,3 +175,18 @@ async fn a_job_that_never_came_up_leaves_nothing_to_be_cleaned() {
     drop(engine);
     assert_eq!(place.outbox(), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_starter_died_is_taken_up_by_the_engine_that_serves() {
+    let place = place(WORKFLOW, NO_RULES);
+    let engine = place.engine();
+    let mut updates = engine.watch();
+    let run = place.begin(&[]).run;
+    loop {
+        let update = updates.recv().await.unwrap();
+        if update.run == run && finished(&update.state) {
+            assert_eq!(update.state.finished.as_ref().unwrap().conclusion, Conclusion::Success);
+            break;
+        }
+    }
+}
