@@ -2,13 +2,20 @@
 //!
 //! Attending is the same whether the job was never launched, runs already, or ended while no engine was there: find it,
 //! read its spool from the beginning (what is known already changes nothing), and report.
+//!
+//! Invariants: a job of which a step has begun is never launched, nor given its specification with its secrets, again; an
+//! executor out of reach ends no job that was launched.
+
+mod patience;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use tagline_executor::{
     Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, LimitsError, Link, LinkError, LinkEvent,
+    LogReader,
 };
 use tagline_protocol::{AgentState, JobSpec, Record, Request};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
@@ -20,11 +27,10 @@ use tokio::task::JoinSet;
 use crate::engine::{EngineConfig, Message};
 use crate::job::{self, Surroundings};
 use crate::ledger::{Cleanup, TellError};
+use crate::secrets::{self, SecretError};
+use crate::services;
 use crate::services::deliver::Deliveries;
-use crate::{secrets, services};
-
-/// How often a broken link is made anew before the job counts as gone.
-const RECONNECTS: u32 = 5;
+use patience::Patience;
 
 /// What the state asks for.
 #[derive(Debug, Clone)]
@@ -81,10 +87,10 @@ impl Attendant {
         let (cancels, inbox) = mpsc::unbounded_channel();
         let removes_folders = errand.executor != "docker";
         let task = handle.spawn(async move {
-            let (run, key, token) = (errand.run, errand.key.clone(), errand.token.clone());
+            let Errand { run, key, attempt, token, executor } = errand.clone();
             let messages = context.messages.clone();
             let cleaned = Job::new(context, errand, inbox).attend().await;
-            let _ = messages.send(Message::Left { run, key, token, cleaned });
+            let _ = messages.send(Message::Left { cleanup: Cleanup { run, key, attempt, executor }, token, cleaned });
         });
         Self { cancels, last: std::cell::RefCell::new(None), task: task.abort_handle(), removes_folders }
     }
@@ -116,6 +122,8 @@ struct Job {
     /// A cancel that came before there was a link to pass it on.
     pending: Option<(String, bool)>,
     steps_started: bool,
+    /// Its agent came up at this attendant's word and was not spoken to yet.
+    fresh: bool,
     offset: u64,
     deliveries: Deliveries,
 }
@@ -133,66 +141,116 @@ impl Job {
         let from = Sender { key: errand.key.clone(), attempt: errand.attempt, token: errand.token.clone() };
         let folder = JobFolder::new(services::job_folder(&context, &from));
         let deliveries = Deliveries::new(context.clone(), from.clone());
-        Self { context, errand, from, folder, cancels, pending: None, steps_started: false, offset: 0, deliveries }
+        let (pending, steps_started, fresh, offset) = (None, false, false, 0);
+        Self { context, errand, from, folder, cancels, pending, steps_started, fresh, offset, deliveries }
     }
 
-    /// Attends until the job is over. Returns the outbox row that is done then.
-    async fn attend(mut self) -> Option<String> {
-        let Some(executor) = self.context.config.executors.get(&self.errand.executor).cloned() else {
+    /// Attends until the job is over. True when what it left is removed.
+    async fn attend(mut self) -> bool {
+        let Some(executor) = self.context.config.executors.of_started(&self.errand.executor).cloned() else {
             let why = format!("this machine has no runner `{}`", self.errand.executor);
             self.launch_failed(why, false).await;
-            return None;
+            return false;
         };
-        let finished = self.run(&executor).await;
-        if !finished {
-            return None;
+        if !self.run(&executor).await {
+            return false;
         }
-        match executor.clean(&self.folder).await {
-            Ok(()) => {
-                let Errand { run, key, attempt, executor, .. } = self.errand;
-                Some(Cleanup { run, key, attempt, executor }.outbox_key())
-            }
-            Err(error) => {
-                tracing::warn!(key = %self.errand.key, error = services::chain(&error), "a job's folder stays behind");
-                None
-            }
+        let cleaned = executor.clean(&self.folder).await;
+        if let Err(error) = &cleaned {
+            tracing::warn!(key = %self.errand.key, error = services::chain(error), "a job's folder stays behind");
         }
+        cleaned.is_ok()
     }
 
     /// True when the job's result is stored.
     async fn run(&mut self, executor: &Executor) -> bool {
-        for _ in 0..RECONNECTS {
-            let found = match executor.find(&self.folder).await {
-                Ok(found) => found,
-                Err(error) => {
+        let mut patience = Patience::default();
+        loop {
+            match executor.find(&self.folder).await {
+                // Nothing is written down of it, but it ran: after a power cut, or in a store that was restored.
+                Ok(Found::Never) if self.has_begun() => break,
+                Ok(Found::Never) => {
+                    if let Err(error) = self.launch(executor).await {
+                        let retryable = !matches!(
+                            error,
+                            ExecutorError::Limits | ExecutorError::Taken { .. } | ExecutorError::Refused { .. }
+                        );
+                        self.launch_failed(services::chain(&error), retryable).await;
+                        return false;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if !self.was_launched() => {
                     self.launch_failed(services::chain(&error), true).await;
                     return false;
                 }
-            };
-            if found == Found::Never
-                && let Err(error) = self.launch(executor).await
-            {
-                let retryable = !matches!(
-                    error,
-                    ExecutorError::Limits | ExecutorError::Taken { .. } | ExecutorError::Refused { .. }
-                );
-                self.launch_failed(services::chain(&error), retryable).await;
-                return false;
+                // The executor is not needed to read what the job wrote, nor to reach its agent.
+                Err(_) => {}
             }
-            match self.link().await {
+            let before = self.offset;
+            match self.link(executor).await {
                 Ok(End::Finished) => return true,
                 Ok(End::Closed) => {}
                 Err(LinkError::Refused) if self.is_taken() => {
                     self.launch_failed("its folder is in use by an agent of another start".to_owned(), false).await;
                     return false;
                 }
+                Err(error @ LinkError::Posed) => tracing::warn!(key = %self.errand.key, %error, "a job is not trusted"),
                 Err(error) => tracing::debug!(key = %self.errand.key, %error, "the link to a job broke"),
             }
-            if !matches!(executor.find(&self.folder).await, Ok(Found::Alive)) {
-                break;
+            if self.offset > before {
+                patience.heard();
             }
+            let Some(pause) = self.pause(executor, &mut patience).await else { break };
+            self.wait(pause).await;
         }
         self.gone(executor).await
+    }
+
+    /// How long to wait before the next link; none when there is to be none.
+    async fn pause(&self, executor: &Executor, patience: &mut Patience) -> Option<Duration> {
+        match executor.find(&self.folder).await {
+            Ok(found) => {
+                patience.answered();
+                if found == Found::Alive { patience.broke() } else { None }
+            }
+            // Who wants it ended at once does not wait for a daemon.
+            Err(error) if error.is_away() && !self.pending.as_ref().is_some_and(|(_, kill)| *kill) => {
+                let (pause, news) = patience.away();
+                if news {
+                    let error = services::chain(&error);
+                    tracing::warn!(key = %self.errand.key, error, "a job's runner is out of reach; it is asked again");
+                }
+                Some(pause)
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Waits; a cancel that comes meanwhile is kept for the next link, and one that kills ends the wait.
+    async fn wait(&mut self, pause: Duration) {
+        let until = tokio::time::Instant::now() + pause;
+        while let Ok(Some((why, kill))) = tokio::time::timeout_at(until, self.cancels.recv()).await {
+            self.deliveries.stop(&why);
+            self.pending = Some((why, kill));
+            if kill {
+                return;
+            }
+        }
+        // The other end of the channel may be gone: then it answers at once.
+        tokio::time::sleep_until(until).await;
+    }
+
+    /// Whether a step of the job is known to have begun: by this attendant, by the run, or by the spool.
+    fn has_begun(&self) -> bool {
+        let known = || self.context.state.leg(&self.errand.key).is_some_and(|leg| !leg.steps.is_empty());
+        self.steps_started || known() || spool_has_step(&self.folder)
+    }
+
+    /// Whether an agent of this very start was brought up.
+    fn was_launched(&self) -> bool {
+        let recorded = self.folder.agent().ok().flatten();
+        recorded.is_some_and(|agent| agent.token == self.errand.token.0) || self.has_begun()
     }
 
     /// Whether the folder's agent is of another start. One of this start never refuses: it is ending, and hung up before it
@@ -208,25 +266,24 @@ impl Job {
             tracing::warn!(key = %self.errand.key, error = services::chain(&error), "what is left of a job cannot be ended");
         }
         // The last words of a dead agent: its result may have come after the link broke.
-        if matches!(self.link().await, Ok(End::Finished)) {
+        if matches!(self.link(executor).await, Ok(End::Finished)) {
             return true;
         }
         self.deliveries.end("its job's agent is gone").await;
-        if !self.steps_started
-            && let Err(error) = executor.clean(&self.folder).await
-        {
+        let steps_started = self.has_begun();
+        if !steps_started && let Err(error) = executor.clean(&self.folder).await {
             tracing::warn!(key = %self.errand.key, error = services::chain(&error), "a job's folder stays behind");
         }
-        let input = Input::AgentGone { from: self.from.clone(), steps_started: self.steps_started };
+        let input = Input::AgentGone { from: self.from.clone(), steps_started };
         let _ = self.context.tell(input).await;
-        self.steps_started
+        steps_started
     }
 
     async fn launch_failed(&self, why: String, retryable: bool) {
         let _ = self.context.tell(Input::LaunchFailed { from: self.from.clone(), why, retryable }).await;
     }
 
-    async fn launch(&self, executor: &Executor) -> Result<(), ExecutorError> {
+    async fn launch(&mut self, executor: &Executor) -> Result<(), ExecutorError> {
         let Errand { run, key, attempt, token, .. } = &self.errand;
         let state = &self.context.state;
         let leg = state.leg(key);
@@ -249,7 +306,8 @@ impl Job {
             limits,
             has_environment: leg.is_some_and(|leg| leg.ready.leg.environment.is_some()),
         };
-        executor.launch(&launch).await.map(|_| ())
+        self.fresh = executor.launch(&launch).await?.new;
+        Ok(())
     }
 
     /// `container.options`, read.
@@ -268,16 +326,8 @@ impl Job {
         let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
         let leg = state.leg(key).ok_or_else(unknown)?;
         let environment = leg.ready.leg.environment.as_deref();
-        let root = self.context.root.to_string_lossy();
-        let mut opened = IndexMap::new();
-        for name in &planned.secrets {
-            let found = secrets::find(&self.context.store, *run, &root, environment, name);
-            if let Some(value) = found.map_err(|error| services::chain(&error))? {
-                opened.insert(name.clone(), value);
-            }
-        }
         let around = Surroundings {
-            secrets: opened,
+            secrets: self.secrets(*run, environment, &planned.secrets).map_err(|error| missing(&error))?,
             paths: executor.paths(&state.plan.repository),
             user: executor.step_user(&self.folder).map_err(|error| services::chain(&error))?,
             in_container: leg.ready.leg.image.is_some(),
@@ -286,14 +336,38 @@ impl Job {
         made.map_err(|error| error.to_string())
     }
 
-    /// Reads the job's records and answers its requests until one side ends.
-    async fn link(&mut self) -> Result<End, LinkError> {
+    /// The secrets that the job's steps name, opened. One that its environment requires is there, or there are none:
+    /// what was given with the run, or was set when it began, may have been removed since.
+    fn secrets(
+        &self,
+        run: RunId,
+        environment: Option<&str>,
+        names: &[String],
+    ) -> Result<IndexMap<String, String>, SecretError> {
+        let Context { store, state, root, .. } = &self.context;
+        let places = secrets::Places { store, plan: &state.plan, root: &root.to_string_lossy(), run: Some(run) };
+        if let Some(environment) = environment {
+            places.require(environment, &IndexMap::new())?;
+        }
+        let mut opened = IndexMap::new();
+        for name in names {
+            if let Some(value) = places.find(environment, name)? {
+                opened.insert(name.clone(), value);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Makes a link, over which an agent that waits gets its job; then reads and answers until one side ends.
+    async fn link(&mut self, executor: &Executor) -> Result<End, LinkError> {
         let mut link = Link::connect(&self.folder, &self.errand.token.0, self.offset).await?;
         link.show_logs(false);
+        let fresh = std::mem::take(&mut self.fresh);
         if link.state() == Some(AgentState::Waiting) {
-            let executor = self.context.config.executors.get(&self.errand.executor).cloned();
-            let made = executor.ok_or_else(|| "its runner is gone".to_owned()).and_then(|e| self.specification(&e));
-            match made {
+            if !fresh {
+                self.trust(&link, executor).await?;
+            }
+            match self.specification(executor) {
                 Ok(specification) => link.start(specification).await?,
                 Err(why) => {
                     let _ = link.kill().await;
@@ -302,11 +376,37 @@ impl Job {
                 }
             }
         }
-        if let Some((why, kill)) = self.pending.take() {
-            self.cancel(&link, why, kill).await?;
+        let ended = self.follow(&mut link).await;
+        // Logs that were passed over count as news: a job that only prints is alive as well.
+        self.offset = link.offset();
+        ended
+    }
+
+    /// The specification holds every secret of the job, and whoever has the token and the job's folder, as a step that is
+    /// root in its container has, could ask for it: only an agent that has begun nothing gets it. One that was brought up
+    /// a moment ago is alone in its container.
+    async fn trust(&self, link: &Link, executor: &Executor) -> Result<(), LinkError> {
+        if self.has_begun() {
+            return Err(LinkError::Posed);
+        }
+        let Some(peer) = link.peer() else { return Ok(()) };
+        match executor.is_agent(&self.folder, peer).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LinkError::Posed),
+            Err(error) => Err(LinkError::Io(std::io::Error::other(error))),
+        }
+    }
+
+    /// Reads the job's records and answers its requests until one side ends.
+    async fn follow(&mut self, link: &mut Link) -> Result<End, LinkError> {
+        // Without an agent there is nobody to be told, but there is still a spool to be read.
+        if link.state().is_some()
+            && let Some((why, kill)) = self.pending.take()
+        {
+            self.cancel(link, why, kill).await?;
         }
         let mut answers: JoinSet<(u64, Result<tagline_protocol::Reply, String>)> = JoinSet::new();
-        let mut listening = true;
+        let mut listening = link.state().is_some();
         loop {
             tokio::select! {
                 event = link.next() => match event? {
@@ -332,13 +432,13 @@ impl Job {
                 },
                 Some(Ok((id, answer))) = answers.join_next() => link.reply(id, answer).await?,
                 news = self.deliveries.next() => {
-                    self.deliveries.pass_on(&link, news).await?;
+                    self.deliveries.pass_on(link, news).await?;
                     if let Some((why, kill)) = self.pending.take() {
-                        self.cancel(&link, why, kill).await?;
+                        self.cancel(link, why, kill).await?;
                     }
                 }
                 cancel = self.cancels.recv(), if listening => match cancel {
-                    Some((why, kill)) => self.cancel(&link, why, kill).await?,
+                    Some((why, kill)) => self.cancel(link, why, kill).await?,
                     None => listening = false,
                 },
             }
@@ -394,6 +494,27 @@ impl Job {
             _ => {}
         }
         false
+    }
+}
+
+/// Whether a spool tells of a step's start. Torn and damaged lines tell nothing.
+fn spool_has_step(folder: &JobFolder) -> bool {
+    let mut spool = LogReader::new(&folder.spool(), 0);
+    while let Ok(Some(line)) = spool.next_line() {
+        if !line.is_log() && matches!(line.decode(), Ok(Record::StepStarted { .. })) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Why a job has not its secrets, with what helps.
+fn missing(error: &SecretError) -> String {
+    match error {
+        SecretError::Missing { environment, name } => {
+            format!("{error}: `tagline secret set {name} --environment {environment}`")
+        }
+        other => services::chain(other),
     }
 }
 

@@ -34,6 +34,7 @@ use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
 use crate::lock;
+use crate::secrets;
 use crate::source;
 use crate::tidy;
 use crate::timer::Timers;
@@ -47,6 +48,8 @@ const HOLD: Duration = Duration::from_millis(20);
 const LEAVE: Duration = Duration::from_secs(5);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often the engine looks for runs that somebody began and could not hand over.
+const LOOK: Duration = Duration::from_secs(2);
 /// How many updates a slow watcher may lag behind before it must look again for itself.
 const UPDATES: usize = 4096;
 
@@ -87,18 +90,20 @@ pub struct Engine {
     updates: broadcast::Sender<Update>,
     store: Arc<Store>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
-    /// Follows the store's clock.
-    clock: AbortHandle,
+    /// Follow the store's clock, and look for runs.
+    followers: [AbortHandle; 2],
 }
 
 /// A message to the dispatcher.
 pub(crate) enum Message {
     /// Something for a run; the answer comes once it is stored.
     Tell { run: RunId, input: Input, reply: Option<oneshot::Sender<Result<Vec<Event>, TellError>>> },
+    /// Look for runs that nobody drives.
+    Look,
     /// Drive this run from now on.
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
-    /// The attendant of a job is done with it.
-    Left { run: RunId, key: JobKey, token: Token, cleaned: Option<String> },
+    /// The attendant of a job is done with it, and has removed what it left, or not.
+    Left { cleanup: Cleanup, token: Token, cleaned: bool },
     /// A write of these runs had failed: go on with them.
     Again { runs: Vec<RunId> },
     /// What an earlier engine had left was seen to; the outbox row that is done then.
@@ -138,6 +143,7 @@ impl Engine {
         leftovers.extend(tidy::old_trees(&config.folder, &active.iter().map(|row| row.id).collect()));
         clock::of_store(&config.folder);
         let clock = tokio::spawn(clock::follow(config.folder.clone())).abort_handle();
+        let look = tokio::spawn(look(messages.clone())).abort_handle();
         let mut dispatcher = Dispatcher {
             ledger: Ledger::new(store.clone(), config.faults.fail_write),
             config: Arc::new(config),
@@ -153,6 +159,8 @@ impl Engine {
             cleaning: 0,
             paused: BTreeSet::new(),
             looking_again: BTreeSet::new(),
+            looked: 0,
+            unread: BTreeSet::new(),
             _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
@@ -166,7 +174,7 @@ impl Engine {
             path: store.folder().root().to_owned(),
             source,
         })?;
-        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)), clock })
+        Ok(Self { messages, updates, store, dispatcher: Mutex::new(Some(dispatcher)), followers: [clock, look] })
     }
 
     /// The store the engine drives.
@@ -200,7 +208,7 @@ impl Engine {
     /// seconds at most. Jobs that run go on, keep their results, and are found again.
     pub fn stop(&self) {
         let _ = self.messages.send(Message::Stop);
-        self.clock.abort();
+        self.followers.iter().for_each(AbortHandle::abort);
         let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(dispatcher) = dispatcher {
             // A dispatcher that panicked has said so already; its lock went with it.
@@ -212,6 +220,14 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Reminds the dispatcher to look for runs.
+async fn look(messages: mpsc::UnboundedSender<Message>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let _ = messages.send(Message::Look);
     }
 }
 
@@ -254,6 +270,10 @@ struct Dispatcher {
     paused: BTreeSet<RunId>,
     /// Runs for which the store could not be read, until it is tried again.
     looking_again: BTreeSet<RunId>,
+    /// How long the journal was when runs were last looked for.
+    looked: u64,
+    /// Runs that this engine cannot read; said once.
+    unread: BTreeSet<RunId>,
     _lock: EngineLock,
 }
 
@@ -262,19 +282,42 @@ type Reply = Option<oneshot::Sender<Result<Vec<Event>, TellError>>>;
 impl Dispatcher {
     fn recover(&mut self, runs: &[RunId]) {
         let mut touched = BTreeSet::new();
+        self.take_up(runs, &mut touched);
+        self.settle(touched);
+        Faults::kill(self.config.faults.kill_done, || self.entries());
+        self.clean_up();
+        self.watch_retirements();
+    }
+
+    fn take_up(&mut self, runs: &[RunId], touched: &mut BTreeSet<RunId>) {
         for run in runs {
             match self.ledger.load(*run) {
                 Ok(_) => {
                     touched.insert(*run);
                 }
                 // One run that cannot be read must not keep the others from going on.
-                Err(error) => tracing::error!(%run, %error, "this run cannot be continued"),
+                Err(error) => {
+                    tracing::error!(%run, %error, "this run cannot be continued");
+                    self.unread.insert(*run);
+                }
             }
         }
-        self.settle(touched);
-        Faults::kill(self.config.faults.kill_done, || self.entries());
-        self.clean_up();
-        self.watch_retirements();
+    }
+
+    /// Takes up runs that were begun in the store by somebody who died before the engine was told. While the journal does
+    /// not grow there can be none.
+    fn look(&mut self, touched: &mut BTreeSet<RunId>) {
+        let store = self.ledger.store();
+        let Ok(number) = store.last_number() else { return };
+        if number == self.looked {
+            return;
+        }
+        let Ok(active) = store.runs(&RunFilter { active: true, ..RunFilter::default() }) else { return };
+        self.looked = number;
+        let new =
+            |run: &RunId| self.ledger.get(*run).is_none() && !self.paused.contains(run) && !self.unread.contains(run);
+        let new: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).filter(new).collect();
+        self.take_up(&new, touched);
     }
 
     /// Removes what an engine that was killed has left of jobs that had ended.
@@ -282,25 +325,48 @@ impl Dispatcher {
         let rows = self.ledger.store().outbox().unwrap_or_default();
         for row in rows {
             if row.key.starts_with(ledger::SECRETS) {
-                // A run that goes on again needs what it was given anew.
-                if self.ledger.get(row.run).is_none() {
-                    self.forget_secrets(row.run);
+                if self.unread.contains(&row.run) {
+                    continue;
                 }
-                self.cleaned.push(row.key);
+                // A run that goes on again needs what it was given anew, and writes another row when it ends.
+                if self.ledger.get(row.run).is_some() || secrets::forget(self.ledger.store(), row.run) {
+                    self.cleaned.push(row.key);
+                }
                 continue;
             }
-            let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) else { continue };
-            let Some(executor) = self.config.executors.get(&cleanup.executor).cloned() else { continue };
-            let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
-            let messages = self.messages.clone();
-            self.cleaning += 1;
-            self.handle.spawn(async move {
-                let cleaned = executor.clean(&JobFolder::new(path)).await;
-                if let Err(error) = &cleaned {
-                    tracing::warn!(key = row.key, %error, "what is left of a job stays behind");
-                }
-                let _ = messages.send(Message::Cleaned { key: cleaned.is_ok().then_some(row.key) });
-            });
+            if let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) {
+                self.clean(cleanup);
+            }
+        }
+    }
+
+    /// Removes what a job that has ended has left, and ticks off its outbox row then.
+    fn clean(&mut self, cleanup: Cleanup) {
+        let Some(executor) = self.config.executors.of_started(&cleanup.executor).cloned() else { return };
+        let path = self.config.folder.job(cleanup.run.0, &cleanup.key.to_string(), cleanup.attempt.0);
+        let messages = self.messages.clone();
+        self.cleaning += 1;
+        self.handle.spawn(async move {
+            let key = cleanup.outbox_key();
+            let cleaned = executor.clean(&JobFolder::new(path)).await;
+            if let Err(error) = &cleaned {
+                tracing::warn!(key, %error, "what is left of a job stays behind");
+            }
+            let _ = messages.send(Message::Cleaned { key: cleaned.is_ok().then_some(key) });
+        });
+    }
+
+    /// The attendant of a job is done with it. Where it has ended and its attendant did not clean up, because it never
+    /// ran, that is done here.
+    fn left(&mut self, cleanup: Cleanup, token: Token, cleaned: bool) {
+        let Cleanup { run, key, attempt, .. } = &cleanup;
+        self.attendants.remove(&(*run, key.clone(), token));
+        let goes_on = self.ledger.get(*run).and_then(|entry| entry.state.leg(key));
+        let goes_on = goes_on.is_some_and(|leg| leg.attempt == *attempt && leg.ended.is_none());
+        match (cleaned, goes_on) {
+            (true, _) => self.cleaned.push(cleanup.outbox_key()),
+            (false, false) => self.clean(cleanup),
+            (false, true) => {}
         }
     }
 
@@ -338,9 +404,9 @@ impl Dispatcher {
         while self.cleaning > 0 || !self.attendants.is_empty() {
             let next = self.handle.block_on(async { tokio::time::timeout_at(deadline, inbox.recv()).await });
             match next {
-                Ok(Some(Message::Left { run, key, token, cleaned })) => {
-                    self.attendants.remove(&(run, key, token));
-                    self.cleaned.extend(cleaned);
+                Ok(Some(Message::Left { cleanup, token, cleaned })) => {
+                    self.attendants.remove(&(cleanup.run, cleanup.key.clone(), token));
+                    self.cleaned.extend(cleaned.then(|| cleanup.outbox_key()));
                 }
                 Ok(Some(Message::Cleaned { key })) => self.cleaned_one(key),
                 Ok(Some(_)) => {}
@@ -384,6 +450,7 @@ impl Dispatcher {
                     inputs.push((run, input, at));
                     replies.push(reply);
                 }
+                Message::Look => self.look(&mut touched),
                 Message::TakeUp { run, reply } => {
                     let loaded = self.ledger.load(run).map(|entry| entry.state.clone());
                     if loaded.is_ok() {
@@ -391,10 +458,9 @@ impl Dispatcher {
                     }
                     taken_up.push((reply, loaded));
                 }
-                Message::Left { run, key, token, cleaned } => {
-                    self.attendants.remove(&(run, key, token));
-                    self.cleaned.extend(cleaned);
-                    touched.insert(run);
+                Message::Left { cleanup, token, cleaned } => {
+                    touched.insert(cleanup.run);
+                    self.left(cleanup, token, cleaned);
                 }
                 Message::Again { runs } => {
                     self.looking_again.retain(|run| !runs.contains(run));
@@ -557,21 +623,11 @@ impl Dispatcher {
         });
         if state.finished.is_some() {
             self.tidy(vec![source::trees(&self.config.folder.cache()).join(run.to_string())]);
-            self.forget_secrets(run);
-            self.cleaned.push(ledger::secrets_key(&state));
-            self.ledger.forget(run);
-        }
-    }
-
-    /// Removes the secrets that were given with a run.
-    fn forget_secrets(&self, run: RunId) {
-        let scope = crate::secrets::run_scope(run);
-        let store = self.ledger.store();
-        let given = store.secrets(&scope).unwrap_or_default();
-        for (name, _) in given {
-            if let Err(error) = store.remove_secret(&scope, &name) {
-                tracing::warn!(%run, %error, "a secret given with the run stays in the store");
+            // What could not be removed stays in the outbox, for the next engine.
+            if secrets::forget(self.ledger.store(), run) {
+                self.cleaned.extend(ledger::secrets_keys(&state));
             }
+            self.ledger.forget(run);
         }
     }
 

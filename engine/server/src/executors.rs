@@ -9,6 +9,8 @@ use tagline_executor::{Executor, Exposure};
 #[derive(Debug, Clone, Default)]
 pub struct Executors {
     known: Arc<Vec<(String, Executor)>>,
+    /// Those that did not answer when the engine started: only for what was started on them before.
+    away: Arc<Vec<(String, Executor)>>,
     /// Host folders that jobs in the sandbox may read.
     pub exposure: Arc<Exposure>,
 }
@@ -16,7 +18,18 @@ pub struct Executors {
 impl Executors {
     /// The first is the default of `auto`.
     pub fn new(known: Vec<(String, Executor)>, exposure: Exposure) -> Self {
-        Self { known: Arc::new(known), exposure: Arc::new(exposure) }
+        Self { known: Arc::new(known), away: Arc::default(), exposure: Arc::new(exposure) }
+    }
+
+    /// Adds executors that this machine may have, but that do not answer now. No job is given to them by choice.
+    #[must_use]
+    pub fn and_away(self, away: Vec<(String, Executor)>) -> Self {
+        Self { away: Arc::new(away), ..self }
+    }
+
+    /// The executor of a job that was started on it, also one that was out of reach when the engine started.
+    pub fn of_started(&self, name: &str) -> Option<&Executor> {
+        self.get(name).or_else(|| self.away.iter().find(|(away, _)| away == name).map(|(_, executor)| executor))
     }
 
     /// The executor of a name; none when this machine has none of it.

@@ -1,7 +1,7 @@
 //! A copy of a store that is in use: the database by SQLite's own backup, then every blob, log and key.
 //!
 //! Order makes it whole: whatever the copied database names was in the store before the copy of the files began. The
-//! copy is checked (chain and blobs) before it gets its final name.
+//! copy is checked (the chain, and every blob in it by its digest) before it gets its final name.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
 
 use crate::secrets::owner_only;
-use crate::{StoreError, StoreFolder, Verified, chain};
+use crate::{Blobs, StoreError, StoreFolder, Verified, chain};
+
+/// How often a database that somebody holds is asked for again, and after how long.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Copies a store into a folder that does not exist yet. Returns what the check of the copy found.
 pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> Result<Verified, StoreError> {
@@ -33,6 +38,7 @@ pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> 
         copy_file(&from.key(), &copy.key())?;
     }
     let checked = crate::connection::open_read_only(&copy).and_then(|connection| chain::verify(&connection))?;
+    Blobs::at(copy.blobs()).verify_all()?;
     fs::rename(temporary.path(), to).map_err(StoreError::io("rename", to))?;
     // The folder has its final name: there is nothing left to clean up under the temporary one.
     let _ = temporary.keep();
@@ -40,11 +46,18 @@ pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> 
     Ok(checked)
 }
 
+/// All pages in one step: a copy in several begins anew whenever the engine commits in between, so beside a busy one it
+/// would never end.
 fn copy_database(connection: &Connection, to: &StoreFolder) -> Result<(), StoreError> {
     let mut target = Connection::open(to.database())?;
-    let backup = rusqlite::backup::Backup::new(connection, &mut target)?;
-    backup.run_to_completion(1024, Duration::ZERO, None)?;
-    Ok(())
+    let backup = Backup::new(connection, &mut target)?;
+    for _ in 0..TRIES {
+        if backup.step(-1)? == StepResult::Done {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(StoreError::io("copy into", to.database())(io::ErrorKind::WouldBlock.into()))
 }
 
 /// Of job folders only the spools are kept: the rest belongs to jobs that run now.

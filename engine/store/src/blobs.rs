@@ -73,6 +73,21 @@ impl Blobs {
         self.copy_to(digest, io::sink())
     }
 
+    /// Hashes every blob that is here again.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] names the first whose bytes are others.
+    pub fn verify_all(&self) -> Result<(), StoreError> {
+        let all = self.root.join("sha256");
+        for folder in entries(&all)? {
+            let head = name_of(&folder);
+            for blob in entries(&folder)? {
+                self.verify(&format!("sha256:{head}{}", name_of(&blob)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies a blob to a writer, hashing on the way. What was written is only to be used when this returns its size.
     pub fn copy_to(&self, digest: &str, mut to: impl Write) -> Result<u64, StoreError> {
         let path = self.path(digest)?;
@@ -111,4 +126,19 @@ impl Blobs {
         }
         Ok(())
     }
+}
+
+/// What is in a folder; nothing where it is not there.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let read = match fs::read_dir(folder) {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("read", folder)(error)),
+    };
+    let paths: io::Result<Vec<PathBuf>> = read.map(|entry| Ok(entry?.path())).collect();
+    paths.map_err(StoreError::io("read", folder))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

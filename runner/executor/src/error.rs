@@ -98,6 +98,13 @@ pub enum ExecutorError {
     Fake(String),
 }
 
+impl ExecutorError {
+    /// Whether the executor itself is out of reach: then the error says nothing about a job.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Docker { .. } | Self::Fake(_))
+    }
+}
+
 /// An error with its causes: a refused connection is the last of them.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -39,7 +39,8 @@ pub enum Found {
     Alive,
     /// It ran and has ended; its spool is complete as far as it will ever be.
     Dead,
-    /// None was ever recorded. A launch with the same token takes over one that nobody wrote down.
+    /// No agent is recorded: none ever was, or the record was lost with the power or in a restored store, which the spool
+    /// shows. A launch with the same token takes over one that nobody wrote down.
     Never,
 }
 
@@ -61,6 +62,16 @@ impl Executor {
             Self::Sandbox(_) => Sandbox::find(folder),
             Self::Docker(docker) => docker.find(folder).await,
             Self::Fake(fake) => fake.find(folder),
+        }
+    }
+
+    /// Whether a process of this host, the one at the other end of the job's link, is the job's agent, as far as can be
+    /// told.
+    pub async fn is_agent(&self, folder: &JobFolder, process: u32) -> Result<bool, ExecutorError> {
+        match self {
+            Self::Sandbox(_) => Sandbox::is_agent(folder, process),
+            Self::Docker(docker) => docker.is_agent(folder, process).await,
+            Self::Fake(fake) => Ok(fake.is_agent(process)),
         }
     }
 

@@ -73,6 +73,17 @@ pub struct AgentFile {
     pub user: Option<StepUser>,
 }
 
+/// What `agent.json` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It is not there.
+    Never,
+    /// It is empty or torn, as a power cut leaves a file: the agent it named is dead.
+    Damaged,
+    /// This agent.
+    Agent(AgentFile),
+}
+
 impl AgentFile {
     /// The format written.
     pub const VERSION: u32 = 1;
@@ -178,15 +189,27 @@ impl JobFolder {
         file.map(Some).map_err(|source| FolderError::AgentFile { path, source })
     }
 
-    /// Replaces `agent.json`, owner-only: it holds the token.
+    /// What is known of the folder's agent. A file of another version is an error: its agent may live.
+    pub(crate) fn recorded(&self) -> Result<Recorded, FolderError> {
+        match self.agent() {
+            Ok(None) => Ok(Recorded::Never),
+            Ok(Some(agent)) => Ok(Recorded::Agent(agent)),
+            Err(FolderError::AgentFile { source, .. }) if !source.is_data() => Ok(Recorded::Damaged),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces `agent.json`, owner-only: it holds the token. It is on disk when this returns, so that a job that ran is
+    /// not taken for one that never did.
     pub fn write_agent(&self, agent: &AgentFile) -> Result<(), FolderError> {
         let path = self.path.join(AGENT_FILE);
         let wrap = |source| io_error("write", &path, source);
         let text = serde_json::to_vec(agent).expect("an agent file is plain data");
         let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(wrap)?;
         file.write_all(&text).map_err(wrap)?;
+        file.as_file().sync_all().map_err(wrap)?;
         file.persist(&path).map_err(|error| wrap(error.error))?;
-        Ok(())
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(wrap)
     }
 
     /// Before another agent starts here: removes what the dead one left beside the spool, and cuts off a last line it
@@ -334,6 +357,20 @@ mod tests {
         fs::write(folder.path().join(AGENT_FILE), "{").unwrap();
         let error = folder.agent().unwrap_err().to_string();
         assert!(error.contains("agent.json is not understood"), "{error}");
+    }
+
+    #[test]
+    fn a_torn_agent_file_is_a_dead_agents_and_one_of_another_version_is_refused() {
+        let (_place, folder) = folder();
+        assert_eq!(folder.recorded().unwrap(), Recorded::Never);
+        for torn in ["", "{", "\0\0\0\0", "{\"version\":1,\"exec"] {
+            fs::write(folder.path().join(AGENT_FILE), torn).unwrap();
+            assert_eq!(folder.recorded().unwrap(), Recorded::Damaged, "{torn:?}");
+        }
+        fs::write(folder.path().join(AGENT_FILE), r#"{"version":9,"agent":"elsewhere"}"#).unwrap();
+        assert!(matches!(folder.recorded(), Err(FolderError::AgentFile { .. })));
+        folder.write_agent(&agent()).unwrap();
+        assert_eq!(folder.recorded().unwrap(), Recorded::Agent(agent()));
     }
 
     #[test]

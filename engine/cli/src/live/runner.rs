@@ -58,7 +58,7 @@ pub(crate) async fn start(context: &Context, holder: &str) -> Result<Result<Engi
         holder: holder.to_owned(),
         agent,
         max_jobs: config.jobs.map_or_else(processors, usize::from),
-        executors: Executors::new(known(context, config).await, exposure),
+        executors: executors(context, config, exposure).await,
         deliverer: std::sync::Arc::new(tagline_server::delivery::Kubernetes),
         faults: faults(),
     };
@@ -71,17 +71,21 @@ fn faults() -> Faults {
     told.and_then(|text| Faults::parse(&text)).unwrap_or_default()
 }
 
-/// The executors of this machine.
-async fn known(context: &Context, config: Config) -> Vec<(String, Executor)> {
+/// The executors of this machine. A daemon that comes up after the engine finds its jobs of before attended to.
+async fn executors(context: &Context, config: Config, exposure: Exposure) -> Executors {
     let environment = Environment::of_process();
     let sandbox = Sandbox::new(environment.clone(), context.store.cache().join("images"));
     let sandbox = sandbox.plain_process(config.plain_process());
     let mut known = vec![("sandbox".to_owned(), Executor::Sandbox(sandbox))];
-    let docker = tokio::time::timeout(DOCKER, Docker::on_demand(environment, config.image)).await;
-    if let Ok(Ok(docker)) = docker {
-        known.push(("docker".to_owned(), Executor::Docker(docker)));
-    }
-    known
+    let docker = tokio::time::timeout(DOCKER, Docker::on_demand(environment.clone(), config.image.clone())).await;
+    let away = match docker {
+        Ok(Ok(docker)) => {
+            known.push(("docker".to_owned(), Executor::Docker(docker)));
+            Vec::new()
+        }
+        _ => vec![("docker".to_owned(), Executor::Docker(Docker::later(environment, config.image)))],
+    };
+    Executors::new(known, exposure).and_away(away)
 }
 
 /// Refuses a runner this machine does not have, before anything is begun.

@@ -45,6 +45,8 @@ pub(super) struct Container {
     pub(super) running: bool,
     /// Made, never started.
     pub(super) fresh: bool,
+    /// Its first process, as the daemon's host counts; 0 where it does not tell.
+    pub(super) pid: u32,
     pub(super) spec: Option<String>,
 }
 
@@ -122,6 +124,7 @@ impl Daemon {
                     id: found.id.unwrap_or_default(),
                     running: state.running.unwrap_or_default(),
                     fresh: is_fresh(&state),
+                    pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
                     spec: labels.get("tagline.spec").cloned(),
                 }))
             }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::environment::Environment;
 use crate::error::ExecutorError;
-use crate::folder::{AgentFile, JobFolder};
+use crate::folder::{AgentFile, JobFolder, Recorded};
 use crate::launch::{ImageRef, Key, Launch};
 use crate::link::greet;
 use crate::registry::Credentials;
@@ -74,6 +74,11 @@ impl Docker {
     /// The same where a daemon listens, connected when a job first needs it.
     pub async fn on_demand(environment: Environment, image: Option<String>) -> Result<Self, ExecutorError> {
         if Daemon::listens() { Ok(Self::new(environment, image)) } else { Self::connect(environment, image).await }
+    }
+
+    /// The same where no daemon answers yet: each use asks for it again until one does.
+    pub fn later(environment: Environment, image: Option<String>) -> Self {
+        Self::new(environment, image)
     }
 
     fn new(environment: Environment, image: Option<String>) -> Self {
@@ -182,7 +187,7 @@ impl Docker {
         loop {
             match self.daemon().await?.create(&plan.name, plan.body.clone()).await? {
                 Created::Id(id) => {
-                    return Ok(Container { id, running: false, fresh: true, spec: Some(plan.spec.clone()) });
+                    return Ok(Container { id, running: false, fresh: true, pid: 0, spec: Some(plan.spec.clone()) });
                 }
                 Created::NoImage if !pulled => {
                     self.daemon().await?.pull(image, &self.credentials).await?;
@@ -249,12 +254,23 @@ impl Docker {
     }
 
     pub(crate) async fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
-        let Some(agent) = agent(folder)? else {
-            return Ok(Found::Never);
+        let agent = match folder.recorded()? {
+            Recorded::Never => return Ok(Found::Never),
+            Recorded::Damaged => return Ok(Found::Dead),
+            Recorded::Agent(agent) => ours(agent)?,
         };
         let container = self.daemon().await?.inspect(&agent.container.unwrap_or_default()).await?;
         let alive = container.is_some_and(|container| container.running);
         Ok(if alive { Found::Alive } else { Found::Dead })
+    }
+
+    /// Whether a process of this host is the first one of the job's container. The daemon is asked, not the folder, which
+    /// is in reach of the container. Where it does not tell, as with a daemon that counts for itself, any will do.
+    pub(crate) async fn is_agent(&self, folder: &JobFolder, process: u32) -> Result<bool, ExecutorError> {
+        let Some(id) = self.containers(folder).await?.into_iter().next() else { return Ok(false) };
+        let found = self.daemon().await?.inspect(&id).await?;
+        let is_first = |container: Container| container.running && [0, process].contains(&container.pid);
+        Ok(found.is_some_and(is_first))
     }
 
     /// The containers of a job folder: the one written down, else those with its label.
@@ -310,11 +326,16 @@ impl Docker {
     }
 }
 
+/// The agent that is written down legibly.
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
-    match folder.agent()? {
-        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
-        other => Ok(other),
+    match folder.recorded()? {
+        Recorded::Agent(agent) => ours(agent).map(Some),
+        Recorded::Never | Recorded::Damaged => Ok(None),
     }
+}
+
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
 }
 
 fn record(launch: &Launch, id: &str, user: Option<StepUser>) -> Result<(), ExecutorError> {

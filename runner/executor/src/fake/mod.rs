@@ -9,6 +9,7 @@ mod script;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tagline_protocol::SOCKET;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 pub use script::{Hold, Script};
 
 use crate::error::ExecutorError;
-use crate::folder::{AgentFile, JobFolder};
+use crate::folder::{AgentFile, JobFolder, Recorded};
 use crate::launch::{Key, Launch};
 use crate::{Found, Launched};
 
@@ -40,6 +41,7 @@ struct Shared {
     scripts: Mutex<HashMap<String, Queue>>,
     agents: Mutex<HashMap<PathBuf, JoinHandle<()>>>,
     launches: watch::Sender<Vec<Key>>,
+    away: AtomicBool,
 }
 
 impl Fake {
@@ -66,6 +68,16 @@ impl Fake {
         let count = |keys: &Vec<Key>| keys.iter().filter(|key| key.job == job).count();
         // The sender is part of this value: it cannot be gone.
         let _ = launches.wait_for(|keys| count(keys) >= times).await;
+    }
+
+    /// Takes the executor out of reach, as a daemon that is down is, or back. Its agents go on.
+    pub fn set_away(&self, away: bool) {
+        self.shared.away.store(away, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<(), ExecutorError> {
+        let away = self.shared.away.load(Ordering::SeqCst);
+        if away { Err(ExecutorError::Fake("the fake is out of reach".to_owned())) } else { Ok(()) }
     }
 
     fn scripts(&self) -> MutexGuard<'_, HashMap<String, Queue>> {
@@ -101,6 +113,7 @@ impl Fake {
     }
 
     pub(crate) fn launch(&self, launch: &Launch) -> Result<Launched, ExecutorError> {
+        self.reach()?;
         launch.folder.create()?;
         let isolation = vec![NAME.to_owned()];
         if self.alive(&launch.folder) {
@@ -139,11 +152,17 @@ impl Fake {
     }
 
     pub(crate) fn find(&self, folder: &JobFolder) -> Result<Found, ExecutorError> {
-        if self.alive(folder) {
-            return Ok(Found::Alive);
+        let alive = self.alive(folder);
+        if folder.recorded()? == Recorded::Never && !alive {
+            return Ok(Found::Never);
         }
-        let recorded = folder.agent()?.is_some();
-        Ok(if recorded { Found::Dead } else { Found::Never })
+        self.reach()?;
+        Ok(if alive { Found::Alive } else { Found::Dead })
+    }
+
+    /// Its agents are tasks of this process.
+    pub(crate) fn is_agent(&self, process: u32) -> bool {
+        process == std::process::id()
     }
 
     /// Ends an agent as `kill -9` does: no record, no farewell.
@@ -157,6 +176,7 @@ impl Fake {
     }
 
     pub(crate) async fn clean(&self, folder: &JobFolder) -> Result<(), ExecutorError> {
+        self.reach()?;
         self.kill(folder).await;
         Ok(folder.clean()?)
     }

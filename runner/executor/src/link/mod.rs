@@ -50,6 +50,11 @@ pub enum LinkError {
     /// It has ended.
     #[error("the job's agent has ended")]
     Gone,
+    /// Somebody else answers in its place.
+    #[error(
+        "who answers as the job's agent waits for a job that has begun, or is another process: it is not the agent"
+    )]
+    Posed,
     /// Socket or spool.
     #[error("the link to the job's agent is broken: {0}")]
     Io(#[source] io::Error),
@@ -86,6 +91,7 @@ pub struct Link {
     lines: Lines,
     commands: Commands,
     state: Option<AgentState>,
+    peer: Option<u32>,
     logs: AtomicBool,
     turn: u32,
 }
@@ -100,12 +106,19 @@ impl Link {
     }
 
     fn over(greeting: Option<Greeting>, tail: Tail) -> Self {
+        let peer = greeting.as_ref().and_then(Greeting::pid);
         let (state, lines, halves) = match greeting {
             Some(greeting) => (Some(greeting.state), greeting.lines, Some(greeting.stream.into_split())),
             None => (None, Lines::default(), None),
         };
         let (socket, commands) = halves.unzip();
-        Self { tail, socket, lines, commands: Commands::new(commands), state, logs: AtomicBool::new(true), turn: 0 }
+        let (commands, logs) = (Commands::new(commands), AtomicBool::new(true));
+        Self { tail, socket, lines, commands, state, peer, logs, turn: 0 }
+    }
+
+    /// The process that listens at the other end, as this host counts; none where no agent listens or it cannot be told.
+    pub fn peer(&self) -> Option<u32> {
+        self.peer
     }
 
     /// What the agent was doing when the link was made; none where no agent listens.

@@ -38,7 +38,8 @@ impl Greeting {
     /// The agent's process, as this host counts.
     pub(crate) fn pid(&self) -> Option<u32> {
         let pid = self.stream.peer_cred().ok()?.pid()?;
-        u32::try_from(pid).ok()
+        // 0 is a process that this one cannot see.
+        u32::try_from(pid).ok().filter(|pid| *pid != 0)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::environment::{Environment, merge};
 use crate::error::ExecutorError;
-use crate::folder::{AgentFile, JobFolder};
+use crate::folder::{AgentFile, JobFolder, Recorded};
 use crate::launch::Launch;
 use crate::link::{Greeting, greet};
 use crate::process::Process;
@@ -152,11 +152,18 @@ impl Sandbox {
     }
 
     pub(crate) fn find(folder: &JobFolder) -> Result<Found, ExecutorError> {
-        let Some(agent) = agent(folder)? else {
-            return Ok(Found::Never);
+        let agent = match folder.recorded()? {
+            Recorded::Never => return Ok(Found::Never),
+            Recorded::Damaged => return Ok(Found::Dead),
+            Recorded::Agent(agent) => ours(agent)?,
         };
         let found = if process(&agent).alive() { Found::Alive } else { Found::Dead };
         Ok(found)
+    }
+
+    /// Whether a process is the one that is written down.
+    pub(crate) fn is_agent(folder: &JobFolder, process: u32) -> Result<bool, ExecutorError> {
+        Ok(agent(folder)?.is_some_and(|agent| agent.pid == process))
     }
 
     pub(crate) async fn kill(folder: &JobFolder) -> Result<(), ExecutorError> {
@@ -178,11 +185,16 @@ impl Sandbox {
     }
 }
 
+/// The agent that is written down legibly.
 fn agent(folder: &JobFolder) -> Result<Option<AgentFile>, ExecutorError> {
-    match folder.agent()? {
-        Some(agent) if agent.executor != NAME => Err(ExecutorError::Other { executor: agent.executor }),
-        other => Ok(other),
+    match folder.recorded()? {
+        Recorded::Agent(agent) => ours(agent).map(Some),
+        Recorded::Never | Recorded::Damaged => Ok(None),
     }
+}
+
+fn ours(agent: AgentFile) -> Result<AgentFile, ExecutorError> {
+    if agent.executor == NAME { Ok(agent) } else { Err(ExecutorError::Other { executor: agent.executor }) }
 }
 
 fn process(agent: &AgentFile) -> Process {

@@ -64,6 +64,17 @@ async fn a_job_runs_in_a_container_and_leaves_its_spool() {
 }
 
 #[tokio::test]
+async fn the_other_end_of_a_link_is_the_agent_and_no_other_process() {
+    let Some(setting) = setting().await else { return };
+    setting.executor.launch(&setting.launch).await.unwrap();
+    let peer = setting.link(0).await.peer().unwrap();
+    let folder = &setting.launch.folder;
+    assert!(setting.executor.is_agent(folder, peer).await.unwrap());
+    assert!(!setting.executor.is_agent(folder, std::process::id()).await.unwrap());
+    setting.executor.clean(folder).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_step_reaches_neither_the_daemon_nor_the_token() {
     let Some(setting) = setting().await else { return };
     let tries = "ls /var/run/docker.sock /run/docker.sock 2>/dev/null

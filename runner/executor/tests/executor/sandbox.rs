@@ -69,6 +69,17 @@ async fn a_job_runs_and_leaves_its_spool() {
     assert_eq!(drain(&mut again).await.unwrap().lines(), told.lines());
 }
 
+#[tokio::test]
+async fn the_other_end_of_a_link_is_the_agent_and_no_other_process() {
+    let setting = setting();
+    setting.executor.launch(&setting.launch).await.unwrap();
+    let peer = setting.link(0).await.peer().unwrap();
+    let folder = &setting.launch.folder;
+    assert!(setting.executor.is_agent(folder, peer).await.unwrap());
+    assert!(!setting.executor.is_agent(folder, std::process::id()).await.unwrap());
+    setting.executor.clean(folder).await.unwrap();
+}
+
 /// The three things the design names, and what would lead to them.
 #[tokio::test]
 async fn a_step_reaches_neither_shadow_nor_docker_nor_the_store() {
