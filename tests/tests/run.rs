@@ -259,6 +259,58 @@ jobs:
     outcome.success().stderr_has("url ***").lacks("hidden");
 }
 
+/// A build and a gated deployment that both name a secret of the environment; the deployment's last step fails once.
+const WITH_SECRETS: &str = "
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - run: 'echo \"build url [$URL] [$OTHER]\"'
+        env: { URL: '${{ secrets.DATABASE_URL }}', OTHER: '${{ secrets.OTHER }}' }
+  deploy:
+    needs: build
+    environment: production
+    runs-on: ubuntu-latest
+    steps:
+      - run: 'echo \"deploy url [$URL]\"'
+        env: { URL: '${{ secrets.DATABASE_URL }}' }
+      - run: test \"$GITHUB_RUN_ATTEMPT\" -gt 1
+";
+
+#[test]
+fn given_secrets_reach_the_environment_that_lists_them_and_a_rerun_needs_them_again() {
+    let scratch = Scratch::new();
+    let repo = scratch.repo("shop");
+    repo.workflow("release.yml", &format!("on: {{ push: {{ tags: ['v*'] }} }}\njobs:\n{WITH_SECRETS}"));
+    repo.environments("environments: { production: { secrets: [DATABASE_URL] } }\n");
+    repo.commit("First");
+    repo.tag("v1.2.3");
+    let tagline = tagline(&scratch, &repo);
+    let file = scratch.write("secrets", "DATABASE_URL=postgres://hidden\nOTHER=an other one\n");
+    let file = file.to_str().unwrap();
+    let outcome = tagline.run(["run", "--tag", "v1.2.3", "--secrets", file, "-v"]);
+    outcome.code(1).stderr_has("build url [] [***]").stderr_has("deploy url [***]").lacks("hidden");
+
+    let rerun = tagline.run(["rerun", "1", "--failed"]);
+    rerun.code(2).stderr_has("error[missing-secret]").stderr_has("tagline secret set DATABASE_URL");
+    rerun.lacks("attempt 2");
+    let outcome = tagline.run(["rerun", "1", "--failed", "--secrets", file, "-v"]);
+    outcome.success().stderr_has("attempt 2").stderr_has("deploy url [***]");
+}
+
+#[test]
+fn a_run_that_does_not_go_on_keeps_no_secrets() {
+    let scratch = Scratch::new();
+    let repo = repository(&scratch, "  build: { runs-on: ubuntu-latest, steps: [{ run: echo built }] }\n");
+    let tagline = tagline(&scratch, &repo);
+    let file = scratch.write("secrets", "TOKEN=s3cret-value\n");
+    let file = file.to_str().unwrap();
+    tagline.run(["run", "--tag", "v1.2.3"]).success();
+    tagline.run(["rerun", "1", "--from", "typo", "--secrets", file]).code(2).stderr_has("build");
+    tagline.run(["resume", "1", "--secrets", file]).success().stderr_has("Run 1 has ended: it takes no more secrets");
+    // The key is made when the first secret is sealed.
+    assert!(!tagline.store().join("key").exists());
+}
+
 #[test]
 fn a_killed_engine_loses_nothing() {
     let scratch = Scratch::new();

@@ -27,8 +27,9 @@ use tokio::task::JoinSet;
 use crate::engine::{EngineConfig, Message};
 use crate::job::{self, Surroundings};
 use crate::ledger::{Cleanup, TellError};
+use crate::secrets::{self, SecretError};
+use crate::services;
 use crate::services::deliver::Deliveries;
-use crate::{secrets, services};
 use patience::Patience;
 
 /// What the state asks for.
@@ -321,22 +322,36 @@ impl Job {
         let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
         let leg = state.leg(key).ok_or_else(unknown)?;
         let environment = leg.ready.leg.environment.as_deref();
-        let root = self.context.root.to_string_lossy();
-        let mut opened = IndexMap::new();
-        for name in &planned.secrets {
-            let found = secrets::find(&self.context.store, *run, &root, environment, name);
-            if let Some(value) = found.map_err(|error| services::chain(&error))? {
-                opened.insert(name.clone(), value);
-            }
-        }
         let around = Surroundings {
-            secrets: opened,
+            secrets: self.secrets(*run, environment, &planned.secrets).map_err(|error| missing(&error))?,
             paths: executor.paths(&state.plan.repository),
             user: executor.step_user(&self.folder).map_err(|error| services::chain(&error))?,
             in_container: leg.ready.leg.image.is_some(),
         };
         let made = job::specification(state, key, *attempt, around).ok_or_else(unknown)?;
         made.map_err(|error| error.to_string())
+    }
+
+    /// The secrets that the job's steps name, opened. One that its environment requires is there, or there are none:
+    /// what was given with the run, or was set when it began, may have been removed since.
+    fn secrets(
+        &self,
+        run: RunId,
+        environment: Option<&str>,
+        names: &[String],
+    ) -> Result<IndexMap<String, String>, SecretError> {
+        let Context { store, state, root, .. } = &self.context;
+        let places = secrets::Places { store, plan: &state.plan, root: &root.to_string_lossy(), run: Some(run) };
+        if let Some(environment) = environment {
+            places.require(environment, &IndexMap::new())?;
+        }
+        let mut opened = IndexMap::new();
+        for name in names {
+            if let Some(value) = places.find(environment, name)? {
+                opened.insert(name.clone(), value);
+            }
+        }
+        Ok(opened)
     }
 
     /// Makes a link, over which an agent that waits gets its job; then reads and answers until one side ends.
@@ -487,6 +502,16 @@ fn spool_has_step(folder: &JobFolder) -> bool {
         }
     }
     false
+}
+
+/// Why a job has not its secrets, with what helps.
+fn missing(error: &SecretError) -> String {
+    match error {
+        SecretError::Missing { environment, name } => {
+            format!("{error}: `tagline secret set {name} --environment {environment}`")
+        }
+        other => services::chain(other),
+    }
 }
 
 fn conclude(conclusion: tagline_protocol::Conclusion) -> Conclusion {

@@ -64,7 +64,7 @@ pub fn begin(
     let plan = &planned.plan;
     let filter = RunFilter { root: Some(root.clone()), tag: plan.trigger.tag.clone(), ..RunFilter::default() };
     if let Some(run) = existing(plan, store, &filter)? {
-        return Ok(Begun { run, fresh: false });
+        return Ok(found(store, run, options)?);
     }
     if !options.allow_downgrade {
         release::no_downgrade(plan, store, &root)?;
@@ -91,7 +91,15 @@ pub fn begin(
         return Err(error.into());
     }
     Faults::kill(options.faults.kill_stored, || store.last_number().unwrap_or_default());
-    Ok(Begun { run, fresh })
+    if fresh { Ok(Begun { run, fresh }) } else { Ok(found(store, run, options)?) }
+}
+
+/// A run that is there already goes on with the secrets it is given now; one that has ended needs none.
+fn found(store: &Store, run: RunId, options: &BeginOptions) -> Result<Begun, StoreError> {
+    if store.run(run)?.status != "completed" {
+        secrets::give(store, run, &options.secrets)?;
+    }
+    Ok(Begun { run, fresh: false })
 }
 
 fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Result<Option<RunId>, BeginError> {

@@ -4,14 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tagline_run::{Event, Input, RunId};
+use tagline_run::{Event, Fact, Input, RunId};
 use tagline_store::{Store, StoreError, StoreFolder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::clock;
-use crate::ledger::{Ledger, TellError};
+use crate::ledger::{self, Ledger, TellError};
 use crate::lock;
+use crate::secrets;
 use crate::socket;
 use crate::wire::{Request, Response};
 
@@ -62,9 +63,21 @@ async fn tell_without_engine(folder: &StoreFolder, run: RunId, input: Input) -> 
         let mut ledger = Ledger::new(Arc::new(Store::open(&folder)?), None);
         let mut told = ledger.tell(vec![(run, input, clock::now())], &mut Vec::new());
         let events = told.answers.pop().map_or(Ok(Vec::new()), |one| one.map(|told| told.events))?;
+        forget_secrets(&ledger, run, &events);
         Ok(Told { events, engine_serves: false })
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(broken(io::Error::other(error))))
+}
+
+/// No engine is there to see a run end here, so the secrets it was given go at once. What cannot be removed now stands in
+/// the outbox for the next engine.
+fn forget_secrets(ledger: &Ledger, run: RunId, events: &[Event]) {
+    let Some(entry) = ledger.get(run).filter(|entry| entry.state.finished.is_some()) else { return };
+    let ended = events.iter().any(|event| matches!(event.fact, Fact::RunFinished { .. }));
+    if ended && secrets::forget(ledger.store(), run) {
+        // Lost, they would be done once more, which does no harm.
+        let _ = ledger.store().done(&ledger::secrets_keys(&entry.state));
+    }
 }
 
 /// Lets the engine drive a run that was begun in its store.

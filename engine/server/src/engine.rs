@@ -34,6 +34,7 @@ use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
 use crate::lock;
+use crate::secrets;
 use crate::source;
 use crate::tidy;
 use crate::timer::Timers;
@@ -47,9 +48,9 @@ const HOLD: Duration = Duration::from_millis(20);
 const LEAVE: Duration = Duration::from_secs(5);
 /// How long a failed write is left alone before its runs are taken up again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How many updates a slow watcher may lag behind before it must look again for itself.
 /// How often the engine looks for runs that somebody began and could not hand over.
 const LOOK: Duration = Duration::from_secs(2);
+/// How many updates a slow watcher may lag behind before it must look again for itself.
 const UPDATES: usize = 4096;
 
 /// What an engine is started with.
@@ -97,9 +98,9 @@ pub struct Engine {
 pub(crate) enum Message {
     /// Something for a run; the answer comes once it is stored.
     Tell { run: RunId, input: Input, reply: Option<oneshot::Sender<Result<Vec<Event>, TellError>>> },
-    /// Drive this run from now on.
     /// Look for runs that nobody drives.
     Look,
+    /// Drive this run from now on.
     TakeUp { run: RunId, reply: oneshot::Sender<Result<Arc<RunState>, TellError>> },
     /// The attendant of a job is done with it, and has removed what it left, or not.
     Left { cleanup: Cleanup, token: Token, cleaned: bool },
@@ -142,8 +143,8 @@ impl Engine {
         leftovers.extend(tidy::old_trees(&config.folder, &active.iter().map(|row| row.id).collect()));
         clock::of_store(&config.folder);
         let clock = tokio::spawn(clock::follow(config.folder.clone())).abort_handle();
-        let mut dispatcher = Dispatcher {
         let look = tokio::spawn(look(messages.clone())).abort_handle();
+        let mut dispatcher = Dispatcher {
             ledger: Ledger::new(store.clone(), config.faults.fail_write),
             config: Arc::new(config),
             handle: Handle::current(),
@@ -157,9 +158,9 @@ impl Engine {
             cleaned: Vec::new(),
             cleaning: 0,
             paused: BTreeSet::new(),
-            _lock: lock,
             looked: 0,
             unread: BTreeSet::new(),
+            _lock: lock,
         };
         let spawned = std::thread::Builder::new().name("dispatcher".to_owned()).spawn(move || {
             let runs: Vec<RunId> = active.iter().rev().map(|row| RunId(row.id)).collect();
@@ -221,7 +222,6 @@ impl Drop for Engine {
     }
 }
 
-/// Whether it is an attendant that says this.
 /// Reminds the dispatcher to look for runs.
 async fn look(messages: mpsc::UnboundedSender<Message>) {
     loop {
@@ -230,6 +230,7 @@ async fn look(messages: mpsc::UnboundedSender<Message>) {
     }
 }
 
+/// Whether it is an attendant that says this.
 fn of_job(input: &Input) -> bool {
     use Input::{AgentGone, ArtifactStored, LaunchFailed, Milestone, Reported};
     matches!(input, Reported { .. } | Milestone { .. } | ArtifactStored { .. } | LaunchFailed { .. } | AgentGone { .. })
@@ -266,11 +267,11 @@ struct Dispatcher {
     cleaning: usize,
     /// Runs with a failed write, until they are taken up again.
     paused: BTreeSet<RunId>,
-    _lock: EngineLock,
     /// How long the journal was when runs were last looked for.
     looked: u64,
     /// Runs that this engine cannot read; said once.
     unread: BTreeSet<RunId>,
+    _lock: EngineLock,
 }
 
 type Reply = Option<oneshot::Sender<Result<Vec<Event>, TellError>>>;
@@ -278,7 +279,6 @@ type Reply = Option<oneshot::Sender<Result<Vec<Event>, TellError>>>;
 impl Dispatcher {
     fn recover(&mut self, runs: &[RunId]) {
         let mut touched = BTreeSet::new();
-        for run in runs {
         self.take_up(runs, &mut touched);
         self.settle(touched);
         Faults::kill(self.config.faults.kill_done, || self.entries());
@@ -287,6 +287,7 @@ impl Dispatcher {
     }
 
     fn take_up(&mut self, runs: &[RunId], touched: &mut BTreeSet<RunId>) {
+        for run in runs {
             match self.ledger.load(*run) {
                 Ok(_) => {
                     touched.insert(*run);
@@ -321,11 +322,13 @@ impl Dispatcher {
         let rows = self.ledger.store().outbox().unwrap_or_default();
         for row in rows {
             if row.key.starts_with(ledger::SECRETS) {
-                // A run that goes on again needs what it was given anew.
-                if self.ledger.get(row.run).is_none() {
-                    self.forget_secrets(row.run);
+                if self.unread.contains(&row.run) {
+                    continue;
                 }
-                self.cleaned.push(row.key);
+                // A run that goes on again needs what it was given anew, and writes another row when it ends.
+                if self.ledger.get(row.run).is_some() || secrets::forget(self.ledger.store(), row.run) {
+                    self.cleaned.push(row.key);
+                }
                 continue;
             }
             if let Ok(cleanup) = serde_json::from_str::<Cleanup>(&row.body) {
@@ -444,10 +447,10 @@ impl Dispatcher {
                     inputs.push((run, input, at));
                     replies.push(reply);
                 }
+                Message::Look => self.look(&mut touched),
                 Message::TakeUp { run, reply } => {
                     let loaded = self.ledger.load(run).map(|entry| entry.state.clone());
                     if loaded.is_ok() {
-                Message::Look => self.look(&mut touched),
                         touched.insert(run);
                     }
                     taken_up.push((reply, loaded));
@@ -616,21 +619,11 @@ impl Dispatcher {
         });
         if state.finished.is_some() {
             self.tidy(vec![source::trees(&self.config.folder.cache()).join(run.to_string())]);
-            self.forget_secrets(run);
-            self.cleaned.push(ledger::secrets_key(&state));
-            self.ledger.forget(run);
-        }
-    }
-
-    /// Removes the secrets that were given with a run.
-    fn forget_secrets(&self, run: RunId) {
-        let scope = crate::secrets::run_scope(run);
-        let store = self.ledger.store();
-        let given = store.secrets(&scope).unwrap_or_default();
-        for (name, _) in given {
-            if let Err(error) = store.remove_secret(&scope, &name) {
-                tracing::warn!(%run, %error, "a secret given with the run stays in the store");
+            // What could not be removed stays in the outbox, for the next engine.
+            if secrets::forget(self.ledger.store(), run) {
+                self.cleaned.extend(ledger::secrets_keys(&state));
             }
+            self.ledger.forget(run);
         }
     }
 

@@ -217,6 +217,16 @@ pub(crate) fn secrets_key(state: &RunState) -> String {
     format!("{SECRETS}{}/{}", state.run, state.attempt)
 }
 
+/// The outbox row's key for secrets that were given to a run which was there already.
+pub(crate) fn given_key(run: RunId) -> String {
+    format!("{SECRETS}{run}/given")
+}
+
+/// The keys of all rows that ask for the secrets of a run that has ended to be removed.
+pub(crate) fn secrets_keys(state: &RunState) -> [String; 2] {
+    [secrets_key(state), given_key(state.run)]
+}
+
 /// A job folder and container to be removed: a row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cleanup {

@@ -89,11 +89,15 @@ pub(crate) fn append(transaction: &Transaction<'_>, append: &Append) -> Result<u
     }
     drop(insert);
     projection::summarise(transaction, run, seq, events.last(), summary)?;
-    let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO outbox (run, key, body) VALUES (?1, ?2, ?3)")?;
-    for one in outgoing {
-        put.execute(params![run.0, one.key, one.body])?;
-    }
+    put(transaction, run, outgoing)?;
     Ok(seq)
+}
+
+/// Puts rows into the outbox; one whose key is there already stays as it is.
+pub(crate) fn put(transaction: &Transaction<'_>, run: RunId, outgoing: &[Outgoing]) -> Result<(), StoreError> {
+    let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO outbox (run, key, body) VALUES (?1, ?2, ?3)")?;
+    outgoing.iter().try_for_each(|one| put.execute(params![run.0, one.key, one.body]).map(|_| ()))?;
+    Ok(())
 }
 
 /// Removes outbox rows.

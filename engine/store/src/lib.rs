@@ -173,6 +173,24 @@ impl Store {
         secrets::set(&self.connection(), &self.folder, scope, name, value, at)
     }
 
+    /// Seals secrets for a run that is there already, together with the outbox row by which they are removed again.
+    /// Names are upper case; `at` is milliseconds since the epoch.
+    pub fn give_secrets<'s>(
+        &self,
+        run: RunId,
+        scope: &SecretScope,
+        given: impl IntoIterator<Item = (&'s str, &'s str)>,
+        at: i64,
+        removal: Outgoing,
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            for (name, value) in given {
+                secrets::set(transaction, &self.folder, scope, name, value, at)?;
+            }
+            journal::put(transaction, run, &[removal])
+        })
+    }
+
     /// Opens a secret; none when it is not set.
     pub fn secret(&self, scope: &SecretScope, name: &str) -> Result<Option<String>, StoreError> {
         secrets::get(&self.connection(), &self.folder, scope, name)

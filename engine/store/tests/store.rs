@@ -215,6 +215,22 @@ fn a_blob_that_is_not_what_its_name_says_is_found_by_the_backup() {
 }
 
 #[test]
+fn secrets_given_to_a_run_come_with_the_row_that_removes_them() {
+    let (_scratch, folder) = place();
+    let store = Store::open(&folder).unwrap();
+    let run = begin(&store);
+    let scope = SecretScope { root: "run:1".into(), environment: None };
+    let removal = Outgoing { key: "secrets/1/given".into(), body: "{}".into() };
+    let given = [("TOKEN", "s3cret-value"), ("OTHER", "s3cret-too")];
+    store.give_secrets(run, &scope, given, 0, removal.clone()).unwrap();
+    store.give_secrets(run, &scope, [("TOKEN", "s3cret-new")], 1, removal).unwrap();
+    assert_eq!(store.secret(&scope, "TOKEN").unwrap().as_deref(), Some("s3cret-new"));
+    assert_eq!(store.secrets(&scope).unwrap().len(), 2);
+    let keys: Vec<String> = store.outbox().unwrap().into_iter().map(|row| row.key).collect();
+    assert_eq!(keys, ["secrets/1/given"]);
+}
+
+#[test]
 fn a_secret_opens_only_under_its_own_name_and_scope() {
     let (_scratch, folder) = place();
     let store = Store::open(&folder).unwrap();

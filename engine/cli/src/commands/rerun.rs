@@ -1,7 +1,8 @@
 //! `tagline rerun`.
 
-use tagline_run::{Input, Rerun};
-use tagline_server::beside;
+use indexmap::IndexMap;
+use tagline_run::{Input, Rerun, RunId, RunState, decide};
+use tagline_server::{TellError, beside, clock, secrets};
 
 use crate::args::RerunArgs;
 use crate::context::Context;
@@ -17,15 +18,45 @@ pub(crate) fn run(context: &Context, args: RerunArgs) -> Outcome {
             .effect("nothing was run")
             .next("git config user.email you@example.com")
     })?;
-    super::run::give(context, args.run, args.drive.secrets.as_deref())?;
+    let given = args.drive.secrets.as_deref().map(super::run::given).transpose()?.unwrap_or_default();
     let what = match (args.failed, args.from) {
         (true, _) => Rerun::Failed,
         (false, Some(job)) => Rerun::From(job),
         (false, None) => Rerun::All,
     };
     let manner = Manner { holder: "tagline rerun", json: args.drive.json, ask: true };
+    let rerun = Input::Rerun { by, what };
+    secrets::require_again(&followed.store, &after(&followed.state, &rerun)?, &given)?;
     live::block_on(async {
-        beside::tell(&context.store, args.run, Input::Rerun { by, what }).await?;
+        tell(context, args.run, rerun, &given).await?;
         live::drive(context, &[args.run], &manner).await
     })
+}
+
+/// The run as it would be. What it refuses is refused here, before any secret is stored for it.
+fn after(state: &RunState, rerun: &Input) -> Result<RunState, Failure> {
+    let events = decide(state, rerun.clone(), clock::now()).map_err(TellError::from)?;
+    let mut after = state.clone();
+    events.iter().try_for_each(|event| after.apply(event)).map_err(TellError::from)?;
+    Ok(after)
+}
+
+/// Tells the run, which has its secrets then. One that refuses all the same, because another command came first, gives
+/// them up, unless they are that command's.
+async fn tell(context: &Context, run: RunId, rerun: Input, given: &IndexMap<String, String>) -> Result<(), Failure> {
+    if !given.is_empty() {
+        let store = context.open_store()?;
+        secrets::give(&store, run, given)?;
+    }
+    let told = beside::tell(&context.store, run, rerun).await;
+    if let Err(TellError::Refused(_)) = &told
+        && !given.is_empty()
+    {
+        let store = context.open_store()?;
+        if store.run(run)?.status == "completed" {
+            secrets::forget(&store, run);
+        }
+    }
+    told?;
+    Ok(())
 }

@@ -166,10 +166,14 @@ pub(crate) fn given(path: &Path) -> Result<IndexMap<String, String>, Failure> {
     Ok(secrets::read_file(&text)?)
 }
 
-/// Seals secrets given to a run that is there already.
+/// Seals secrets given to a run that is there already. One that has ended would keep them for nothing.
 pub(crate) fn give(context: &Context, run: RunId, path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
+    let given = given(path)?;
     let store = context.open_store()?;
-    store.run(run)?;
-    Ok(secrets::give(&store, run, &given(path)?)?)
+    if store.run(run)?.status == "completed" {
+        context.output.note(format!("Run {run} has ended: it takes no more secrets"));
+        return Ok(());
+    }
+    Ok(secrets::give(&store, run, &given)?)
 }

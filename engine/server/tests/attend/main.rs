@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 mod place;
+mod secrets;
 
 use std::fs;
 use std::os::unix::net::UnixListener;
