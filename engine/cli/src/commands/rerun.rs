@@ -59,7 +59,8 @@ fn after(state: &RunState, rerun: &Input) -> Result<RunState, Failure> {
 /// them up, unless they are that command's.
 async fn tell(context: &Context, run: RunId, rerun: Input, given: &IndexMap<String, String>) -> Result<(), Failure> {
     if !given.is_empty() {
-        secrets::give(&*context.open_store()?, run, given)?;
+        let store = context.open_store()?;
+        secrets::give(&store, run, given)?;
     }
     let told = beside::tell(&context.store, run, rerun).await;
     if let Err(TellError::Refused(_)) = &told
