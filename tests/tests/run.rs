@@ -110,9 +110,10 @@ fn summaries_of_steps_are_shown_made_harmless() {
     let repo = repository(&scratch, jobs);
     let tagline = tagline(&scratch, &repo);
     tagline.run(["run", "--tag", "v1.2.3"]).success();
-    let shown = tagline.run(["show", "1", "--summary"]).success();
+    let shown = tagline.run(["show", "1", "--summary"]);
+    shown.success();
     assert_eq!(shown.stdout, "# build / Sum up\n## 12 tests\nall passed\n", "{shown}");
-    tagline.run(["show", "1", "--summary", "--json"]).success().stdout_has("\"step\":\"Sum up\"");
+    tagline.run(["show", "1", "--summary", "--json"]).success().stdout_has("\"step\": \"Sum up\"");
 }
 
 #[test]

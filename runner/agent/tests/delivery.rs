@@ -63,7 +63,7 @@ fn a_request_larger_than_a_sockets_buffer_arrives_whole() {
     let (mut engine, id, body) = begin(&sandbox, job(json!([{"uses": DEPLOY, "with": {"manifests": long}}])));
     let Request::Deliver { with, .. } = body else { panic!("{body:?}") };
     assert_eq!(with["manifests"].len(), long.len());
-    engine.send(&Command::Reply { id, result: Ok(Reply::Delivered { outputs: Default::default() }) });
+    engine.send(&Command::Reply { id, result: Ok(Reply::Delivered { outputs: indexmap::IndexMap::default() }) });
     engine.wait_for_end();
     assert_eq!(sandbox.story().result().conclusion, Conclusion::Success);
 }

@@ -385,7 +385,7 @@ async fn a_fork_bomb_of_a_plain_process_is_ended() {
     *shell = Some("bash".to_owned());
     link.start(job).await.unwrap();
     until_line(&mut link, "up").await;
-    let killed = tokio::time::timeout(Duration::from_secs(60), setting.executor.kill(&setting.launch.folder)).await;
+    let killed = tokio::time::timeout(Duration::from_mins(1), setting.executor.kill(&setting.launch.folder)).await;
     killed.expect("the bomb is ended").unwrap();
     assert_eq!(setting.find().await, Found::Dead);
 }
