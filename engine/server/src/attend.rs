@@ -172,8 +172,7 @@ impl Job {
             if found == Found::Never
                 && let Err(error) = self.launch(executor).await
             {
-                let retryable = !matches!(error, ExecutorError::Limits | ExecutorError::Taken { .. });
-                self.launch_failed(services::chain(&error), retryable).await;
+                self.launch_failed(services::chain(&error), error.is_retryable()).await;
                 return false;
             }
             match self.link().await {

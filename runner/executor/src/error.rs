@@ -77,6 +77,27 @@ pub enum ExecutorError {
     /// The sandbox holds no limits.
     #[error("the sandbox carries out no `container.options`; use `--runner docker`, or remove them")]
     Limits,
+    /// `container.options` ask for a user that the job's agent cannot become.
+    #[error(
+        "job {key} cannot have the container's `options: --user {wanted}`: its agent runs as {agent}, because the engine \
+         is an ordinary user beside a daemon of the whole machine; remove `--user`, or use a rootless daemon or the sandbox"
+    )]
+    User {
+        /// Which job.
+        key: Key,
+        /// `UID:GID` asked for.
+        wanted: String,
+        /// `UID:GID` of the agent.
+        agent: String,
+    },
+    /// The `container` of the job cannot be carried out as it came out.
+    #[error("job {key} cannot have its container: {why}")]
+    Container {
+        /// Which job.
+        key: Key,
+        /// Which key, where, and what is wrong with it.
+        why: String,
+    },
     /// The container daemon.
     #[error("Docker cannot {action}: {why}; `tagline doctor` says what is there")]
     Docker {
@@ -88,6 +109,13 @@ pub enum ExecutorError {
     /// The script of a fake says so.
     #[error("{0}")]
     Fake(String),
+}
+
+impl ExecutorError {
+    /// Whether a second try may end otherwise: not where the job itself asks for what cannot be had.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Limits | Self::Taken { .. } | Self::User { .. } | Self::Container { .. })
+    }
 }
 
 /// An error with its causes: a refused connection is the last of them.

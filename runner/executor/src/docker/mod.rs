@@ -125,9 +125,13 @@ impl Docker {
         if let Some(found) = self.recorded(launch).await? {
             return Ok(found);
         }
+        let asked = user::asked(launch, self.daemon().await?.user())?;
         let plan = self.plan(launch).await?;
         let container = self.make(&plan).await?;
-        let user = self.step_user(launch, &plan, &container.id).await?;
+        let user = match asked {
+            None => self.image_user(launch, &plan, &container.id).await?,
+            asked => asked,
+        };
         if container.running {
             record(launch, &container.id, user)?;
             self.listening(launch, &container.id).await?;
@@ -142,9 +146,9 @@ impl Docker {
         Ok(launched(true))
     }
 
-    /// Who the steps run as: as the options say, else as the job's image does. An agent that is not root can become
+    /// Who the steps run as where the options do not say: as the job's image does. An agent that is not root can become
     /// nobody else, and the runner's own image is not the job's choice.
-    async fn step_user(
+    async fn image_user(
         &self,
         launch: &Launch,
         plan: &Plan,
@@ -152,9 +156,9 @@ impl Docker {
     ) -> Result<Option<StepUser>, ExecutorError> {
         let daemon = self.daemon().await?;
         let image = plan.body.image.as_deref().filter(|_| launch.image.is_some() && daemon.user() == ROOT);
-        match (launch.limits.user, image) {
-            (None, Some(image)) => user::of_image(daemon, image, container).await,
-            (user, _) => Ok(user),
+        match image {
+            Some(image) => user::of_image(daemon, image, container).await,
+            None => Ok(None),
         }
     }
 
