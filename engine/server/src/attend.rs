@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tagline_executor::{
-    Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, LimitsError, Link, LinkError, LinkEvent,
-};
+use tagline_executor::{Executor, ExecutorError, Found, JobFolder, Key, Launch, Link, LinkError, LinkEvent};
 use tagline_protocol::{AgentState, JobSpec, Record, Request};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
 use tagline_store::Store;
@@ -227,42 +225,31 @@ impl Job {
         let state = &self.context.state;
         let leg = state.leg(key);
         let image = leg.and_then(|leg| leg.ready.leg.image.as_deref());
-        let container = state.plan.jobs.get(&key.job).and_then(|job| job.job.container.as_ref());
-        let limits = self.limits().map_err(|why| ExecutorError::Image {
-            image: ImageRef::Reference(image.unwrap_or_default().to_owned()),
-            why,
-        })?;
-        let environment = container.map(|c| c.env.iter().map(|(k, v)| (k.clone(), v.text.clone())).collect());
+        let container = self.secrets().and_then(|secrets| job::container(state, key, &secrets));
+        let job = Key { run: run.0, job: key.job.clone(), leg: key.leg, attempt: attempt.0 };
+        let container = container.map_err(|why| ExecutorError::Container { key: job.clone(), why })?;
         let launch = Launch {
             folder: self.folder.clone(),
-            key: Key { run: run.0, job: key.job.clone(), leg: key.leg, attempt: attempt.0 },
+            key: job,
             token: token.0.clone(),
             image: image.and_then(|image| image.parse().ok()),
+            login: container.login,
             expose: (*self.context.config.executors.exposure).clone(),
-            environment: environment.unwrap_or_default(),
+            environment: container.environment,
             agent_binary: self.context.config.agent.clone(),
             paths: executor.paths(&state.plan.repository),
-            limits,
+            limits: container.limits,
         };
         executor.launch(&launch).await.map(|_| ())
     }
 
-    /// `container.options`, read.
-    fn limits(&self) -> Result<Limits, String> {
-        let job = self.context.state.plan.jobs.get(&self.errand.key.job);
-        let options = job.and_then(|job| job.job.container.as_ref()).and_then(|container| container.options.as_ref());
-        let text = options.map(|text| text.text.as_str()).unwrap_or_default();
-        text.parse().map_err(|error: LimitsError| error.to_string())
-    }
-
-    /// The job's specification, its secrets opened.
-    fn specification(&self, executor: &Executor) -> Result<JobSpec, String> {
-        let Errand { run, key, attempt, .. } = &self.errand;
+    /// The secrets that the job names, opened.
+    fn secrets(&self) -> Result<IndexMap<String, String>, String> {
+        let Errand { run, key, .. } = &self.errand;
         let state = &self.context.state;
         let unknown = || format!("the run has no job {key}");
         let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
-        let leg = state.leg(key).ok_or_else(unknown)?;
-        let environment = leg.ready.leg.environment.as_deref();
+        let environment = state.leg(key).ok_or_else(unknown)?.ready.leg.environment.as_deref();
         let root = self.context.root.to_string_lossy();
         let mut opened = IndexMap::new();
         for name in &planned.secrets {
@@ -271,8 +258,19 @@ impl Job {
                 opened.insert(name.clone(), value);
             }
         }
+        Ok(opened)
+    }
+
+    /// The job's specification, its secrets opened.
+    fn specification(&self, executor: &Executor) -> Result<JobSpec, String> {
+        let Errand { key, attempt, .. } = &self.errand;
+        let state = &self.context.state;
+        let unknown = || format!("the run has no job {key}");
+        let leg = state.leg(key).ok_or_else(unknown)?;
+        let secrets = self.secrets()?;
         let around = Surroundings {
-            secrets: opened,
+            masks: job::container(state, key, &secrets)?.masks(),
+            secrets,
             paths: executor.paths(&state.plan.repository),
             user: executor.step_user(&self.folder).map_err(|error| services::chain(&error))?,
             in_container: leg.ready.leg.image.is_some(),

@@ -120,6 +120,7 @@ pub(super) mod tests {
             key: Key { run: 7, job: "build".into(), leg: 0, attempt: 1 },
             token: "secret-token".into(),
             image: None,
+            login: None,
             expose: Exposure::none(),
             environment: vec![("CI".into(), "true".into())],
             agent_binary: "/store/agent".into(),

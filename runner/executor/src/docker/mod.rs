@@ -127,7 +127,7 @@ impl Docker {
         }
         let asked = user::asked(launch, self.daemon().await?.user())?;
         let plan = self.plan(launch).await?;
-        let container = self.make(&plan).await?;
+        let container = self.make(launch, &plan).await?;
         let user = match asked {
             None => self.image_user(launch, &plan, &container.id).await?,
             asked => asked,
@@ -180,7 +180,7 @@ impl Docker {
     }
 
     /// The container of a plan: a new one, or one of the same definition that runs or was never started.
-    async fn make(&self, plan: &Plan) -> Result<Container, ExecutorError> {
+    async fn make(&self, launch: &Launch, plan: &Plan) -> Result<Container, ExecutorError> {
         let image = plan.body.image.as_deref().unwrap_or_default();
         let mut pulled = false;
         loop {
@@ -189,7 +189,8 @@ impl Docker {
                     return Ok(Container { id, running: false, fresh: true, spec: Some(plan.spec.clone()) });
                 }
                 Created::NoImage if !pulled => {
-                    self.daemon().await?.pull(image, &self.credentials).await?;
+                    let credentials = self.credentials.or_given(launch.login.as_ref());
+                    self.daemon().await?.pull(image, &credentials).await?;
                     pulled = true;
                 }
                 Created::NoImage => {

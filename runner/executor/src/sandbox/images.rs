@@ -13,7 +13,7 @@ use tagline_actions::oci::{Layout, Platform, unpack_image};
 
 use crate::error::ExecutorError;
 use crate::launch::ImageRef;
-use crate::registry::Registry;
+use crate::registry::{Login, Registry};
 
 /// An unpacked image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Images {
     }
 
     /// The image's root file system, fetched and unpacked where it is not there yet.
-    pub(super) async fn rootfs(&self, image: &ImageRef) -> Result<Rootfs, ExecutorError> {
+    pub(super) async fn rootfs(&self, image: &ImageRef, login: Option<&Login>) -> Result<Rootfs, ExecutorError> {
         let wrap = |why: String| ExecutorError::Image { image: image.clone(), why };
         match image {
             ImageRef::Layout(path) => {
@@ -54,16 +54,17 @@ impl Images {
                 let unpacked = tokio::task::spawn_blocking(unpack).await;
                 unpacked.map_err(|error| wrap(error.to_string()))?.map_err(wrap)
             }
-            ImageRef::Reference(name) => self.of_registry(name).await.map_err(wrap),
+            ImageRef::Reference(name) => self.of_registry(name, login).await.map_err(wrap),
         }
     }
 
-    async fn of_registry(&self, name: &str) -> Result<Rootfs, String> {
+    async fn of_registry(&self, name: &str, login: Option<&Login>) -> Result<Rootfs, String> {
+        let registry = self.registry.or_given(login);
         // A digest says all: no registry need be asked for what is here.
         let digest = match name.split_once('@') {
             Some((_, digest)) if self.kept(digest).is_some() => digest.to_owned(),
             _ => {
-                let image = self.registry.resolve(name).await;
+                let image = registry.resolve(name).await;
                 image.map_err(|error| error.to_string())?.digest
             }
         };
@@ -72,7 +73,7 @@ impl Images {
         }
         let place = staging(&self.cache)?;
         let layout = place.path().join("layout");
-        let pulled = self.registry.pull(name, &layout).await;
+        let pulled = registry.pull(name, &layout).await;
         let digest = pulled.map_err(|error| error.to_string())?.digest;
         let cache = self.cache.clone();
         let unpack = move || unpack(&cache, &layout, &digest, place.path());
