@@ -8,27 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tagline_syntax::expression::{ExprKind, Function, Reference, Template};
-use tagline_syntax::workflow::{Step, Text};
+use tagline_syntax::workflow::{RUNNER_KEYS, Step, Text};
 
 use crate::contexts;
 use crate::evaluate::{EvaluationError, JobScope};
 use crate::facts::Facts;
 use crate::legs::scope_of;
 use crate::model::{Leg, Plan, PlannedJob};
-
-/// Keys of `github` that only a runner knows.
-const RUNNER_S: [&str; 10] = [
-    "action",
-    "action_path",
-    "action_ref",
-    "action_repository",
-    "action_status",
-    "env",
-    "event_path",
-    "path",
-    "step_summary",
-    "workspace",
-];
 
 /// A delivery step of a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +141,7 @@ impl Known<'_> {
         let finished = |id: &String| self.facts.finished.contains_key(id);
         let known = match (context.as_str(), first) {
             ("vars" | "inputs" | "matrix" | "strategy", _) => true,
-            ("github", Some(key)) => !RUNNER_S.iter().any(|own| own.eq_ignore_ascii_case(key)),
+            ("github", Some(key)) => !RUNNER_KEYS.iter().any(|own| own.eq_ignore_ascii_case(key)),
             ("needs", Some(id)) => self.job.job.needs.iter().filter(|need| need.eq_ignore_ascii_case(id)).all(finished),
             ("needs", None) => self.job.job.needs.iter().all(finished),
             // A name that no layer gives may come from an earlier step.

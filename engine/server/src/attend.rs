@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use tagline_executor::{
-    Executor, ExecutorError, Found, ImageRef, JobFolder, Key, Launch, Limits, LimitsError, Link, LinkError, LinkEvent,
-    LogReader,
+    Executor, ExecutorError, Found, JobFolder, Key, Launch, Link, LinkError, LinkEvent, LogReader,
 };
 use tagline_protocol::{AgentState, JobSpec, Record, Request};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
@@ -170,12 +169,15 @@ impl Job {
                 // Nothing is written down of it, but it ran: after a power cut, or in a store that was restored.
                 Ok(Found::Never) if self.has_begun() => break,
                 Ok(Found::Never) => {
-                    if let Err(error) = self.launch(executor).await {
-                        let retryable = !matches!(
-                            error,
-                            ExecutorError::Limits | ExecutorError::Taken { .. } | ExecutorError::Refused { .. }
-                        );
-                        self.launch_failed(services::chain(&error), retryable).await;
+                    let secrets = match self.secrets() {
+                        Ok(secrets) => secrets,
+                        Err(why) => {
+                            self.launch_failed(why, false).await;
+                            return false;
+                        }
+                    };
+                    if let Err(error) = self.launch(executor, &secrets).await {
+                        self.launch_failed(services::chain(&error), error.is_retryable()).await;
                         return false;
                     }
                 }
@@ -283,79 +285,74 @@ impl Job {
         let _ = self.context.tell(Input::LaunchFailed { from: self.from.clone(), why, retryable }).await;
     }
 
-    async fn launch(&mut self, executor: &Executor) -> Result<(), ExecutorError> {
+    async fn launch(
+        &mut self,
+        executor: &Executor,
+        secrets: &IndexMap<String, String>,
+    ) -> Result<(), ExecutorError> {
         let Errand { run, key, attempt, token, .. } = &self.errand;
         let state = &self.context.state;
         let leg = state.leg(key);
         let image = leg.and_then(|leg| leg.ready.leg.image.as_deref());
-        let container = state.plan.jobs.get(&key.job).and_then(|job| job.job.container.as_ref());
-        let limits = self.limits().map_err(|why| ExecutorError::Image {
-            image: ImageRef::Reference(image.unwrap_or_default().to_owned()),
-            why,
-        })?;
-        let environment = container.map(|c| c.env.iter().map(|(k, v)| (k.clone(), v.text.clone())).collect());
+        let container = job::container(state, key, secrets);
+        let job = Key { run: run.0, job: key.job.clone(), leg: key.leg, attempt: attempt.0 };
+        let container = container.map_err(|why| ExecutorError::Container { key: job.clone(), why })?;
         let launch = Launch {
             folder: self.folder.clone(),
-            key: Key { run: run.0, job: key.job.clone(), leg: key.leg, attempt: attempt.0 },
+            key: job,
             token: token.0.clone(),
             image: image.and_then(|image| image.parse().ok()),
+            login: container.login,
             expose: (*self.context.config.executors.exposure).clone(),
-            environment: environment.unwrap_or_default(),
+            environment: container.environment,
             agent_binary: self.context.config.agent.clone(),
             paths: executor.paths(&state.plan.repository),
-            limits,
+            limits: container.limits,
             has_environment: leg.is_some_and(|leg| leg.ready.leg.environment.is_some()),
         };
         self.fresh = executor.launch(&launch).await?.new;
         Ok(())
     }
 
-    /// `container.options`, read.
-    fn limits(&self) -> Result<Limits, String> {
-        let job = self.context.state.plan.jobs.get(&self.errand.key.job);
-        let options = job.and_then(|job| job.job.container.as_ref()).and_then(|container| container.options.as_ref());
-        let text = options.map(|text| text.text.as_str()).unwrap_or_default();
-        text.parse().map_err(|error: LimitsError| error.to_string())
+    /// The secrets that the job names, opened. One that its environment requires is there, or there are none: what was given
+    /// with the run, or was set when it began, may have been removed since.
+    fn secrets(&self) -> Result<IndexMap<String, String>, String> {
+        let Errand { run, key, .. } = &self.errand;
+        let state = &self.context.state;
+        let unknown = || format!("the run has no job {key}");
+        let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
+        let environment = state.leg(key).ok_or_else(unknown)?.ready.leg.environment.as_deref();
+        let root = self.context.root.to_string_lossy();
+        let store = &self.context.store;
+        let places = secrets::Places { store, plan: &state.plan, root: &root, run: Some(*run) };
+        if let Some(environment) = environment {
+            places.require(environment, &IndexMap::new()).map_err(|error| missing(&error))?;
+        }
+        let mut opened = IndexMap::new();
+        for name in &planned.secrets {
+            if let Some(value) = places.find(environment, name).map_err(|error| missing(&error))? {
+                opened.insert(name.clone(), value);
+            }
+        }
+        Ok(opened)
     }
 
     /// The job's specification, its secrets opened.
     fn specification(&self, executor: &Executor) -> Result<JobSpec, String> {
-        let Errand { run, key, attempt, .. } = &self.errand;
+        let Errand { key, attempt, .. } = &self.errand;
         let state = &self.context.state;
         let unknown = || format!("the run has no job {key}");
-        let planned = state.plan.jobs.get(&key.job).ok_or_else(unknown)?;
         let leg = state.leg(key).ok_or_else(unknown)?;
-        let environment = leg.ready.leg.environment.as_deref();
+        let secrets = self.secrets()?;
         let around = Surroundings {
-            secrets: self.secrets(*run, environment, &planned.secrets).map_err(|error| missing(&error))?,
+            masks: job::container(state, key, &secrets)?.masks(),
+            secrets,
             paths: executor.paths(&state.plan.repository),
             user: executor.step_user(&self.folder).map_err(|error| services::chain(&error))?,
             in_container: leg.ready.leg.image.is_some(),
         };
         let made = job::specification(state, key, *attempt, around).ok_or_else(unknown)?;
         made.map_err(|error| error.to_string())
-    }
-
-    /// The secrets that the job's steps name, opened. One that its environment requires is there, or there are none:
-    /// what was given with the run, or was set when it began, may have been removed since.
-    fn secrets(
-        &self,
-        run: RunId,
-        environment: Option<&str>,
-        names: &[String],
-    ) -> Result<IndexMap<String, String>, SecretError> {
-        let Context { store, state, root, .. } = &self.context;
-        let places = secrets::Places { store, plan: &state.plan, root: &root.to_string_lossy(), run: Some(run) };
-        if let Some(environment) = environment {
-            places.require(environment, &IndexMap::new())?;
-        }
-        let mut opened = IndexMap::new();
-        for name in names {
-            if let Some(value) = places.find(environment, name)? {
-                opened.insert(name.clone(), value);
-            }
-        }
-        Ok(opened)
     }
 
     /// Makes a link, over which an agent that waits gets its job; then reads and answers until one side ends.

@@ -2,22 +2,75 @@
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use tagline_plan::{EvaluationError, PlannedJob, contexts, scope_of};
+use tagline_executor::registry::Login;
+use tagline_executor::{Limits, LimitsError};
+use tagline_plan::{EvaluationError, LegContainer, PlannedJob, contexts, scope_of};
 use tagline_protocol::{Contexts, EnvLayer, JobPaths, JobSpec, StepAction, StepSpec, StepUser, VERSION};
 use tagline_run::{Attempt, JobKey, LegState, RunState};
-use tagline_syntax::workflow::{self, Step, Text};
+use tagline_syntax::workflow::{self, Position, Step, Text};
+
+use crate::secrets::SHORTEST;
 
 /// What the state does not know of a job.
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// The secrets its steps name, opened.
     pub(crate) secrets: IndexMap<String, String>,
+    /// What is masked beside them.
+    pub(crate) masks: Vec<String>,
     /// Where things are inside.
     pub(crate) paths: JobPaths,
     /// Who the steps run as.
     pub(crate) user: Option<StepUser>,
     /// It runs in its own image.
     pub(crate) in_container: bool,
+}
+
+/// The container of a leg, as it is launched.
+#[derive(Default)]
+pub(crate) struct Container {
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) limits: Limits,
+    pub(crate) login: Option<Login>,
+}
+
+impl Container {
+    /// What its login must not be seen by in logs, however it is written: secrets are masked, but a password may be
+    /// worked out from one, or stand in the file.
+    pub(crate) fn masks(&self) -> Vec<String> {
+        match &self.login {
+            Some(Login::Password { password, .. }) if password.len() >= SHORTEST => vec![password.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What the leg's `container` comes to with the job's secrets; that of a leg without one is empty.
+///
+/// # Errors
+/// One sentence, with the key and its place.
+pub(crate) fn container(
+    state: &RunState,
+    key: &JobKey,
+    secrets: &IndexMap<String, String>,
+) -> Result<Container, String> {
+    let total = |id| Some(state.jobs.get(id)?.ready.as_ref()?.legs.len());
+    let known = (state.plan.jobs.get(&key.job), state.leg(key), total(&key.job));
+    let (Some(job), Some(leg), Some(total)) = known else {
+        return Err(format!("the run has no job {key}"));
+    };
+    let made = tagline_plan::container(&state.plan, job, &leg.ready.leg, total, &state.facts(), secrets);
+    let LegContainer { env, options, login } = made.map_err(|error| error.to_string())?;
+    let place = |error: LimitsError| {
+        let at = job.job.container.as_ref().and_then(|container| container.options.as_ref()).map(|text| text.at);
+        let Position { line, column } = at.unwrap_or_default();
+        format!("container.options at line {line}, column {column}: {error}")
+    };
+    Ok(Container {
+        environment: env,
+        limits: options.parse().map_err(place)?,
+        login: login.map(|(user, password)| Login::Password { user, password }),
+    })
 }
 
 /// The specification of a leg. None when the state has no such leg.
@@ -79,7 +132,7 @@ fn build(
         default_shell: defaults(|d| d.shell.as_ref()),
         default_working_directory: defaults(|d| d.working_directory.as_ref()),
         in_container: around.in_container,
-        masks: Vec::new(),
+        masks: around.masks,
         paths: around.paths,
         user: around.user,
     })

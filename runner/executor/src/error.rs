@@ -85,6 +85,27 @@ pub enum ExecutorError {
     /// The sandbox holds no limits.
     #[error("the sandbox carries out no `container.options`; use `--runner docker`, or remove them")]
     Limits,
+    /// `container.options` ask for a user that the job's agent cannot become.
+    #[error(
+        "job {key} cannot have the container's `options: --user {wanted}`: its agent runs as {agent}, because the engine \
+         is an ordinary user beside a daemon of the whole machine; remove `--user`, or use a rootless daemon or the sandbox"
+    )]
+    User {
+        /// Which job.
+        key: Key,
+        /// `UID:GID` asked for.
+        wanted: String,
+        /// `UID:GID` of the agent.
+        agent: String,
+    },
+    /// The `container` of the job cannot be carried out as it came out.
+    #[error("job {key} cannot have its container: {why}")]
+    Container {
+        /// Which job.
+        key: Key,
+        /// Which key, where, and what is wrong with it.
+        why: String,
+    },
     /// The container daemon.
     #[error("Docker cannot {action}: {why}; `tagline doctor` says what is there")]
     Docker {
@@ -102,6 +123,14 @@ impl ExecutorError {
     /// Whether the executor itself is out of reach: then the error says nothing about a job.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Docker { .. } | Self::Fake(_))
+    }
+
+    /// Whether a second try may end otherwise: not where the job itself asks for what cannot be had.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Limits | Self::Taken { .. } | Self::Refused { .. } | Self::User { .. } | Self::Container { .. }
+        )
     }
 }
 

@@ -8,6 +8,7 @@ use tagline_protocol::{JobPaths, StepUser};
 
 use crate::exposure::Exposure;
 use crate::folder::JobFolder;
+use crate::registry::Login;
 
 /// Which attempt of which job; unique in its store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +74,8 @@ pub struct Launch {
     pub token: String,
     /// `container:`, evaluated; none is the runner's own.
     pub image: Option<ImageRef>,
+    /// `container.credentials`, evaluated: the login for the image's registry, before any of this machine's.
+    pub login: Option<Login>,
     /// Folders of the host that steps may read, for the sandbox. A container has its image instead.
     pub expose: Exposure,
     /// Variables of the job's `container.env`, evaluated; they win over the executor's base environment.

@@ -111,6 +111,7 @@ fn launch(place: &Path, agent_binary: &Path) -> Launch {
         key: Key { run: 0, job: "doctor".to_owned(), leg: 0, attempt: 1 },
         token: "doctor".to_owned(),
         image: None,
+        login: None,
         expose: Exposure::none(),
         environment: Vec::new(),
         agent_binary: agent_binary.to_owned(),

@@ -37,7 +37,7 @@ pub struct JobSpec {
     pub default_working_directory: Option<String>,
     /// The job runs in its own image: the unspecified shell is `sh -e {0}`.
     pub in_container: bool,
-    /// Values to mask beside the secrets.
+    /// Values to mask beside the secrets: the password for the image's registry.
     pub masks: Vec<String>,
     /// Where things are, as the steps see them.
     pub paths: JobPaths,

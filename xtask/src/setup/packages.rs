@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// Each package with a program that shows that it is there.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("docker.io", "dockerd"),
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -16,6 +16,7 @@ const PACKAGES: [(&str, &str); 10] = [
     ("busybox-static", "busybox"),
     ("git", "git"),
     ("openssh-client", "ssh-keygen"),
+    ("openssl", "openssl"),
     ("util-linux", "setpriv"),
     ("faketime", "faketime"),
 ];

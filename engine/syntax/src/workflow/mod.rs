@@ -12,7 +12,7 @@ pub use model::{
     Call, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, Permissions, Position, RunsOn,
     Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
 };
-pub use not_carried_out::{not_carried_out, refusals};
+pub use not_carried_out::{RUNNER_KEYS, not_carried_out, refusals};
 pub use read::{ActionRef, Outcome, read};
 pub(crate) use read::{StepIds, composite_step, draft};
 pub use triggers::{Event, Input, Triggers};

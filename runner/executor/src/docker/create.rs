@@ -112,18 +112,19 @@ fn name(launch: &Launch) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::exposure::Exposure;
     use crate::folder::JobFolder;
     use crate::launch::{Key, Limits};
 
-    fn launch() -> Launch {
+    pub(in crate::docker) fn launch() -> Launch {
         Launch {
             folder: JobFolder::new("/store/runs/7/build/1"),
             key: Key { run: 7, job: "build".into(), leg: 0, attempt: 1 },
             token: "secret-token".into(),
             image: None,
+            login: None,
             expose: Exposure::none(),
             environment: vec![("CI".into(), "true".into())],
             agent_binary: "/store/agent".into(),

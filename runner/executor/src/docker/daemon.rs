@@ -18,7 +18,7 @@ use oci_client::Reference;
 
 use crate::error::ExecutorError;
 use crate::launch::ImageRef;
-use crate::registry::Credentials;
+use crate::registry::{Credentials, Login};
 
 /// The label every container of ours has.
 const OURS: &str = "tagline.run";
@@ -219,8 +219,8 @@ impl Daemon {
     pub(super) async fn pull(&self, image: &str, credentials: &Credentials) -> Result<(), ExecutorError> {
         let wrap = |why: String| ExecutorError::Image { image: ImageRef::Reference(image.to_owned()), why };
         let reference: Reference = image.parse().map_err(|error| wrap(format!("{error}")))?;
-        let pair = credentials.pair(reference.resolve_registry()).await;
-        let login = pair.map_err(|error| wrap(error.to_string()))?.map(|pair| login(pair, &reference));
+        let found = credentials.find(reference.resolve_registry()).await;
+        let login = found.map_err(|error| wrap(error.to_string()))?.map(|login| in_daemons_words(login, &reference));
         // The full name: without a tag every tag would be pulled.
         let options = CreateImageOptions { from_image: Some(reference.whole()), ..Default::default() };
         let mut answers = std::pin::pin!(self.client.create_image(Some(options), None, login));
@@ -247,12 +247,15 @@ async fn user(client: &Client) -> Result<String, ExecutorError> {
     Ok(if rootless { ROOT.to_owned() } else { format!("{}:{}", uid.as_raw(), gid.as_raw()) })
 }
 
-fn login((user, secret): (String, String), reference: &Reference) -> DockerCredentials {
+/// A login as the daemon takes it; identity tokens it exchanges itself.
+fn in_daemons_words(login: Login, reference: &Reference) -> DockerCredentials {
     let serveraddress = Some(reference.resolve_registry().to_owned());
-    if user == "<token>" {
-        return DockerCredentials { identitytoken: Some(secret), serveraddress, ..Default::default() };
+    match login {
+        Login::Identity(token) => DockerCredentials { identitytoken: Some(token), serveraddress, ..Default::default() },
+        Login::Password { user, password } => {
+            DockerCredentials { username: Some(user), password: Some(password), serveraddress, ..Default::default() }
+        }
     }
-    DockerCredentials { username: Some(user), password: Some(secret), serveraddress, ..Default::default() }
 }
 
 fn is_fresh(state: &ContainerState) -> bool {

@@ -130,9 +130,13 @@ impl Docker {
         if let Some(found) = self.recorded(launch).await? {
             return Ok(found);
         }
+        let asked = user::asked(launch, self.daemon().await?.user())?;
         let plan = self.plan(launch).await?;
-        let container = self.make(&plan).await?;
-        let user = self.step_user(launch, &plan, &container.id).await?;
+        let container = self.make(launch, &plan).await?;
+        let user = match asked {
+            None => self.image_user(launch, &plan, &container.id).await?,
+            asked => asked,
+        };
         if container.running {
             record(launch, &container.id, user)?;
             self.listening(launch, &container.id).await?;
@@ -147,9 +151,9 @@ impl Docker {
         Ok(launched(true))
     }
 
-    /// Who the steps run as: as the options say, else as the job's image does. An agent that is not root can become
+    /// Who the steps run as where the options do not say: as the job's image does. An agent that is not root can become
     /// nobody else, and the runner's own image is not the job's choice.
-    async fn step_user(
+    async fn image_user(
         &self,
         launch: &Launch,
         plan: &Plan,
@@ -157,9 +161,9 @@ impl Docker {
     ) -> Result<Option<StepUser>, ExecutorError> {
         let daemon = self.daemon().await?;
         let image = plan.body.image.as_deref().filter(|_| launch.image.is_some() && daemon.user() == ROOT);
-        match (launch.limits.user, image) {
-            (None, Some(image)) => user::of_image(daemon, image, container).await,
-            (user, _) => Ok(user),
+        match image {
+            Some(image) => user::of_image(daemon, image, container).await,
+            None => Ok(None),
         }
     }
 
@@ -181,7 +185,7 @@ impl Docker {
     }
 
     /// The container of a plan: a new one, or one of the same definition that runs or was never started.
-    async fn make(&self, plan: &Plan) -> Result<Container, ExecutorError> {
+    async fn make(&self, launch: &Launch, plan: &Plan) -> Result<Container, ExecutorError> {
         let image = plan.body.image.as_deref().unwrap_or_default();
         let mut pulled = false;
         loop {
@@ -190,7 +194,8 @@ impl Docker {
                     return Ok(Container { id, running: false, fresh: true, pid: 0, spec: Some(plan.spec.clone()) });
                 }
                 Created::NoImage if !pulled => {
-                    self.daemon().await?.pull(image, &self.credentials).await?;
+                    let credentials = self.credentials.or_given(launch.login.as_ref());
+                    self.daemon().await?.pull(image, &credentials).await?;
                     pulled = true;
                 }
                 Created::NoImage => {

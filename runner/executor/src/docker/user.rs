@@ -1,12 +1,29 @@
-//! Who the steps of a container job run as where its options do not say: the image's `USER`, as on GitHub.
+//! Who the steps of a container job run as: as its options say, else the image's `USER`, as on GitHub.
 //!
-//! The agent stays root, so the name is looked up here, in the image's own `/etc/passwd` and `/etc/group`.
+//! The agent stays root, so the name is looked up here, in the image's own `/etc/passwd` and `/etc/group`. An agent that is
+//! not root can become nobody else.
 
 use tagline_protocol::StepUser;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, ROOT};
 use crate::error::ExecutorError;
-use crate::launch::ImageRef;
+use crate::launch::{ImageRef, Launch};
+
+/// The user that `container.options` ask for; `agent` is the agent's, as `UID:GID`.
+///
+/// # Errors
+/// [`ExecutorError::User`] when the agent cannot become it.
+pub(super) fn asked(launch: &Launch, agent: &str) -> Result<Option<StepUser>, ExecutorError> {
+    let Some(user) = launch.limits.user else { return Ok(None) };
+    if agent == ROOT {
+        return Ok(Some(user));
+    }
+    let wanted = format!("{}:{}", user.uid, user.gid);
+    if wanted == agent {
+        return Ok(None);
+    }
+    Err(ExecutorError::User { key: launch.key.clone(), wanted, agent: agent.to_owned() })
+}
 
 /// The user of an image, of which `container` was made; none for root.
 ///
@@ -49,6 +66,20 @@ fn entry<'t>(table: &'t str, wanted: &str) -> Option<Vec<&'t str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docker::create::tests::launch;
+
+    #[test]
+    fn an_agent_that_is_not_root_stays_who_it_is() {
+        let mut launch = launch();
+        let user = StepUser { uid: 1000, gid: 50 };
+        assert_eq!(asked(&launch, "1000:50").unwrap(), None);
+        launch.limits.user = Some(user);
+        assert_eq!(asked(&launch, ROOT).unwrap(), Some(user));
+        assert_eq!(asked(&launch, "1000:50").unwrap(), None);
+        let error = asked(&launch, "1000:1000").unwrap_err();
+        assert!(!error.is_retryable());
+        assert!(error.to_string().contains("`options: --user 1000:50`"), "{error}");
+    }
 
     #[test]
     fn users_are_names_or_numbers_of_the_image() {

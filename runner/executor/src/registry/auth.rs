@@ -1,13 +1,13 @@
-//! Credentials for registries, from Docker's own configuration.
+//! Credentials for registries: given with a job, else from Docker's own configuration.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -17,9 +17,40 @@ use super::RegistryError;
 /// A helper may ask a password manager, but not for ever.
 const HELPER: Duration = Duration::from_secs(30);
 
+/// How somebody logs in to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// As who, with what.
+    Password {
+        /// The user's name.
+        user: String,
+        /// The password, or a token in its place.
+        password: String,
+    },
+    /// Docker's identity token: a refresh token, which the registry's token server changes for one that lasts minutes.
+    Identity(String),
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password { user, .. } => write!(f, "Password({user:?}, …)"),
+            Self::Identity(_) => f.write_str("Identity(…)"),
+        }
+    }
+}
+
+impl Login {
+    /// Of a pair as credential helpers give it, where the user `<token>` marks an identity token.
+    fn of_pair(user: String, secret: String) -> Self {
+        if user == "<token>" { Self::Identity(secret) } else { Self::Password { user, password: secret } }
+    }
+}
+
 /// Where credentials are looked for.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
+    given: Option<Login>,
     file: Option<PathBuf>,
 }
 
@@ -59,7 +90,7 @@ impl Credentials {
 
     /// Of a `config.json` as Docker writes it.
     pub fn in_file(path: &Path) -> Self {
-        Self { file: Some(path.to_owned()) }
+        Self { given: None, file: Some(path.to_owned()) }
     }
 
     /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json`.
@@ -72,17 +103,17 @@ impl Credentials {
         }
     }
 
-    /// For a registry's host; anonymous where nothing is known.
-    pub(super) async fn find(&self, host: &str) -> Result<RegistryAuth, RegistryError> {
-        Ok(match self.pair(host).await? {
-            Some((user, secret)) if user == "<token>" => RegistryAuth::Bearer(secret),
-            Some((user, secret)) => RegistryAuth::Basic(user, secret),
-            None => RegistryAuth::Anonymous,
-        })
+    /// These, but a login that is given comes before them, whatever the registry.
+    #[must_use]
+    pub(crate) fn or_given(&self, login: Option<&Login>) -> Self {
+        Self { given: login.or(self.given.as_ref()).cloned(), file: self.file.clone() }
     }
 
-    /// User and secret for a registry's host; the user `<token>` marks an identity token.
-    pub(crate) async fn pair(&self, host: &str) -> Result<Option<(String, String)>, RegistryError> {
+    /// For a registry's host; none where nothing is known.
+    pub(crate) async fn find(&self, host: &str) -> Result<Option<Login>, RegistryError> {
+        if self.given.is_some() {
+            return Ok(self.given.clone());
+        }
         let Some(path) = &self.file else {
             return Ok(None);
         };
@@ -99,24 +130,24 @@ impl Credentials {
             return ask(helper, &names).await.map_err(wrong);
         }
         let entry = names.iter().find_map(|name| config.auths.get(name));
-        entry.map_or(Ok(None), |entry| entry.pair().map_err(wrong))
+        entry.map_or(Ok(None), |entry| entry.login().map_err(wrong))
     }
 }
 
 impl Entry {
-    fn pair(&self) -> Result<Option<(String, String)>, String> {
+    fn login(&self) -> Result<Option<Login>, String> {
         if !self.identity_token.is_empty() {
-            return Ok(Some(("<token>".to_owned(), self.identity_token.clone())));
+            return Ok(Some(Login::Identity(self.identity_token.clone())));
         }
         if self.auth.is_empty() {
             let known = !self.username.is_empty();
-            return Ok(known.then(|| (self.username.clone(), self.password.clone())));
+            return Ok(known.then(|| Login::of_pair(self.username.clone(), self.password.clone())));
         }
         let decoded = STANDARD.decode(&self.auth).ok();
         let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
         let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
         match pair {
-            Some((user, password)) => Ok(Some((user.to_owned(), password.to_owned()))),
+            Some((user, password)) => Ok(Some(Login::of_pair(user.to_owned(), password.to_owned()))),
             None => Err("an `auth` there is not the Base64 of `user:password`".to_owned()),
         }
     }
@@ -133,7 +164,7 @@ fn names(host: &str) -> Vec<String> {
 }
 
 /// Asks a credential helper for the first name it knows.
-async fn ask(helper: &str, names: &[String]) -> Result<Option<(String, String)>, String> {
+async fn ask(helper: &str, names: &[String]) -> Result<Option<Login>, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !helper.bytes().all(plain) {
         return Err(format!("`{helper}` is not the name of a credential helper"));
@@ -146,7 +177,7 @@ async fn ask(helper: &str, names: &[String]) -> Result<Option<(String, String)>,
             .map_err(|_| format!("{program} did not answer within 30 s"))?
             .map_err(|error| format!("cannot run {program}: {error}"))?;
         if let Some(helped) = printed {
-            return Ok(Some((helped.username, helped.secret)));
+            return Ok(Some(Login::of_pair(helped.username, helped.secret)));
         }
     }
     Ok(None)
@@ -174,15 +205,15 @@ async fn get(program: &str, name: &str) -> std::io::Result<Option<Helped>> {
 mod tests {
     use super::*;
 
-    async fn found(config: &str, host: &str) -> Result<Option<(String, String)>, RegistryError> {
+    async fn found(config: &str, host: &str) -> Result<Option<Login>, RegistryError> {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("config.json");
         std::fs::write(&path, config).unwrap();
-        Credentials::in_file(&path).pair(host).await
+        Credentials::in_file(&path).find(host).await
     }
 
-    fn pair(user: &str, secret: &str) -> (String, String) {
-        (user.to_owned(), secret.to_owned())
+    fn password(user: &str, password: &str) -> Login {
+        Login::Password { user: user.to_owned(), password: password.to_owned() }
     }
 
     #[tokio::test]
@@ -192,9 +223,9 @@ mod tests {
             r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{auth}"}},"r.example:5000":{{"identitytoken":"t"}}}}}}"#
         );
         let hub = found(&config, "index.docker.io").await.unwrap();
-        assert_eq!(hub, Some(pair("ana", "pass:word")));
+        assert_eq!(hub, Some(password("ana", "pass:word")));
         let own = found(&config, "r.example:5000").await.unwrap();
-        assert_eq!(own, Some(pair("<token>", "t")));
+        assert_eq!(own, Some(Login::Identity("t".to_owned())));
         assert_eq!(found(&config, "ghcr.io").await.unwrap(), None);
     }
 
@@ -205,6 +236,14 @@ mod tests {
             assert!(matches!(error, RegistryError::Credentials { .. }), "{config}");
         }
         let missing = Credentials::in_file(Path::new("/nowhere/config.json"));
-        assert_eq!(missing.pair("a.b").await.unwrap(), None);
+        assert_eq!(missing.find("a.b").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_given_comes_first_and_is_not_shown() {
+        let given = password("ana", "hidden");
+        let credentials = Credentials::in_file(Path::new("/nowhere/config.json")).or_given(Some(&given));
+        assert_eq!(credentials.find("a.b").await.unwrap(), Some(given));
+        assert!(!format!("{credentials:?} {:?}", Login::Identity("hidden".to_owned())).contains("hidden"));
     }
 }

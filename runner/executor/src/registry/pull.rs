@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tagline_actions::oci::{Descriptor, LayoutWriter, Manifest, Platform};
 use tokio::sync::mpsc;
 
-use super::{Image, Registry, RegistryError, by_digest, failure, reference};
+use super::{Access, Image, Registry, RegistryError, by_digest, failure, reference};
 
 /// What is understood: images, and lists of them for several platforms, in OCI's and in Docker's words.
 const ACCEPTED: [&str; 4] =
@@ -40,7 +40,7 @@ impl Registry {
     /// a layout to replace. It appears whole or not at all.
     pub async fn pull(&self, name: &str, target: &Path) -> Result<Image, RegistryError> {
         let image = reference(name)?;
-        let client = self.client(&image).await?;
+        let client = self.client(&image, Access::Pull).await?;
         let document = manifest(&client, &image).await?;
         let parsed: Manifest = parse(&image, &document.bytes)?;
         let mut writer = LayoutWriter::new(target)?;
@@ -59,7 +59,7 @@ impl Registry {
     /// The digest that `name` has now, for this machine's platform; nothing but manifests is fetched.
     pub async fn resolve(&self, name: &str) -> Result<Image, RegistryError> {
         let image = reference(name)?;
-        let client = self.client(&image).await?;
+        let client = self.client(&image, Access::Pull).await?;
         let digest = manifest(&client, &image).await?.digest;
         Ok(Image { reference: by_digest(&image, &digest), digest })
     }

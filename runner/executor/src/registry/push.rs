@@ -8,7 +8,7 @@ use oci_client::{Client, Reference};
 use tagline_actions::oci::{Descriptor, Layout, Platform};
 use tokio::io::AsyncReadExt;
 
-use super::{Image, Registry, RegistryError, by_digest, failure, reference};
+use super::{Access, Image, Registry, RegistryError, by_digest, failure, reference};
 
 /// Read and sent at a time.
 const PIECE: usize = 256 * 1024;
@@ -20,7 +20,7 @@ impl Registry {
         let image = reference(name)?;
         let layout = Layout::open(layout)?;
         let (descriptor, manifest) = layout.image(digest, &Platform::host())?;
-        let client = self.client(&image).await?;
+        let client = self.client(&image, Access::Push).await?;
         for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
             push_blob(&client, &image, &layout, blob).await?;
         }

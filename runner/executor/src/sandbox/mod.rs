@@ -145,7 +145,7 @@ impl Sandbox {
             let environment = self.environment.for_host(&launch.expose);
             return Ok((SandboxRoot::Host, environment));
         };
-        let rootfs = self.images.rootfs(image).await?;
+        let rootfs = self.images.rootfs(image, launch.login.as_ref()).await?;
         let path = rootfs.path.to_string_lossy().into_owned();
         let environment = merge([self.environment.for_image(), rootfs.environment]);
         Ok((SandboxRoot::Folder { path }, environment))

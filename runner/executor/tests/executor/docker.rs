@@ -157,6 +157,20 @@ async fn limits_and_the_steps_user_are_carried_out() {
     setting.clean().await;
 }
 
+#[tokio::test]
+async fn an_agent_without_roots_rights_is_told_to_be_nobody_else() {
+    // Part of `everything_holds_for_an_ordinary_user_of_docker`.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Some(mut setting) = setting().await else { return };
+    setting.launch.limits = "--user 1234".parse().unwrap();
+    let error = setting.executor.launch(&setting.launch).await.unwrap_err();
+    assert!(matches!(error, ExecutorError::User { .. }) && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("`options: --user 1234:1234`: its agent runs as 1000:1000"), "{error}");
+    setting.clean().await;
+}
+
 /// An image made of the tests' own by lines of a Dockerfile; it goes with this value.
 struct Image(String);
 

@@ -5,5 +5,6 @@
 mod docker;
 mod images;
 mod link;
+mod registry;
 mod sandbox;
 mod support;

@@ -19,6 +19,7 @@ pub(crate) fn launch(executor: &Executor, place: &Path, agent: PathBuf) -> Launc
         key: Key { run: 1, job: "build".to_owned(), leg: 0, attempt: 1 },
         token: TOKEN.to_owned(),
         image: None,
+        login: None,
         expose: Exposure::none(),
         environment: Vec::new(),
         agent_binary: agent,
