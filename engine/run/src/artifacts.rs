@@ -9,6 +9,9 @@ use crate::query::is_in;
 use crate::refusal::Refusal;
 use crate::state::{Artifact, Gate, GateStatus, RunState};
 
+/// What an artifact can be. The engine says so by its bytes (`evidence` is its own), because rules follow from it.
+const KINDS: [&str; 4] = ["file", "sbom", "image", "evidence"];
+
 /// GitHub's list of characters that a name cannot have (actions/upload-artifact), and what no name has.
 const FORBIDDEN: [char; 9] = ['"', ':', '<', '>', '|', '*', '?', '\\', '/'];
 
@@ -70,6 +73,9 @@ impl Decider {
         }
         if !is_digest(&digest) {
             return Err(Refusal::BadDigest(digest));
+        }
+        if !KINDS.contains(&kind.as_str()) {
+            return Err(Refusal::BadArtifactKind(kind));
         }
         let old = self.state.artifacts.get(&name);
         if let Some(old) = old {

@@ -348,6 +348,24 @@ fn where_artifacts_must_have_passed_what_came_later_has_not() {
 }
 
 #[test]
+fn what_an_artifact_is_said_to_be_must_be_a_kind() {
+    let mut world = World::new(RELEASE);
+    world.settle();
+    for (kind, good) in
+        [("file", true), ("sbom", true), ("image", true), ("evidence", true), ("", false), ("Sbom", false)]
+    {
+        let from = world.sender("build");
+        let (name, digest) = (format!("a {kind}"), digest(9));
+        let told =
+            world.try_tell(Input::ArtifactStored { from, name, digest, size: 1, kind: kind.into(), overwrite: false });
+        match told {
+            Ok(_) => assert!(good, "{kind}"),
+            Err(refusal) => assert_eq!((refusal.code(), good), ("bad-artifact-kind", false), "{kind}"),
+        }
+    }
+}
+
+#[test]
 fn a_version_out_of_range_is_refused_without_asking() {
     for (tag, why) in [
         (Some("v0.9.0"), "production takes versions >=1.0.0 only, not 0.9.0"),
