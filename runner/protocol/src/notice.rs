@@ -73,7 +73,7 @@ pub enum Request {
         size: u64,
         /// Replaces one of that name made by this run.
         overwrite: bool,
-        /// What it is: `file`, `sbom`, `image`.
+        /// What the agent takes it for: `file`, `sbom`, `image`. Nothing follows from it: the engine looks for itself.
         kind: String,
     },
     /// Artifacts of this run.

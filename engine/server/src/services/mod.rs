@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use tagline_actions::artifact::Kind;
 use tagline_executor::JobFolder;
 pub(crate) use tagline_executor::chain;
 use tagline_executor::registry::Registry;
@@ -32,9 +33,8 @@ pub(crate) async fn answer(
         Request::Source { repository, reference, fetch_depth } => {
             source(context, folder, id, &repository, &reference, fetch_depth).await
         }
-        Request::Upload { name, file, digest, size, overwrite, kind } => {
-            let found = Upload { name, file, digest, size, overwrite, kind };
-            upload(context, from, folder, found).await
+        Request::Upload { name, file, digest, size, overwrite, kind: _ } => {
+            upload(context, from, folder, Upload { name, file, digest, size, overwrite }).await
         }
         Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
         Request::Image { reference } => image(folder, id, &reference).await,
@@ -90,21 +90,22 @@ struct Upload {
     digest: String,
     size: u64,
     overwrite: bool,
-    kind: String,
 }
 
 async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upload) -> Result<Reply, String> {
     let (outbox, file) = (folder.outbox(), found.file.clone());
-    let store = context.store.clone();
-    let stored = blocking(move || {
-        let opened = open_beneath(&outbox, &file)?;
-        store.blobs().put(opened).map_err(io::Error::other)
+    let blobs = context.store.blobs().clone();
+    let (digest, size, kind) = blocking(move || {
+        let (digest, size) = blobs.put(open_beneath(&outbox, &file)?).map_err(io::Error::other)?;
+        // Of the stored bytes: those in the outbox may be others by now.
+        let kind = Kind::of(File::open(blobs.path(&digest).map_err(io::Error::other)?)?);
+        Ok((digest, size, kind.word().to_owned()))
     })
     .await?;
-    if stored != (found.digest.clone(), found.size) {
+    if (&digest, size) != (&found.digest, found.size) {
         return Err(format!("the artifact `{}` changed while it was handed over", found.name));
     }
-    let Upload { name, digest, size, overwrite, kind, .. } = found;
+    let Upload { name, overwrite, .. } = found;
     let input =
         Input::ArtifactStored { from: from.clone(), name: name.clone(), digest: digest.clone(), size, kind, overwrite };
     let events = context.tell(input).await.map_err(|error| error.to_string())?;

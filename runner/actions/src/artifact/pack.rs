@@ -4,7 +4,7 @@
 //! others, links replaced by what they mean, no entries for folders.
 
 use super::ArtifactError;
-use super::kind::{self, Kind};
+use super::kind::Kind;
 use super::name::{check_name, forbidden_in_file};
 use crate::digest::Hashing;
 use crate::glob::{Globber, Options};
@@ -183,7 +183,7 @@ fn write(files: &BTreeMap<PathBuf, &Path>, output: &Path) -> Result<Packed, Arti
         Ok((sha256, size))
     };
     let (sha256, size) = finish().map_err(ArtifactError::io("write", output))?;
-    let kind = kind::of(output, files.keys().map(PathBuf::as_path)).map_err(ArtifactError::io("read", output))?;
+    let kind = Kind::of(File::open(output).map_err(ArtifactError::io("read", output))?);
     Ok(Packed { sha256, size, kind, files: packed })
 }
 
