@@ -60,6 +60,9 @@ pub enum Request {
         reference: String,
         /// Commits of history; 0 is all.
         fetch_depth: u32,
+        /// With all tags.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fetch_tags: bool,
     },
     /// An artifact the agent has written to the outbox as a tar.
     Upload {

@@ -30,8 +30,9 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Result<Reply, String> {
     match request {
-        Request::Source { repository, reference, fetch_depth } => {
-            source(context, folder, id, &repository, &reference, fetch_depth).await
+        Request::Source { repository, reference, fetch_depth, fetch_tags } => {
+            let asked = Asked { repository, reference, depth: fetch_depth, tags: fetch_tags };
+            source(context, folder, id, &asked).await
         }
         Request::Upload { name, file, digest, size, overwrite, kind: _ } => {
             upload(context, from, folder, Upload { name, file, digest, size, overwrite }).await
@@ -44,25 +45,28 @@ pub(crate) async fn answer(
     }
 }
 
-async fn source(
-    context: &Context,
-    folder: &JobFolder,
-    id: u64,
-    repository: &str,
-    reference: &str,
+/// What a checkout asks for.
+struct Asked {
+    repository: String,
+    reference: String,
     depth: u32,
-) -> Result<Reply, String> {
+    tags: bool,
+}
+
+async fn source(context: &Context, folder: &JobFolder, id: u64, asked: &Asked) -> Result<Reply, String> {
+    let Asked { repository, reference, depth, tags } = asked;
     let plan = &context.state.plan;
     let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     if !repository.is_empty() && base(repository) != base(&plan.repository) {
         return Err(format!("only the run's own repository can be checked out, not `{repository}`"));
     }
-    let own = reference.is_empty() || reference == plan.trigger.reference || reference == plan.trigger.commit;
+    let own = reference.is_empty() || *reference == plan.trigger.reference || *reference == plan.trigger.commit;
     let wanted = Wanted {
         root: context.root.clone(),
         revision: if own { plan.trigger.commit.clone() } else { reference.to_owned() },
         reference: if own { plan.trigger.reference.clone() } else { reference.to_owned() },
-        depth,
+        depth: *depth,
+        tags: *tags,
         working_tree: plan.trigger.working_tree && own,
     };
     let cache = context.store.folder().cache();

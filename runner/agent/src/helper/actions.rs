@@ -102,6 +102,7 @@ impl Action<'_> {
             repository: checkout.repository.clone().unwrap_or_default(),
             reference: checkout.git_ref.clone().unwrap_or_default(),
             fetch_depth: checkout.fetch_depth,
+            fetch_tags: checkout.fetch_tags,
         })?;
         let Reply::Source { file, commit, reference } = reply else {
             return Err("the engine answered something else than a source".to_owned());
