@@ -1,22 +1,24 @@
 //! What a job may ask of its engine: the source, artifacts, images. The engine decides what a job may have; credentials
 //! stay here.
+//!
+//! The job's steps may write to its folder: everything goes in and out by way of [`Inside`], and as a copy, so that no
+//! step holds a file of the engine's.
 
 pub(crate) mod deliver;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use tagline_actions::artifact::Kind;
-use tagline_executor::JobFolder;
 pub(crate) use tagline_executor::chain;
 use tagline_executor::registry::Registry;
+use tagline_executor::{Inside, JobFolder};
 use tagline_protocol::{Reply, Request};
 use tagline_run::{Fact, Input, Sender};
 use tagline_store::ArtifactRow;
 use tagline_syntax::filter::{Pattern, Subject};
+use tempfile::TempDir;
 
 use crate::attend::Context;
 use crate::source::{self, Wanted};
@@ -38,8 +40,8 @@ pub(crate) async fn answer(
             upload(context, from, folder, Upload { name, file, digest, size, overwrite }).await
         }
         Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
-        Request::Image { reference } => image(folder, id, &reference).await,
-        Request::Push { layout, reference, digest } => push(folder, &layout, &reference, &digest).await,
+        Request::Image { reference } => image(context, folder, id, &reference).await,
+        Request::Push { layout, reference, digest } => push(context, folder, layout, &reference, &digest).await,
         // They outlive a link: see `deliver`.
         Request::Deliver { .. } => Err("a delivery is not asked for here".to_owned()),
     }
@@ -76,15 +78,10 @@ async fn source(context: &Context, folder: &JobFolder, id: u64, asked: &Asked) -
     let made = tokio::spawn(async move { source::archive(&wanted, &cache).await }).await;
     let archive = made.map_err(|error| error.to_string())?.map_err(|error| chain(&error))?;
     let commit = archive.commit.clone();
-    let name = format!("source-{id}.tar");
-    let target = folder.inbox().join(&name);
-    blocking(move || {
-        // A second name for the cached file costs nothing; another file system needs a copy.
-        let _ = std::fs::remove_file(&target);
-        std::fs::hard_link(&archive.file, &target).or_else(|_| std::fs::copy(&archive.file, &target).map(|_| ()))
-    })
-    .await?;
-    Ok(Reply::Source { file: name, commit, reference })
+    let file = format!("source-{id}.tar");
+    let (inside, name) = (open(folder)?, file.clone());
+    blocking(move || copy(&mut File::open(&archive.file)?, &mut inside.new_in_inbox(&name)?)).await?;
+    Ok(Reply::Source { file, commit, reference })
 }
 
 /// An artifact in the outbox.
@@ -97,10 +94,10 @@ struct Upload {
 }
 
 async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upload) -> Result<Reply, String> {
-    let (outbox, file) = (folder.outbox(), found.file.clone());
+    let (inside, file) = (open(folder)?, found.file.clone());
     let blobs = context.store.blobs().clone();
     let (digest, size, kind) = blocking(move || {
-        let (digest, size) = blobs.put(open_beneath(&outbox, &file)?).map_err(io::Error::other)?;
+        let (digest, size) = blobs.put(inside.from_outbox(&file)?).map_err(io::Error::other)?;
         // Of the stored bytes: those in the outbox may be others by now.
         let kind = Kind::of(File::open(blobs.path(&digest).map_err(io::Error::other)?)?);
         Ok((digest, size, kind.word().to_owned()))
@@ -126,16 +123,13 @@ async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upl
 async fn download(context: &Context, folder: &JobFolder, id: u64, name: &str, pattern: &str) -> Result<Reply, String> {
     let rows = context.store.artifacts(context.state.run).map_err(|error| chain(&error))?;
     let wanted = choose(rows, name, pattern)?;
-    let (store, inbox) = (context.store.clone(), folder.inbox());
+    let (inside, blobs) = (open(folder)?, context.store.blobs().clone());
     let artifacts = blocking(move || {
         let mut artifacts = Vec::new();
         for row in wanted {
             let file = format!("artifact-{id}-{}.tar", row.id);
-            let path = inbox.join(&file);
-            let _ = std::fs::remove_file(&path);
-            let target = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path)?;
             // Hashed on the way: a damaged blob never reaches a job.
-            store.blobs().copy_to(&row.digest, target).map_err(io::Error::other)?;
+            blobs.copy_to(&row.digest, inside.new_in_inbox(&file)?).map_err(io::Error::other)?;
             artifacts.push((row.name, file));
         }
         Ok(artifacts)
@@ -162,57 +156,44 @@ fn choose(rows: Vec<ArtifactRow>, name: &str, pattern: &str) -> Result<Vec<Artif
     Ok(rows.into_iter().filter(|row| pattern.matches(&row.name)).collect())
 }
 
-async fn image(folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
+async fn image(context: &Context, folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
+    let work = workplace(context)?;
+    let pulled = work.path().join("layout");
+    let image = Registry::of_user().pull(reference, &pulled).await.map_err(|error| chain(&error))?;
     let layout = format!("image-{id}");
-    let target = folder.inbox().join(&layout);
-    if target.exists() {
-        std::fs::remove_dir_all(&target).map_err(|error| error.to_string())?;
-    }
-    let image = Registry::of_user().pull(reference, &target).await.map_err(|error| chain(&error))?;
+    let (inside, name) = (open(folder)?, layout.clone());
+    blocking(move || inside.copy_to_inbox(&name, &pulled)).await?;
     Ok(Reply::Image { layout, digest: image.digest })
 }
 
-async fn push(folder: &JobFolder, layout: &str, reference: &str, digest: &str) -> Result<Reply, String> {
-    let layout = folder.outbox().join(layout_path(layout)?);
-    only_files_and_folders(&layout).map_err(|error| chain(&error))?;
-    let pushed = Registry::of_user().push(&layout, Some(digest), reference).await;
+async fn push(
+    context: &Context,
+    folder: &JobFolder,
+    layout: String,
+    reference: &str,
+    digest: &str,
+) -> Result<Reply, String> {
+    let work = workplace(context)?;
+    let copy = work.path().join("layout");
+    let (inside, to) = (open(folder)?, copy.clone());
+    blocking(move || inside.copy_from_outbox(&layout, &to)).await?;
+    let pushed = Registry::of_user().push(&copy, Some(digest), reference).await;
     Ok(Reply::Pushed { reference: pushed.map_err(|error| chain(&error))?.reference })
 }
 
-/// Opens a file of the outbox, which the job can write to: nothing is followed out of it.
-fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
-    plain_name(name)?;
-    let root = File::open(folder)?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = File::from(openat2(&root, name, flags, Mode::empty(), resolve)?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+fn open(folder: &JobFolder) -> Result<Inside, String> {
+    folder.open().map_err(|error| chain(&error))
 }
 
-/// A path of plain names below the outbox.
-fn layout_path(layout: &str) -> Result<PathBuf, String> {
-    let parts = layout.split('/').map(|part| plain_name(part).map(|()| part));
-    parts.collect::<io::Result<PathBuf>>().map_err(|error| error.to_string())
+/// A folder that no step can reach; hidden, so that one left behind is known for what it is.
+fn workplace(context: &Context) -> Result<TempDir, String> {
+    let made = tempfile::Builder::new().prefix(".image-").tempdir_in(context.store.folder().cache());
+    made.map_err(|error| chain(&error))
 }
 
-/// The job wrote the layout: nothing in it may lead out of it. What is pushed must have the digest it is named by
-/// besides, so a link made later can only lead to bytes that the job knows already.
-fn only_files_and_folders(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            only_files_and_folders(&entry.path())?;
-        } else if !kind.is_file() {
-            return Err(io::Error::other(format!("{} is no file", entry.file_name().to_string_lossy())));
-        }
-    }
-    Ok(())
-}
-
-fn plain_name(name: &str) -> io::Result<()> {
-    let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    if plain { Ok(()) } else { Err(io::Error::other(format!("`{name}` is no plain file name"))) }
+/// The kernel copies, or shares the blocks where the file system can.
+fn copy(from: &mut File, to: &mut File) -> io::Result<()> {
+    io::copy(from, to).map(drop)
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -227,24 +208,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The path of a job folder.
 pub(crate) fn job_folder(context: &Context, from: &Sender) -> PathBuf {
     context.store.folder().job(context.state.run.0, &from.key.to_string(), from.attempt.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_job_names_stays_in_its_outbox() {
-        for bad in ["", ".", "..", "a/../b", "/etc", "a//b"] {
-            assert!(layout_path(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(layout_path("1-2.folder/layout"), Ok(PathBuf::from("1-2.folder/layout")));
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("there"), "x").unwrap();
-        std::os::unix::fs::symlink("there", folder.path().join("link")).unwrap();
-        assert!(open_beneath(folder.path(), "there").is_ok());
-        assert!(open_beneath(folder.path(), "link").is_err());
-        assert!(open_beneath(folder.path(), "../there").is_err());
-        assert!(only_files_and_folders(folder.path()).is_err());
-    }
 }
