@@ -192,6 +192,67 @@ async fn a_release_goes_from_its_tag_through_the_gate_to_production() {
     store.verify().unwrap();
 }
 
+const LATE: &str = r"
+on: {push: {tags: ['v*']}}
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo good > app
+      - uses: actions/upload-artifact@v4
+        with: {name: app, path: app}
+  staging:
+    needs: build
+    runs-on: ubuntu-latest
+    environment: staging
+    steps: [{run: 'true'}]
+  production:
+    needs: staging
+    runs-on: ubuntu-latest
+    environment: production
+    steps:
+      - run: echo own > own
+      - uses: actions/upload-artifact@v4
+        with: {name: own, path: own}
+  late:
+    needs: production
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo bad > patch
+      - uses: actions/upload-artifact@v4
+        with: {name: patch, path: patch}
+  finish:
+    needs: late
+    runs-on: ubuntu-latest
+    environment: production
+    steps:
+      - uses: actions/download-artifact@v4
+        with: {path: in}
+      - run: test -f in/app/app && test -f in/own/own && ! test -e in/patch
+      - id: named
+        continue-on-error: true
+        uses: actions/download-artifact@v4
+        with: {name: patch, path: named}
+      - run: test $OUTCOME = failure && ! test -e named/patch
+        env: {OUTCOME: '${{ steps.named.outcome }}'}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_production_gets_no_artifact_that_came_after_the_approval() {
+    let place = place_of(LATE);
+    let run = begin_release(&place);
+    let engine = engine(&place.folder);
+    let state = until(&engine, run, at_gate).await;
+    engine.tell(run, approve(&state)).await.unwrap();
+    let state = until(&engine, run, |state| state.finished.is_some()).await;
+    let spool = std::fs::read_to_string(place.folder.job(run.0, "finish", 1).join("spool.jsonl")).unwrap();
+    assert_eq!(state.finished.as_ref().unwrap().conclusion, Conclusion::Success, "{spool}");
+    let said = "artifact `patch` was made after production's plan was approved, so nobody said yes to it; let the jobs \
+                of production need `late`, which makes it";
+    // Once as what was left out, once as why the step that names it failed.
+    assert!(spool.matches(said).count() >= 2, "{spool}");
+}
+
 const BUILD: &str = "on: {push: {tags: ['v*']}}\njobs: {build: {runs-on: x, steps: [{run: make}]}}\n";
 
 /// The folder the job of [`BUILD`] will have, made beforehand: what a step does to it is done by the test.

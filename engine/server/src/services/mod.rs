@@ -15,8 +15,7 @@ pub(crate) use tagline_executor::chain;
 use tagline_executor::registry::Registry;
 use tagline_executor::{Inside, JobFolder};
 use tagline_protocol::{Reply, Request};
-use tagline_run::{Fact, Input, Sender};
-use tagline_store::ArtifactRow;
+use tagline_run::{Artifact, Fact, Input, RunState, Sender};
 use tagline_syntax::filter::{Pattern, Subject};
 use tempfile::TempDir;
 
@@ -39,7 +38,7 @@ pub(crate) async fn answer(
         Request::Upload { name, file, digest, size, overwrite, kind: _ } => {
             upload(context, from, folder, Upload { name, file, digest, size, overwrite }).await
         }
-        Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
+        Request::Download { name, pattern } => download(context, from, folder, id, &name, &pattern).await,
         Request::Image { reference } => image(context, folder, id, &reference).await,
         Request::Push { layout, reference, digest } => push(context, folder, layout, &reference, &digest).await,
         // They outlive a link: see `deliver`.
@@ -120,40 +119,65 @@ async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upl
     id.map(|id| Reply::Uploaded { id, digest }).ok_or_else(|| format!("the artifact `{name}` was not recorded"))
 }
 
-async fn download(context: &Context, folder: &JobFolder, id: u64, name: &str, pattern: &str) -> Result<Reply, String> {
-    let rows = context.store.artifacts(context.state.run).map_err(|error| chain(&error))?;
-    let wanted = choose(rows, name, pattern)?;
+async fn download(
+    context: &Context,
+    from: &Sender,
+    folder: &JobFolder,
+    id: u64,
+    name: &str,
+    pattern: &str,
+) -> Result<Reply, String> {
+    // As it is now: what is made while the job runs is there as well.
+    let events = context.store.events(context.state.run, 0).map_err(|error| chain(&error))?;
+    let state = RunState::load(events.iter().map(|(_, event)| event)).map_err(|error| chain(&error))?;
+    let Chosen { artifacts: chosen, left_out } = choose(&state, from, name, pattern)?;
     let (inside, blobs) = (open(folder)?, context.store.blobs().clone());
     let artifacts = blocking(move || {
         let mut artifacts = Vec::new();
-        for row in wanted {
-            let file = format!("artifact-{id}-{}.tar", row.id);
+        for (name, artifact) in chosen {
+            let file = format!("artifact-{id}-{}.tar", artifact.id);
             // Hashed on the way: a damaged blob never reaches a job.
-            blobs.copy_to(&row.digest, inside.new_in_inbox(&file)?).map_err(io::Error::other)?;
-            artifacts.push((row.name, file));
+            blobs.copy_to(&artifact.digest, inside.new_in_inbox(&file)?).map_err(io::Error::other)?;
+            artifacts.push((name, file));
         }
         Ok(artifacts)
     })
     .await?;
-    Ok(Reply::Downloaded { artifacts })
+    Ok(Reply::Downloaded { artifacts, left_out })
 }
 
-fn choose(rows: Vec<ArtifactRow>, name: &str, pattern: &str) -> Result<Vec<ArtifactRow>, String> {
+/// What a download gets, and a sentence for each artifact that the job may not have.
+#[derive(Debug, PartialEq, Eq)]
+struct Chosen {
+    artifacts: Vec<(String, Artifact)>,
+    left_out: Vec<String>,
+}
+
+/// One that is asked for by name must be had; the job goes on without others that it may not have.
+fn choose(state: &RunState, from: &Sender, name: &str, pattern: &str) -> Result<Chosen, String> {
+    let mut made: Vec<(&String, &Artifact)> = state.artifacts.iter().collect();
+    made.sort_by_key(|(_, artifact)| artifact.id);
     if !name.is_empty() {
-        let known = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-        let found: Vec<ArtifactRow> = rows.into_iter().filter(|row| row.name == name).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known };
-        return if found.is_empty() {
-            Err(format!("the run has no artifact `{name}`; there are: {known}"))
-        } else {
-            Ok(found)
+        let Some(artifact) = state.artifacts.get(name) else {
+            let known = made.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            return Err(format!("the run has no artifact `{name}`; there are: {known}"));
         };
+        state.may_have(&from.key, name, artifact).map_err(|unapproved| unapproved.to_string())?;
+        return Ok(Chosen { artifacts: vec![(name.to_owned(), artifact.clone())], left_out: Vec::new() });
     }
-    if pattern.is_empty() {
-        return Ok(rows);
+    if !pattern.is_empty() {
+        let pattern = Pattern::parse(pattern, Subject::Path).map_err(|error| error.to_string())?;
+        made.retain(|(name, _)| pattern.matches(name));
     }
-    let pattern = Pattern::parse(pattern, Subject::Path).map_err(|error| error.to_string())?;
-    Ok(rows.into_iter().filter(|row| pattern.matches(&row.name)).collect())
+    let mut chosen = Chosen { artifacts: Vec::new(), left_out: Vec::new() };
+    for (name, artifact) in made {
+        match state.may_have(&from.key, name, artifact) {
+            Ok(()) => chosen.artifacts.push((name.clone(), artifact.clone())),
+            Err(unapproved) => chosen.left_out.push(unapproved.to_string()),
+        }
+    }
+    Ok(chosen)
 }
 
 async fn image(context: &Context, folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
