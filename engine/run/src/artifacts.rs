@@ -1,14 +1,59 @@
-//! Names of artifacts: unique in a run, never a path, and never given to other bytes once they were approved.
+//! Artifacts: names unique in a run, never a path, and never given to other bytes once they were approved; and who may
+//! have which. A job behind a guarded gate gets what stood in the plan that was approved, never what came later.
 
 use crate::decide::Decider;
 use crate::event::Fact;
-use crate::ids::GateId;
+use crate::ids::{GateId, JobKey};
 use crate::input::Sender;
+use crate::query::is_in;
 use crate::refusal::Refusal;
-use crate::state::{Artifact, Gate, GateStatus};
+use crate::state::{Artifact, Gate, GateStatus, RunState};
+
+/// What an artifact can be. The engine says so by its bytes (`evidence` is its own), because rules follow from it.
+const KINDS: [&str; 4] = ["file", "sbom", "image", "evidence"];
 
 /// GitHub's list of characters that a name cannot have (actions/upload-artifact), and what no name has.
 const FORBIDDEN: [char; 9] = ['"', ':', '<', '>', '|', '*', '?', '\\', '/'];
+
+/// An artifact that a job may not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "artifact `{name}` was made after {environment}'s plan was approved, so nobody said yes to it; let the jobs of \
+     {environment} need `{job}`, which makes it"
+)]
+pub struct Unapproved {
+    name: String,
+    environment: String,
+    job: String,
+}
+
+impl RunState {
+    /// Why a leg may not have an artifact of the run.
+    ///
+    /// Where people approve its environment, or `after` guards it, it gets what its gate's plan binds, and what its own
+    /// stage has made in this attempt: nobody has looked at anything else.
+    ///
+    /// # Errors
+    /// [`Unapproved`]; the artifact is another one's that came later.
+    pub fn may_have(&self, key: &JobKey, name: &str, artifact: &Artifact) -> Result<(), Unapproved> {
+        let Some(environment) = self.leg(key).and_then(|leg| leg.ready.leg.environment.as_deref()) else {
+            return Ok(());
+        };
+        let Some((environment, rules)) = self.rules(environment) else { return Ok(()) };
+        if rules.reviewers.is_none() && rules.after.is_none() {
+            return Ok(());
+        }
+        let opened = self.gate_of(key).and_then(|(_, gate)| gate.opened.as_ref());
+        let bound = opened.and_then(|opened| opened.plan.artifacts.get(name)) == Some(&artifact.digest);
+        let own =
+            artifact.attempt == self.attempt && self.known_leg(&artifact.by).is_some_and(|leg| is_in(leg, environment));
+        if bound || own {
+            return Ok(());
+        }
+        let job = artifact.by.job.clone();
+        Err(Unapproved { name: name.to_owned(), environment: environment.to_owned(), job })
+    }
+}
 
 impl Decider {
     pub(crate) fn artifact_stored(
@@ -28,6 +73,9 @@ impl Decider {
         }
         if !is_digest(&digest) {
             return Err(Refusal::BadDigest(digest));
+        }
+        if !KINDS.contains(&kind.as_str()) {
+            return Err(Refusal::BadArtifactKind(kind));
         }
         let old = self.state.artifacts.get(&name);
         if let Some(old) = old {

@@ -28,6 +28,7 @@ pub mod statement;
 mod timers;
 pub mod view;
 
+pub use artifacts::Unapproved;
 pub use decide::{create, decide};
 pub use effect::Effect;
 pub use event::{ApprovedBy, Cause, Conclusion, Ending, Event, FORMAT, Fact, ReadyLeg};

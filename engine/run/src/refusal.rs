@@ -40,6 +40,9 @@ pub enum Refusal {
     /// A digest is not one.
     #[error("`{0}` is not a digest: `sha256:` and 64 hex digits")]
     BadDigest(String),
+    /// What an artifact is said to be is no kind.
+    #[error("`{0}` is no kind of artifact: file, sbom, image or evidence")]
+    BadArtifactKind(String),
     /// Another artifact has the name.
     #[error("an artifact named `{name}` exists already, made by {by}; names are unique in a run")]
     ArtifactExists {
@@ -146,6 +149,7 @@ impl Refusal {
             Self::StaleReport(_) => "stale-report",
             Self::BadArtifactName(_) => "bad-artifact-name",
             Self::BadDigest(_) => "bad-digest",
+            Self::BadArtifactKind(_) => "bad-artifact-kind",
             Self::ArtifactExists { .. } => "artifact-exists",
             Self::ArtifactApproved { .. } => "artifact-approved",
             Self::NoSuchGate(_) => "no-such-gate",

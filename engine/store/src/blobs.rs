@@ -50,6 +50,8 @@ impl Blobs {
         if !path.exists() {
             self.settle(temporary, &path)?;
         }
+        // Also where it was there: who put it there may have been killed before this.
+        self.sync_folders(&path)?;
         Ok((digest, size))
     }
 
@@ -120,7 +122,12 @@ impl Blobs {
         file.set_permissions(fs::Permissions::from_mode(0o400)).map_err(StoreError::io("restrict", path))?;
         file.sync_all().map_err(StoreError::io("sync", path))?;
         temporary.persist(path).map_err(|error| StoreError::io("rename", path)(error.error))?;
-        // The name must survive a power cut as well as the bytes: sync every folder that may be new.
+        Ok(())
+    }
+
+    /// The name must survive a power cut as well as the bytes: every folder that may be new is synced.
+    fn sync_folders(&self, path: &Path) -> Result<(), StoreError> {
+        let folder = path.parent().unwrap_or(&self.root);
         for folder in [folder, &self.root.join("sha256"), &self.root] {
             File::open(folder).and_then(|f| f.sync_all()).map_err(StoreError::io("sync", folder))?;
         }
@@ -141,4 +148,27 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+
+    use super::*;
+
+    #[test]
+    fn putting_a_blob_again_syncs_its_folder_again() {
+        let place = tempfile::tempdir().unwrap();
+        let blobs = Blobs::at(place.path());
+        let (digest, _) = blobs.put(&b"x"[..]).unwrap();
+        let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        let folder = blobs.path(&digest).unwrap().parent().unwrap().to_owned();
+        inotify::add_watch(&watch, &folder, WatchFlags::OPEN).unwrap();
+        blobs.put(&b"x"[..]).unwrap();
+        // Nothing but a sync opens the folder.
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        assert!(Reader::new(&watch, &mut buffer).next().is_ok());
+    }
 }

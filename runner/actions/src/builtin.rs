@@ -185,7 +185,7 @@ const UPLOAD: &[Input] = &[
     input("name", Text).or("artifact"),
     input("path", Lines).required(),
     input("if-no-files-found", Choice(&["warn", "error", "ignore"])).or("warn"),
-    input("retention-days", Integer),
+    input("retention-days", Integer).no_effect("artifacts are kept as long as their run"),
     input("compression-level", Integer).or("6").no_effect("artifacts are kept uncompressed under their digest"),
     input("overwrite", Boolean).or("false"),
     input("include-hidden-files", Boolean).or("false"),
@@ -260,5 +260,10 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), builtin.inputs().len(), "{builtin:?}");
         }
+    }
+    #[test]
+    fn what_does_nothing_says_so() {
+        let input = Builtin::UploadArtifact.inputs().iter().find(|input| input.name == "retention-days").unwrap();
+        assert!(matches!(input.support, Support::NoEffect(_)));
     }
 }

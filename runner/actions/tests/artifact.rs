@@ -198,3 +198,36 @@ fn what_an_artifact_is_stands_in_its_bytes() {
         assert_eq!(kind(what), Kind::File, "{what}");
     }
 }
+
+#[test]
+fn what_a_job_hands_over_as_an_artifact_need_not_be_packed_by_us() {
+    let bill = r#"{"bomFormat": "CycloneDX", "components": []}"#;
+    let tar = |files: &[(&str, tar::EntryType, &str)]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, entry, body) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*entry);
+            header.set_size(body.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, body.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    };
+    let (regular, link) = (tar::EntryType::Regular, tar::EntryType::Symlink);
+    let good = tar(&[("a.json", regular, bill)]);
+    assert_eq!(Kind::of(&good[..]), Kind::Sbom);
+    let twice = r#"{"bomFormat": "CycloneDX", "components": [], "components": []}"#;
+    let unfinished = &bill[..bill.len() - 1];
+    for bad in [
+        b"not a tar".to_vec(),
+        good[..700].to_vec(),
+        tar(&[]),
+        tar(&[("a.json", regular, bill), ("b.json", link, "")]),
+        tar(&[("a.json", regular, twice)]),
+        tar(&[("a.json", regular, unfinished)]),
+        tar(&[("a.json", regular, &format!("{bill}{bill}"))]),
+        tar(&[("oci-layout", link, ""), ("index.json", regular, "{}")]),
+    ] {
+        assert_eq!(Kind::of(&bad[..]), Kind::File, "{}", String::from_utf8_lossy(&bad));
+    }
+}

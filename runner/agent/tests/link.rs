@@ -102,7 +102,10 @@ fn actions_get_and_give_their_files() {
                     fs::copy(outbox.join(&file), inbox.join("app.tar")).unwrap();
                     Reply::Uploaded { id: 7, digest }
                 }
-                Request::Download { .. } => Reply::Downloaded { artifacts: vec![("app".into(), "app.tar".into())] },
+                Request::Download { .. } => Reply::Downloaded {
+                    artifacts: vec![("app".into(), "app.tar".into())],
+                    left_out: vec!["artifact `patch` was made after production's plan was approved".into()],
+                },
                 Request::Push { layout, digest, .. } => {
                     assert!(outbox.join(&layout).join("index.json").exists(), "{layout}");
                     Reply::Pushed { reference: format!("localhost:5000/app@{digest}") }
@@ -122,6 +125,11 @@ fn actions_get_and_give_their_files() {
         assert_eq!(story.result().conclusion, Conclusion::Success, "{}", story.text());
         assert_eq!(story.output(1), "# Shop\n1001\n");
         assert!(story.output(3).starts_with("c0ffee 7 "), "{}", story.output(3));
+        assert!(
+            story.annotations().iter().any(|said| said.contains("artifact `patch` was made after")),
+            "{}",
+            story.text()
+        );
         assert_eq!(story.output(5), "built\n");
         assert!(story.output(7).starts_with("sha256:") && story.output(7).ends_with("layout\n"));
         assert_eq!(story.output(9), "{\n");

@@ -1,12 +1,13 @@
 //! The folder of one attempt of one job on the host.
 //!
 //! Invariants: owner-only, so nobody else reaches the control socket or the spool; `agent.json` is replaced whole or
-//! not at all; cleaning leaves the spool, which is the job's permanent log, and nothing else.
+//! not at all; what steps may have put here is never followed or waited for (see [`crate::Inside`]); cleaning leaves the
+//! spool, which is the job's permanent log, and nothing else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use tagline_protocol::{AGENT_FILE, INBOX, OUTBOX, SOCKET, SPOOL, StepUser};
 
+use crate::inside::Inside;
 use crate::remove;
 
 /// Folders of agent and engine.
@@ -22,6 +24,9 @@ const OWN: [&str; 2] = [INBOX, OUTBOX];
 const STEPS: [&str; 3] = ["work", "home", "temp"];
 /// What the launcher and a dying agent say outside the protocol; locked while a launch is under way.
 const LAUNCH_LOG: &str = "launch.log";
+
+/// Nobody but the engine and its agent write a longer `agent.json`.
+const LONGEST_AGENT: u64 = 64 * 1024;
 
 /// How often a lock is asked for.
 const POLL: Duration = Duration::from_millis(10);
@@ -116,14 +121,9 @@ impl JobFolder {
         self.path.join(SOCKET)
     }
 
-    /// Files from the engine.
-    pub fn inbox(&self) -> PathBuf {
-        self.path.join(INBOX)
-    }
-
-    /// Files for the engine.
-    pub fn outbox(&self) -> PathBuf {
-        self.path.join(OUTBOX)
+    /// Opens it for what goes in and out beside its steps: the only way to inbox and outbox.
+    pub fn open(&self) -> Result<Inside, FolderError> {
+        Inside::open(&self.path).map_err(|source| io_error("open", &self.path, source))
     }
 
     /// The workspace.
@@ -164,29 +164,33 @@ impl JobFolder {
     pub(crate) fn give_to(&self, user: StepUser) -> Result<(), FolderError> {
         for name in STEPS {
             let path = self.path.join(name);
-            let given = chown(&path, Some(user.uid), Some(user.gid));
+            let given = lchown(&path, Some(user.uid), Some(user.gid));
             given.map_err(|source| io_error("give away", &path, source))?;
         }
         Ok(())
     }
 
     fn open_spool(&self) -> Result<File, FolderError> {
-        let path = self.spool();
-        let mut options = OpenOptions::new();
-        let options = options.read(true).append(true).create(true).mode(0o600);
-        options.open(&path).map_err(|source| io_error("open", &path, source))
+        self.open()?.log(SPOOL).map_err(|source| io_error("open", &self.spool(), source))
     }
 
     /// What `agent.json` says; none when no agent was ever recorded.
     pub fn agent(&self) -> Result<Option<AgentFile>, FolderError> {
         let path = self.path.join(AGENT_FILE);
-        let text = match fs::read(&path) {
+        let text = match self.read_agent() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(io_error("read", &path, source)),
         };
         let file = serde_json::from_slice(&text);
         file.map(Some).map_err(|source| FolderError::AgentFile { path, source })
+    }
+
+    fn read_agent(&self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = Inside::open(&self.path)?.file(AGENT_FILE, OFlags::RDONLY)?;
+        file.take(LONGEST_AGENT).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     /// What is known of the folder's agent. A file of another version is an error: its agent may live.
@@ -238,10 +242,7 @@ impl JobFolder {
 
     /// The file for what a launcher says outside the protocol.
     pub(crate) fn launch_log(&self) -> Result<File, FolderError> {
-        let path = self.path.join(LAUNCH_LOG);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).append(true).create(true).mode(0o600);
-        options.open(&path).map_err(|source| io_error("open", &path, source))
+        self.open()?.log(LAUNCH_LOG).map_err(|source| io_error("open", &self.path.join(LAUNCH_LOG), source))
     }
 
     /// Locks the folder against another launch until the file is dropped, also by this process's death. Where the file
@@ -337,7 +338,7 @@ mod tests {
         let (_place, folder) = folder();
         assert_eq!(mode(folder.path()), 0o700);
         assert_eq!(mode(folder.path().parent().unwrap()), 0o700);
-        assert_eq!(mode(&folder.inbox()), 0o700);
+        assert_eq!(mode(&folder.path().join(INBOX)), 0o700);
         assert_eq!(mode(&folder.spool()), 0o600);
         folder.create().unwrap();
     }

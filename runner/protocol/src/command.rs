@@ -68,6 +68,9 @@ pub enum Reply {
     Downloaded {
         /// Name and file, by name.
         artifacts: Vec<(String, String)>,
+        /// What the pattern meets and the job may not have: a sentence for each, for the step's log.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<String>,
     },
     /// An image as an OCI layout folder in the inbox.
     Image {

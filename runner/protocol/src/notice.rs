@@ -60,6 +60,9 @@ pub enum Request {
         reference: String,
         /// Commits of history; 0 is all.
         fetch_depth: u32,
+        /// With all tags.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fetch_tags: bool,
     },
     /// An artifact the agent has written to the outbox as a tar.
     Upload {
@@ -73,7 +76,7 @@ pub enum Request {
         size: u64,
         /// Replaces one of that name made by this run.
         overwrite: bool,
-        /// What it is: `file`, `sbom`, `image`.
+        /// What the agent takes it for: `file`, `sbom`, `image`. Nothing follows from it: the engine looks for itself.
         kind: String,
     },
     /// Artifacts of this run.

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tagline_executor::read_regular;
 use tagline_protocol::{AnnotationLevel, Record, SPOOL, Stream};
 use tagline_run::{Attempt, JobKey, RunId};
 use tagline_store::StoreFolder;
@@ -30,7 +31,7 @@ pub(crate) struct Tail {
 /// The last `count` lines of a step's output; of the whole job's where no step is named. A spool that is not there has
 /// none.
 pub(crate) fn tail(path: &Path, step: Option<u32>, count: usize) -> io::Result<Tail> {
-    let mut file = match File::open(path) {
+    let mut file = match read_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Tail::default()),
         Err(error) => return Err(error),

@@ -315,6 +315,85 @@ fn a_vote_on_the_old_plan_names_the_new_one() {
     world.store("late", "app", 3, true).unwrap();
 }
 
+const STAGES: &str = "
+on: push
+jobs:
+  build: { runs-on: x, steps: [ { run: make } ] }
+  late: { runs-on: x, steps: [ { run: make } ] }
+  deploy: { needs: build, environment: guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+  next: { needs: deploy, environment: Guarded, runs-on: x, steps: [ { run: ./deploy } ] }
+  staging: { needs: build, environment: staging, runs-on: x, steps: [ { run: ./deploy } ] }
+";
+
+#[test]
+fn a_guarded_job_gets_what_was_approved_and_what_its_stage_made() {
+    let mut world = World::new(STAGES);
+    world.store("build", "app", 1, false).unwrap();
+    world.ok("build");
+    world.approve("guarded", "ana");
+    world.store("late", "patch", 2, false).unwrap();
+    world.store("deploy", "report", 3, false).unwrap();
+    let had = |world: &World, job: &str| {
+        let may = |(name, artifact): (&String, &tagline_run::Artifact)| {
+            world.state.may_have(&key(job), name, artifact).is_ok().then(|| name.clone())
+        };
+        world.state.artifacts.iter().filter_map(may).collect::<Vec<_>>()
+    };
+    assert_eq!(had(&world, "deploy"), ["app", "report"]);
+    assert_eq!(had(&world, "late"), ["app", "patch", "report"]);
+    assert_eq!(had(&world, "staging"), ["app", "patch", "report"], "nobody guards it");
+    let refused = world.state.may_have(&key("deploy"), "patch", &world.state.artifacts["patch"]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "artifact `patch` was made after guarded's plan was approved, so nobody said yes to it; let the jobs of guarded \
+         need `late`, which makes it"
+    );
+    world.ok("deploy");
+    assert_eq!(had(&world, "next"), ["app", "report"], "of the same stage, as its file spells it or not");
+    // What another job makes of the stage's own is another one's.
+    world.store("late", "report", 4, true).unwrap();
+    assert_eq!(had(&world, "next"), ["app"]);
+
+    world.fails("next");
+    world.ok("late");
+    world.ok("staging");
+    world.rerun(Rerun::Failed);
+    world.approve("guarded", "ana");
+    assert_eq!(had(&world, "next"), ["app", "patch", "report"], "who approved the rerun saw all of them");
+}
+
+#[test]
+fn where_artifacts_must_have_passed_what_came_later_has_not() {
+    let late = "  late: { runs-on: x, steps: [ { run: make } ] }\n  smoke:";
+    let mut world = World::new(&RELEASE.replace("  smoke:", late));
+    world.store("build", "app", 1, false).unwrap();
+    world.ok("build");
+    world.ok("deploy-staging");
+    world.approve("production", "sam");
+    world.approve("production", "ana");
+    world.store("late", "patch", 2, false).unwrap();
+    let may = |name: &str| world.state.may_have(&key("deploy-production"), name, &world.state.artifacts[name]);
+    assert_eq!((may("app").is_ok(), may("patch").is_ok()), (true, false));
+}
+
+#[test]
+fn what_an_artifact_is_said_to_be_must_be_a_kind() {
+    let mut world = World::new(RELEASE);
+    world.settle();
+    for (kind, good) in
+        [("file", true), ("sbom", true), ("image", true), ("evidence", true), ("", false), ("Sbom", false)]
+    {
+        let from = world.sender("build");
+        let (name, digest) = (format!("a {kind}"), digest(9));
+        let told =
+            world.try_tell(Input::ArtifactStored { from, name, digest, size: 1, kind: kind.into(), overwrite: false });
+        match told {
+            Ok(_) => assert!(good, "{kind}"),
+            Err(refusal) => assert_eq!((refusal.code(), good), ("bad-artifact-kind", false), "{kind}"),
+        }
+    }
+}
+
 #[test]
 fn a_version_out_of_range_is_refused_without_asking() {
     for (tag, why) in [

@@ -59,6 +59,7 @@ pub(crate) async fn tree(context: &Context) -> Result<PathBuf, String> {
         revision: trigger.commit.clone(),
         reference: trigger.reference.clone(),
         depth: 1,
+        tags: false,
         working_tree: trigger.working_tree,
     };
     let folder = source::trees(&context.store.folder().cache()).join(context.state.run.to_string());

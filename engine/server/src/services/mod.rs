@@ -1,21 +1,23 @@
 //! What a job may ask of its engine: the source, artifacts, images. The engine decides what a job may have; credentials
 //! stay here.
+//!
+//! The job's steps may write to its folder: everything goes in and out by way of [`Inside`], and as a copy, so that no
+//! step holds a file of the engine's.
 
 pub(crate) mod deliver;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use tagline_executor::JobFolder;
+use tagline_actions::artifact::Kind;
 pub(crate) use tagline_executor::chain;
 use tagline_executor::registry::Registry;
+use tagline_executor::{Inside, JobFolder};
 use tagline_protocol::{Reply, Request};
-use tagline_run::{Fact, Input, Sender};
-use tagline_store::ArtifactRow;
+use tagline_run::{Artifact, Fact, Input, RunState, Sender};
 use tagline_syntax::filter::{Pattern, Subject};
+use tempfile::TempDir;
 
 use crate::attend::Context;
 use crate::source::{self, Wanted};
@@ -29,40 +31,43 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Result<Reply, String> {
     match request {
-        Request::Source { repository, reference, fetch_depth } => {
-            source(context, folder, id, &repository, &reference, fetch_depth).await
+        Request::Source { repository, reference, fetch_depth, fetch_tags } => {
+            let asked = Asked { repository, reference, depth: fetch_depth, tags: fetch_tags };
+            source(context, folder, id, &asked).await
         }
-        Request::Upload { name, file, digest, size, overwrite, kind } => {
-            let found = Upload { name, file, digest, size, overwrite, kind };
-            upload(context, from, folder, found).await
+        Request::Upload { name, file, digest, size, overwrite, kind: _ } => {
+            upload(context, from, folder, Upload { name, file, digest, size, overwrite }).await
         }
-        Request::Download { name, pattern } => download(context, folder, id, &name, &pattern).await,
-        Request::Image { reference } => image(folder, id, &reference).await,
-        Request::Push { layout, reference, digest } => push(folder, &layout, &reference, &digest).await,
+        Request::Download { name, pattern } => download(context, from, folder, id, &name, &pattern).await,
+        Request::Image { reference } => image(context, folder, id, &reference).await,
+        Request::Push { layout, reference, digest } => push(context, folder, layout, &reference, &digest).await,
         // They outlive a link: see `deliver`.
         Request::Deliver { .. } => Err("a delivery is not asked for here".to_owned()),
     }
 }
 
-async fn source(
-    context: &Context,
-    folder: &JobFolder,
-    id: u64,
-    repository: &str,
-    reference: &str,
+/// What a checkout asks for.
+struct Asked {
+    repository: String,
+    reference: String,
     depth: u32,
-) -> Result<Reply, String> {
+    tags: bool,
+}
+
+async fn source(context: &Context, folder: &JobFolder, id: u64, asked: &Asked) -> Result<Reply, String> {
+    let Asked { repository, reference, depth, tags } = asked;
     let plan = &context.state.plan;
     let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     if !repository.is_empty() && base(repository) != base(&plan.repository) {
         return Err(format!("only the run's own repository can be checked out, not `{repository}`"));
     }
-    let own = reference.is_empty() || reference == plan.trigger.reference || reference == plan.trigger.commit;
+    let own = reference.is_empty() || *reference == plan.trigger.reference || *reference == plan.trigger.commit;
     let wanted = Wanted {
         root: context.root.clone(),
         revision: if own { plan.trigger.commit.clone() } else { reference.to_owned() },
         reference: if own { plan.trigger.reference.clone() } else { reference.to_owned() },
-        depth,
+        depth: *depth,
+        tags: *tags,
         working_tree: plan.trigger.working_tree && own,
     };
     let cache = context.store.folder().cache();
@@ -72,15 +77,10 @@ async fn source(
     let made = tokio::spawn(async move { source::archive(&wanted, &cache).await }).await;
     let archive = made.map_err(|error| error.to_string())?.map_err(|error| chain(&error))?;
     let commit = archive.commit.clone();
-    let name = format!("source-{id}.tar");
-    let target = folder.inbox().join(&name);
-    blocking(move || {
-        // A second name for the cached file costs nothing; another file system needs a copy.
-        let _ = std::fs::remove_file(&target);
-        std::fs::hard_link(&archive.file, &target).or_else(|_| std::fs::copy(&archive.file, &target).map(|_| ()))
-    })
-    .await?;
-    Ok(Reply::Source { file: name, commit, reference })
+    let file = format!("source-{id}.tar");
+    let (inside, name) = (open(folder)?, file.clone());
+    blocking(move || copy(&mut File::open(&archive.file)?, &mut inside.new_in_inbox(&name)?)).await?;
+    Ok(Reply::Source { file, commit, reference })
 }
 
 /// An artifact in the outbox.
@@ -90,21 +90,22 @@ struct Upload {
     digest: String,
     size: u64,
     overwrite: bool,
-    kind: String,
 }
 
 async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upload) -> Result<Reply, String> {
-    let (outbox, file) = (folder.outbox(), found.file.clone());
-    let store = context.store.clone();
-    let stored = blocking(move || {
-        let opened = open_beneath(&outbox, &file)?;
-        store.blobs().put(opened).map_err(io::Error::other)
+    let (inside, file) = (open(folder)?, found.file.clone());
+    let blobs = context.store.blobs().clone();
+    let (digest, size, kind) = blocking(move || {
+        let (digest, size) = blobs.put(inside.from_outbox(&file)?).map_err(io::Error::other)?;
+        // Of the stored bytes: those in the outbox may be others by now.
+        let kind = Kind::of(File::open(blobs.path(&digest).map_err(io::Error::other)?)?);
+        Ok((digest, size, kind.word().to_owned()))
     })
     .await?;
-    if stored != (found.digest.clone(), found.size) {
+    if (&digest, size) != (&found.digest, found.size) {
         return Err(format!("the artifact `{}` changed while it was handed over", found.name));
     }
-    let Upload { name, digest, size, overwrite, kind, .. } = found;
+    let Upload { name, overwrite, .. } = found;
     let input =
         Input::ArtifactStored { from: from.clone(), name: name.clone(), digest: digest.clone(), size, kind, overwrite };
     let events = context.tell(input).await.map_err(|error| error.to_string())?;
@@ -118,96 +119,105 @@ async fn upload(context: &Context, from: &Sender, folder: &JobFolder, found: Upl
     id.map(|id| Reply::Uploaded { id, digest }).ok_or_else(|| format!("the artifact `{name}` was not recorded"))
 }
 
-async fn download(context: &Context, folder: &JobFolder, id: u64, name: &str, pattern: &str) -> Result<Reply, String> {
-    let rows = context.store.artifacts(context.state.run).map_err(|error| chain(&error))?;
-    let wanted = choose(rows, name, pattern)?;
-    let (store, inbox) = (context.store.clone(), folder.inbox());
+async fn download(
+    context: &Context,
+    from: &Sender,
+    folder: &JobFolder,
+    id: u64,
+    name: &str,
+    pattern: &str,
+) -> Result<Reply, String> {
+    // As it is now: what is made while the job runs is there as well.
+    let events = context.store.events(context.state.run, 0).map_err(|error| chain(&error))?;
+    let state = RunState::load(events.iter().map(|(_, event)| event)).map_err(|error| chain(&error))?;
+    let Chosen { artifacts: chosen, left_out } = choose(&state, from, name, pattern)?;
+    let (inside, blobs) = (open(folder)?, context.store.blobs().clone());
     let artifacts = blocking(move || {
         let mut artifacts = Vec::new();
-        for row in wanted {
-            let file = format!("artifact-{id}-{}.tar", row.id);
-            let path = inbox.join(&file);
-            let _ = std::fs::remove_file(&path);
-            let target = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path)?;
+        for (name, artifact) in chosen {
+            let file = format!("artifact-{id}-{}.tar", artifact.id);
             // Hashed on the way: a damaged blob never reaches a job.
-            store.blobs().copy_to(&row.digest, target).map_err(io::Error::other)?;
-            artifacts.push((row.name, file));
+            blobs.copy_to(&artifact.digest, inside.new_in_inbox(&file)?).map_err(io::Error::other)?;
+            artifacts.push((name, file));
         }
         Ok(artifacts)
     })
     .await?;
-    Ok(Reply::Downloaded { artifacts })
+    Ok(Reply::Downloaded { artifacts, left_out })
 }
 
-fn choose(rows: Vec<ArtifactRow>, name: &str, pattern: &str) -> Result<Vec<ArtifactRow>, String> {
+/// What a download gets, and a sentence for each artifact that the job may not have.
+#[derive(Debug, PartialEq, Eq)]
+struct Chosen {
+    artifacts: Vec<(String, Artifact)>,
+    left_out: Vec<String>,
+}
+
+/// One that is asked for by name must be had; the job goes on without others that it may not have.
+fn choose(state: &RunState, from: &Sender, name: &str, pattern: &str) -> Result<Chosen, String> {
+    let mut made: Vec<(&String, &Artifact)> = state.artifacts.iter().collect();
+    made.sort_by_key(|(_, artifact)| artifact.id);
     if !name.is_empty() {
-        let known = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-        let found: Vec<ArtifactRow> = rows.into_iter().filter(|row| row.name == name).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known };
-        return if found.is_empty() {
-            Err(format!("the run has no artifact `{name}`; there are: {known}"))
-        } else {
-            Ok(found)
+        let Some(artifact) = state.artifacts.get(name) else {
+            let known = made.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            return Err(format!("the run has no artifact `{name}`; there are: {known}"));
         };
+        state.may_have(&from.key, name, artifact).map_err(|unapproved| unapproved.to_string())?;
+        return Ok(Chosen { artifacts: vec![(name.to_owned(), artifact.clone())], left_out: Vec::new() });
     }
-    if pattern.is_empty() {
-        return Ok(rows);
+    if !pattern.is_empty() {
+        let pattern = Pattern::parse(pattern, Subject::Path).map_err(|error| error.to_string())?;
+        made.retain(|(name, _)| pattern.matches(name));
     }
-    let pattern = Pattern::parse(pattern, Subject::Path).map_err(|error| error.to_string())?;
-    Ok(rows.into_iter().filter(|row| pattern.matches(&row.name)).collect())
+    let mut chosen = Chosen { artifacts: Vec::new(), left_out: Vec::new() };
+    for (name, artifact) in made {
+        match state.may_have(&from.key, name, artifact) {
+            Ok(()) => chosen.artifacts.push((name.clone(), artifact.clone())),
+            Err(unapproved) => chosen.left_out.push(unapproved.to_string()),
+        }
+    }
+    Ok(chosen)
 }
 
-async fn image(folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
+async fn image(context: &Context, folder: &JobFolder, id: u64, reference: &str) -> Result<Reply, String> {
+    let work = workplace(context)?;
+    let pulled = work.path().join("layout");
+    let image = Registry::of_user().pull(reference, &pulled).await.map_err(|error| chain(&error))?;
     let layout = format!("image-{id}");
-    let target = folder.inbox().join(&layout);
-    if target.exists() {
-        std::fs::remove_dir_all(&target).map_err(|error| error.to_string())?;
-    }
-    let image = Registry::of_user().pull(reference, &target).await.map_err(|error| chain(&error))?;
+    let (inside, name) = (open(folder)?, layout.clone());
+    blocking(move || inside.copy_to_inbox(&name, &pulled)).await?;
     Ok(Reply::Image { layout, digest: image.digest })
 }
 
-async fn push(folder: &JobFolder, layout: &str, reference: &str, digest: &str) -> Result<Reply, String> {
-    let layout = folder.outbox().join(layout_path(layout)?);
-    only_files_and_folders(&layout).map_err(|error| chain(&error))?;
-    let pushed = Registry::of_user().push(&layout, Some(digest), reference).await;
+async fn push(
+    context: &Context,
+    folder: &JobFolder,
+    layout: String,
+    reference: &str,
+    digest: &str,
+) -> Result<Reply, String> {
+    let work = workplace(context)?;
+    let copy = work.path().join("layout");
+    let (inside, to) = (open(folder)?, copy.clone());
+    blocking(move || inside.copy_from_outbox(&layout, &to)).await?;
+    let pushed = Registry::of_user().push(&copy, Some(digest), reference).await;
     Ok(Reply::Pushed { reference: pushed.map_err(|error| chain(&error))?.reference })
 }
 
-/// Opens a file of the outbox, which the job can write to: nothing is followed out of it.
-fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
-    plain_name(name)?;
-    let root = File::open(folder)?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = File::from(openat2(&root, name, flags, Mode::empty(), resolve)?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+fn open(folder: &JobFolder) -> Result<Inside, String> {
+    folder.open().map_err(|error| chain(&error))
 }
 
-/// A path of plain names below the outbox.
-fn layout_path(layout: &str) -> Result<PathBuf, String> {
-    let parts = layout.split('/').map(|part| plain_name(part).map(|()| part));
-    parts.collect::<io::Result<PathBuf>>().map_err(|error| error.to_string())
+/// A folder that no step can reach; hidden, so that one left behind is known for what it is.
+fn workplace(context: &Context) -> Result<TempDir, String> {
+    let made = tempfile::Builder::new().prefix(".image-").tempdir_in(context.store.folder().cache());
+    made.map_err(|error| chain(&error))
 }
 
-/// The job wrote the layout: nothing in it may lead out of it. What is pushed must have the digest it is named by
-/// besides, so a link made later can only lead to bytes that the job knows already.
-fn only_files_and_folders(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            only_files_and_folders(&entry.path())?;
-        } else if !kind.is_file() {
-            return Err(io::Error::other(format!("{} is no file", entry.file_name().to_string_lossy())));
-        }
-    }
-    Ok(())
-}
-
-fn plain_name(name: &str) -> io::Result<()> {
-    let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    if plain { Ok(()) } else { Err(io::Error::other(format!("`{name}` is no plain file name"))) }
+/// The kernel copies, or shares the blocks where the file system can.
+fn copy(from: &mut File, to: &mut File) -> io::Result<()> {
+    io::copy(from, to).map(drop)
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -222,24 +232,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The path of a job folder.
 pub(crate) fn job_folder(context: &Context, from: &Sender) -> PathBuf {
     context.store.folder().job(context.state.run.0, &from.key.to_string(), from.attempt.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_job_names_stays_in_its_outbox() {
-        for bad in ["", ".", "..", "a/../b", "/etc", "a//b"] {
-            assert!(layout_path(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(layout_path("1-2.folder/layout"), Ok(PathBuf::from("1-2.folder/layout")));
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("there"), "x").unwrap();
-        std::os::unix::fs::symlink("there", folder.path().join("link")).unwrap();
-        assert!(open_beneath(folder.path(), "there").is_ok());
-        assert!(open_beneath(folder.path(), "link").is_err());
-        assert!(open_beneath(folder.path(), "../there").is_err());
-        assert!(only_files_and_folders(folder.path()).is_err());
-    }
 }

@@ -1,15 +1,21 @@
-//! What an artifact is, by what is in it: the packed bytes are looked at, so nobody can change them afterwards.
+//! What an artifact is, by what is in it. The engine decides by the very bytes it has stored: what a job says of them
+//! proves nothing.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::fmt;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::Deserializer;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::extract::tarball::TarReader;
+use crate::extract::{self, ExtractError, Policy};
 
 /// Most files of an artifact that are looked into.
 const MOST_DOCUMENTS: usize = 16;
+
+/// A longer document is not read as a bill of materials: its strings would be kept in memory.
+const LONGEST_DOCUMENT: u64 = 64 << 20;
 
 /// What an artifact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of the artifact that is packed in `tar`. What is no artifact's tar is anything.
+    pub fn of(tar: impl Read) -> Self {
+        look(tar).unwrap_or(Self::File)
+    }
+
     /// The word the journal keeps.
     pub fn word(self) -> &'static str {
         match self {
@@ -35,6 +46,8 @@ impl Kind {
 
 /// What may stand at the top of a CycloneDX document (bom-1.6.schema.json, which allows nothing else).
 const CYCLONEDX: &[&str] = &[
+    "bomFormat",
+    "components",
     "$schema",
     "specVersion",
     "serialNumber",
@@ -54,6 +67,8 @@ const CYCLONEDX: &[&str] = &[
 ];
 /// What may stand at the top of an SPDX document (SPDX 2.3 JSON schema, which allows nothing else).
 const SPDX: &[&str] = &[
+    "spdxVersion",
+    "packages",
     "$schema",
     "SPDXID",
     "name",
@@ -71,47 +86,90 @@ const SPDX: &[&str] = &[
     "snippets",
 ];
 
-/// What a bill of materials says at its top; the values are read past. Rules treat a bill as what is not deployed, so it
-/// must be one strictly: a manifest that only calls itself a bill has keys that no bill has.
-#[derive(Deserialize)]
-struct Bill {
-    #[serde(rename = "bomFormat")]
+/// Read by the one reader of archives, so that it sees the files that whoever unpacks it will see.
+fn look(tar: impl Read) -> Result<Kind, ExtractError> {
+    let mut archive = TarReader::open(tar, Policy::artifact().limits)?;
+    let (mut marker, mut index) = (false, false);
+    let (mut files, mut bills) = (0, true);
+    while let Some(item) = archive.next()? {
+        let path = item.name.as_path();
+        let plain = matches!(item.kind, extract::Kind::File { .. });
+        marker |= plain && path == Path::new("oci-layout");
+        index |= plain && path == Path::new("index.json");
+        files += 1;
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        bills = bills && plain && json && files <= MOST_DOCUMENTS && is_bill(&mut archive);
+    }
+    Ok(match (marker && index, bills && files > 0) {
+        (true, _) => Kind::Image,
+        (_, true) => Kind::Sbom,
+        _ => Kind::File,
+    })
+}
+
+/// Rules treat a bill of materials as what is not deployed, so it must be one strictly: a manifest that only calls itself
+/// a bill has keys that no bill has.
+fn is_bill(document: impl Read) -> bool {
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(document.take(LONGEST_DOCUMENT)));
+    let bill = json.deserialize_map(Top).is_ok_and(|top| top.is_bill());
+    bill && json.end().is_ok()
+}
+
+/// What stands at the top of a document; the values are read past.
+struct Top;
+
+#[derive(Default)]
+struct Found {
     cyclonedx: Option<String>,
-    #[serde(rename = "spdxVersion")]
     spdx: Option<String>,
     components: Option<Vec<IgnoredAny>>,
     packages: Option<Vec<IgnoredAny>>,
-    #[serde(flatten)]
-    #[expect(clippy::zero_sized_map_values, reason = "only the keys count, and what is flattened must be a map")]
-    rest: BTreeMap<String, IgnoredAny>,
+    /// Some key is not one of its kind's.
+    not_cyclonedx: bool,
+    not_spdx: bool,
 }
 
-impl Bill {
-    fn is_one(&self) -> bool {
-        let only = |known: &[&str]| self.rest.keys().all(|key| known.contains(&key.as_str()));
-        match (&self.cyclonedx, &self.components, &self.spdx, &self.packages) {
-            (Some(format), Some(_), None, None) => format == "CycloneDX" && only(CYCLONEDX),
-            (None, None, Some(version), Some(_)) => version.starts_with("SPDX-") && only(SPDX),
+impl Found {
+    fn is_bill(&self) -> bool {
+        match (&self.cyclonedx, &self.spdx) {
+            (Some(format), None) => format == "CycloneDX" && self.components.is_some() && !self.not_cyclonedx,
+            (None, Some(version)) => version.starts_with("SPDX-") && self.packages.is_some() && !self.not_spdx,
             _ => false,
         }
     }
 }
 
-/// The kind of the artifact packed at `tar`, whose files are `paths`.
-pub(super) fn of<'p>(tar: &Path, mut paths: impl ExactSizeIterator<Item = &'p Path> + Clone) -> io::Result<Kind> {
-    let has = |name: &str| paths.clone().any(|path| path == Path::new(name));
-    if has("oci-layout") && has("index.json") {
-        return Ok(Kind::Image);
+impl<'de> Visitor<'de> for Top {
+    type Value = Found;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a bill of materials")
     }
-    let is_json = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
-    if paths.len() == 0 || paths.len() > MOST_DOCUMENTS || !paths.all(is_json) {
-        return Ok(Kind::File);
-    }
-    for entry in tar::Archive::new(BufReader::new(File::open(tar)?)).entries()? {
-        let bill = serde_json::from_reader::<_, Bill>(BufReader::new(entry?));
-        if !bill.is_ok_and(|bill| bill.is_one()) {
-            return Ok(Kind::File);
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Found, M::Error> {
+        let mut found = Found::default();
+        while let Some(key) = map.next_key::<String>()? {
+            found.not_cyclonedx |= !CYCLONEDX.contains(&key.as_str());
+            found.not_spdx |= !SPDX.contains(&key.as_str());
+            if found.not_cyclonedx && found.not_spdx {
+                return Err(M::Error::custom("it is no bill of materials"));
+            }
+            match key.as_str() {
+                "bomFormat" => once(&mut found.cyclonedx, map.next_value()?)?,
+                "spdxVersion" => once(&mut found.spdx, map.next_value()?)?,
+                "components" => once(&mut found.components, map.next_value()?)?,
+                "packages" => once(&mut found.packages, map.next_value()?)?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
         }
+        Ok(found)
     }
-    Ok(Kind::Sbom)
+}
+
+/// Of a key that stands there twice, readers take one or the other.
+fn once<T, E: Error>(slot: &mut Option<T>, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::custom("a key stands there twice")),
+    }
 }

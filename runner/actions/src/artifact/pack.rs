@@ -4,7 +4,7 @@
 //! others, links replaced by what they mean, no entries for folders.
 
 use super::ArtifactError;
-use super::kind::{self, Kind};
+use super::kind::Kind;
 use super::name::{check_name, forbidden_in_file};
 use crate::digest::Hashing;
 use crate::glob::{Globber, Options};
@@ -39,8 +39,6 @@ pub struct Upload {
     pub if_no_files_found: IfNoFilesFound,
     /// Whether hidden files and folders count.
     pub include_hidden_files: bool,
-    /// Days to keep it; `None` means the default of the store.
-    pub retention_days: Option<u32>,
     /// Whether it takes the place of one of the same name.
     pub overwrite: bool,
 }
@@ -61,16 +59,13 @@ impl Upload {
         // Artifacts are kept as plain tar under their digest, so the level changes nothing; a wrong one
         // is still a mistake worth telling.
         inputs.integer("compression-level", 0, 9)?;
-        let retention_days = inputs
-            .integer("retention-days", 0, 400)?
-            .filter(|days| *days > 0)
-            .and_then(|days| u32::try_from(days).ok());
+        // Artifacts are kept as long as their run is.
+        inputs.integer("retention-days", 0, 400)?;
         Ok(Self {
             name,
             path: inputs.required("path")?.to_owned(),
             if_no_files_found,
             include_hidden_files: inputs.boolean("include-hidden-files")?.unwrap_or(false),
-            retention_days,
             overwrite: inputs.boolean("overwrite")?.unwrap_or(false),
         })
     }
@@ -188,7 +183,7 @@ fn write(files: &BTreeMap<PathBuf, &Path>, output: &Path) -> Result<Packed, Arti
         Ok((sha256, size))
     };
     let (sha256, size) = finish().map_err(ArtifactError::io("write", output))?;
-    let kind = kind::of(output, files.keys().map(PathBuf::as_path)).map_err(ArtifactError::io("read", output))?;
+    let kind = Kind::of(File::open(output).map_err(ArtifactError::io("read", output))?);
     Ok(Packed { sha256, size, kind, files: packed })
 }
 

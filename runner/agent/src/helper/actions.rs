@@ -102,6 +102,7 @@ impl Action<'_> {
             repository: checkout.repository.clone().unwrap_or_default(),
             reference: checkout.git_ref.clone().unwrap_or_default(),
             fetch_depth: checkout.fetch_depth,
+            fetch_tags: checkout.fetch_tags,
         })?;
         let Reply::Source { file, commit, reference } = reply else {
             return Err("the engine answered something else than a source".to_owned());
@@ -151,9 +152,12 @@ impl Action<'_> {
             name: download.name.clone().unwrap_or_default(),
             pattern: download.pattern.clone().unwrap_or_default(),
         })?;
-        let Reply::Downloaded { artifacts } = reply else {
+        let Reply::Downloaded { artifacts, left_out } = reply else {
             return Err("the engine answered something else than artifacts".to_owned());
         };
+        for text in left_out {
+            self.line.tell(&Ask::Warn { text }).map_err(text_of)?;
+        }
         let names: Vec<String> = artifacts.iter().map(|(name, _)| name.clone()).collect();
         let placements = download.place(&names, &self.workspace, Some(self.home())).map_err(text)?;
         for placement in &placements {

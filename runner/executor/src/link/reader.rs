@@ -62,7 +62,7 @@ impl LogReader {
 /// A watch for changes; none where the file is not there yet or the user has no watches left.
 fn watch(path: &Path) -> Option<Arc<OwnedFd>> {
     let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-    inotify::add_watch(&fd, path, WatchFlags::MODIFY).ok()?;
+    inotify::add_watch(&fd, path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).ok()?;
     Some(Arc::new(fd))
 }
 

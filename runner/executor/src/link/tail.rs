@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tagline_protocol::Record;
 
+use crate::inside::read_regular;
+
 /// Read at once.
 const BLOCK: usize = 256 * 1024;
 
@@ -92,7 +94,8 @@ impl Tail {
         if self.reader.is_some() {
             return Ok(true);
         }
-        let mut file = match File::open(&self.path) {
+        // A step that is root in its container may have put a pipe here: opening that would never end.
+        let mut file = match read_regular(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other?,
         };
@@ -129,6 +132,19 @@ mod tests {
         assert_eq!(next(&mut tail), None);
         assert_eq!(tail.offset(), 8);
         assert_eq!(next(&mut Tail::new(&path, 4)), Some(("two".into(), 8)));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("spool.jsonl");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        let refused = |path: &Path| Tail::new(path, 0).next_line().unwrap_err().to_string();
+        assert!(refused(&path).ends_with("spool.jsonl is no regular file"), "{}", refused(&path));
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert!(refused(&link).ends_with("link is no regular file"), "{}", refused(&link));
     }
 
     #[test]

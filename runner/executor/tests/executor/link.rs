@@ -160,7 +160,8 @@ async fn a_damaged_line_does_not_hide_the_ones_behind_it() {
 
 #[tokio::test]
 async fn a_request_comes_again_until_it_is_answered() {
-    let wanted = Request::Source { repository: String::new(), reference: String::new(), fetch_depth: 1 };
+    let wanted =
+        Request::Source { repository: String::new(), reference: String::new(), fetch_depth: 1, fetch_tags: false };
     let setting = Setting::launched(Script::new().ask(wanted.clone())).await;
     let mut first = setting.link(0).await;
     setting.start(&first).await;
