@@ -330,7 +330,7 @@ impl Job {
         }
         let mut opened = IndexMap::new();
         for name in &planned.secrets {
-            if let Some(value) = places.find(environment, name).map_err(|error| missing(&error))? {
+            if let Some(value) = places.find(environment, name).map_err(|error| services::chain(&error))? {
                 opened.insert(name.clone(), value);
             }
         }

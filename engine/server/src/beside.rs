@@ -85,17 +85,6 @@ fn forget_secrets(ledger: &Ledger, run: RunId, events: &[Event]) {
     }
 }
 
-/// No engine is there to see a run end here, so the secrets it was given go at once. What cannot be removed now stands in
-/// the outbox for the next engine.
-fn forget_secrets(ledger: &Ledger, run: RunId, events: &[Event]) {
-    let Some(entry) = ledger.get(run).filter(|entry| entry.state.finished.is_some()) else { return };
-    let ended = events.iter().any(|event| matches!(event.fact, Fact::RunFinished { .. }));
-    if ended && secrets::forget(ledger.store(), run) {
-        // Lost, they would be done once more, which does no harm.
-        let _ = ledger.store().done(&ledger::secrets_keys(&entry.state));
-    }
-}
-
 /// Lets the engine drive a run that was begun in its store.
 ///
 /// # Returns

@@ -219,7 +219,7 @@ fn who_starts_an_attempt_does_not_approve_it() {
     world.approve("production", "sam");
     world.fails("deploy-production");
     world.ok("report");
-    world.tell(Input::Rerun { by: person("Sam"), what: Rerun::Failed });
+    world.tell(Input::Rerun { by: person("Sam"), what: Rerun::Failed, allow_downgrade: false });
     world.settle();
     let told = world.vote("production", Decision::Approve, "sam").unwrap_err();
     assert_eq!(told.to_string(), "sam@example.com cannot vote: you started this attempt (2)");
@@ -232,7 +232,7 @@ fn who_starts_an_attempt_does_not_approve_it() {
     world.fails("deploy-production");
     world.ok("report");
     // Of a third attempt it is somebody else.
-    world.tell(Input::Rerun { by: person("ona"), what: Rerun::Failed });
+    world.tell(Input::Rerun { by: person("ona"), what: Rerun::Failed, allow_downgrade: false });
     world.settle();
     world.approve("production", "sam");
     assert_eq!(refused(world.vote("production", Decision::Approve, "ona")), "not-eligible");
