@@ -46,16 +46,21 @@ fn check_version(plan: &Plan, name: &str, rules: &Environment) -> Result<(), For
     }
 }
 
-/// Everything bound by the gate must have passed `after`: in this run before the gate's jobs, or in an earlier run with
-/// the same digests. An SBOM describes and is not deployed, and what the environment's own jobs made in an earlier attempt
-/// comes after it, so these need not have passed anything.
+/// Whether an artifact is asked whether it has passed the environment before: an SBOM describes and is not deployed, and
+/// what the environment's own jobs made in an earlier attempt comes after it, so these need not have passed anything.
+pub(crate) fn must_have_passed(state: &RunState, environment: &str, artifact: &Artifact) -> bool {
+    let own = || state.known_leg(&artifact.by).is_some_and(|leg| is_in(leg, environment));
+    artifact.kind != "sbom" && !own()
+}
+
+/// Everything bound by the gate that [`must_have_passed`] must have passed `after`: in this run before the gate's jobs, or
+/// in an earlier run with the same digests.
 fn check_after(state: &RunState, gate: &Gate, after: &str, passed: &BTreeSet<String>) -> Result<(), Forbidden> {
     let forbid = |why| Err(Forbidden { code: "not-passed", why });
     let environment = &gate.environment;
     let here = passed_here(state, gate, after);
     let release = &state.plan.release_digest;
-    let own = |by: &JobKey| state.known_leg(by).is_some_and(|leg| is_in(leg, environment));
-    let counts = |artifact: &Artifact| artifact.kind != "sbom" && !own(&artifact.by);
+    let counts = |artifact: &Artifact| must_have_passed(state, environment, artifact);
     let deployed = || state.artifacts.iter().filter(|(_, artifact)| counts(artifact));
     if here.is_none() && deployed().next().is_none() && !passed.contains(release) {
         return forbid(format!("{environment} comes after {after}, which this release has not passed"));

@@ -51,7 +51,7 @@ impl Review {
         page.add("Release", &self.release(context));
         page.add("Asked by", &format!("{}, {}", view.asked_by.email, context.time(view.asked_at)));
         if let Some(after) = &view.after {
-            page.add("After", &format!("{after}, which these digests have passed"));
+            page.add("After", &self.passed(after));
         }
         self.artifacts(&mut page);
         for line in outputs(&view.outputs) {
@@ -99,14 +99,29 @@ impl Review {
         }
     }
 
+    /// What has passed the environment before. An exempt artifact may not have, so it is not said of it.
+    fn passed(&self, after: &str) -> String {
+        let (exempt, asked): (Vec<_>, Vec<_>) = self.view.artifacts.iter().partition(|artifact| artifact.exempt);
+        let what = if asked.is_empty() { "this release has" } else { "these digests have" };
+        let exempt: Vec<&str> = exempt.iter().map(|artifact| artifact.name.as_str()).collect();
+        let but = if exempt.is_empty() { String::new() } else { format!("; not asked of {}", exempt.join(", ")) };
+        format!("{after}, which {what} passed{but}")
+    }
+
     fn artifacts(&self, page: &mut Page) {
-        let kind = |wanted: &'static str| {
-            let is = move |artifact: &&ArtifactView| artifact.kind.as_deref().unwrap_or("file") == wanted;
-            self.view.artifacts.iter().filter(is)
-        };
-        kind("image").for_each(|artifact| page.add("Images", &named(artifact)));
-        kind("file").for_each(|artifact| page.add("Artifacts", &named(artifact)));
-        for artifact in kind("sbom") {
+        let kind = |artifact: &&ArtifactView| artifact.kind.clone().unwrap_or_else(|| "file".to_owned());
+        let (images, others): (Vec<_>, Vec<_>) = self.view.artifacts.iter().partition(|one| kind(one) == "image");
+        let (bills, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| kind(one) == "sbom");
+        for artifact in images {
+            page.add("Images", &named(artifact));
+        }
+        // Whatever is bound is shown, also of a kind that has no line of its own.
+        for artifact in others {
+            let kind = kind(&artifact);
+            let kind = if kind == "file" { String::new() } else { format!("  ({kind})") };
+            page.add("Artifacts", &format!("{}{kind}", named(artifact)));
+        }
+        for artifact in bills {
             let count = self.components.map_or_else(String::new, |n| format!("{}  ", words::count(n, "component")));
             page.add("SBOM", &format!("{count}{}", named(artifact)));
         }
@@ -290,6 +305,47 @@ Approve village-storefront 1.2.3 for production?       run 418, plan {plan}
         );
         assert_eq!(review.lines(&context, &facts).join("\n"), expected.trim());
         assert_eq!(review.word(), "1.2.3");
+    }
+
+    #[test]
+    fn whatever_is_bound_is_shown_and_only_what_had_to_pass_is_said_to_have() {
+        let sample = Sample::gate();
+        let gate = crate::gate::open_gates(&sample.state).next().unwrap();
+        let mut view = approval(&sample.state, gate, None, None).unwrap();
+        let artifact = |name: &str, kind: Option<&str>| ArtifactView {
+            name: name.to_owned(),
+            digest: format!("sha256:{}", "01".repeat(32)),
+            size: None,
+            kind: kind.map(str::to_owned),
+            exempt: kind == Some("sbom"),
+        };
+        view.artifacts = vec![
+            artifact("bill", Some("sbom")),
+            artifact("chart", Some("helm")),
+            artifact("image", Some("image")),
+            artifact("notes", Some("file")),
+            artifact("older", None),
+        ];
+        let lines = |view: &ApprovalView| {
+            let review = Review { view: view.clone(), components: None, bill: None };
+            review.lines(&context(), &Facts { width: 200, ..Facts::PLAIN })
+        };
+        let shown = lines(&view);
+        let about: Vec<&str> = shown.iter().filter(|line| line.contains("sha256:")).map(|line| line.trim()).collect();
+        assert_eq!(
+            about,
+            [
+                "Images    image@sha256:010101010101",
+                "Artifacts chart@sha256:010101010101  (helm)",
+                "Artifacts notes@sha256:010101010101",
+                "Artifacts older@sha256:010101010101",
+                "SBOM      bill@sha256:010101010101",
+            ]
+        );
+        let after = |view: &ApprovalView| lines(view).into_iter().find(|line| line.contains("After")).unwrap();
+        assert_eq!(after(&view).trim(), "After     staging, which these digests have passed; not asked of bill");
+        view.artifacts.truncate(1);
+        assert_eq!(after(&view).trim(), "After     staging, which this release has passed; not asked of bill");
     }
 
     #[test]

@@ -112,8 +112,11 @@ pub struct ArtifactView {
     pub digest: String,
     /// Bytes; none when it was made again since.
     pub size: Option<u64>,
-    /// `file`, `sbom` or `image`.
+    /// `file`, `sbom`, `image`, or a word of a later version.
     pub kind: Option<String>,
+    /// It need not have passed the environment before: nobody deploys it, or it was made behind this gate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exempt: bool,
 }
 
 /// A vote.
@@ -194,7 +197,7 @@ pub fn approval(state: &RunState, id: GateId, viewer: Option<&str>, live: Option
         policy_origin: state.plan.policy.origin.clone(),
         live,
         after: rules.and_then(|rules| rules.after.clone()),
-        artifacts: artifacts(state, &plan.artifacts),
+        artifacts: artifacts(state, &gate.environment, &plan.artifacts),
         deliveries: plan.deliveries,
         jobs: plan.jobs,
         outputs: plan.outputs,
@@ -207,14 +210,16 @@ pub fn approval(state: &RunState, id: GateId, viewer: Option<&str>, live: Option
     })
 }
 
-fn artifacts(state: &RunState, bound: &BTreeMap<String, String>) -> Vec<ArtifactView> {
+fn artifacts(state: &RunState, environment: &str, bound: &BTreeMap<String, String>) -> Vec<ArtifactView> {
     let view = |(name, digest): (&String, &String)| {
-        let now = state.artifacts.get(name).filter(|artifact| artifact.digest == *digest);
+        let named = state.artifacts.get(name);
+        let now = named.filter(|artifact| artifact.digest == *digest);
         ArtifactView {
             name: name.clone(),
             digest: digest.clone(),
             size: now.map(|artifact| artifact.size),
             kind: now.map(|artifact| artifact.kind.clone()),
+            exempt: named.is_some_and(|artifact| !rules::must_have_passed(state, environment, artifact)),
         }
     };
     bound.iter().map(view).collect()
