@@ -251,6 +251,46 @@ fn with_an_engine_many_votes_at_once_are_one_decision_too() {
     assert_eq!((kinds["VoteRecorded"], kinds["JobStarted"]), (1, 2), "{kinds:?}");
 }
 
+/// Whoever is removed from the rules while a release waits has no say any more, with an engine and without.
+#[test]
+fn who_was_removed_from_the_rules_cannot_approve() {
+    let scratch = Scratch::new();
+    let (repo, tagline, plan) = waiting(&scratch, RULES);
+    repo.environments(&RULES.replace("ona@example.com, ", "")).commit("Ona has left");
+    repo.user("ona@example.com");
+    let refused = |why: &str| {
+        tagline.run(vote("approve", &plan)).refused(1, "no-longer-reviewer", "ona@example.com").stderr_has(why);
+    };
+    refused("reviewers of `production` are now ops, managers, by .tagline/environments.yml (main, ");
+    let mut engine = tagline.spawn(["serve", "--headless"]);
+    engine.line_with("the engine serves this store");
+    refused("tagline environments production");
+    assert_eq!(engine.terminate(), 0);
+    // Who comes in anew has none either: the run keeps its own rules.
+    repo.user("jonas@example.com");
+    repo.environments(&RULES.replace("petras@", "eve@")).commit("Eve joins");
+    repo.user("eve@example.com");
+    tagline.run(vote("approve", &plan)).refused(1, "not-eligible", "eve@example.com");
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &plan)).success().stdout_has("1 of 2");
+    // Rules that are gone name nobody, and rules that cannot be read let nobody approve.
+    for (rules, code, why) in [
+        ("environments: {production: {}}\n", "no-longer-reviewer", "names no reviewers of `production` any more"),
+        ("environments: {staging: {}}\n", "no-longer-reviewer", "`production` is not in"),
+        ("environments: [\n", "rules-out-of-reach", "has errors"),
+    ] {
+        repo.environments(rules).commit("Change the rules");
+        repo.user("sam@example.com");
+        tagline.run(vote("approve", &plan)).refused(1, code, why);
+    }
+    // To say no the rules of the run are enough.
+    tagline.run(vote("reject", &plan)).success();
+    tagline.run(["resume", "1"]).code(4);
+    repo.environments(RULES).commit("Put the rules back");
+    let kinds = events(&tagline);
+    assert_eq!(kinds["VoteRecorded"], 2, "{kinds:?}");
+}
+
 /// What stands in the store is what the first command said, whatever the working copy says now.
 #[test]
 fn rules_come_from_the_default_branch_and_not_from_the_tag() {

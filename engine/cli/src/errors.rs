@@ -273,6 +273,10 @@ impl From<Refusal> for Failure {
         match refusal {
             Refusal::UnknownJob { .. } => Self { exit: Exit::Unusable, ..failure }.next("name one of these jobs"),
             Refusal::StalePlan { .. } => failure.next("read the present plan: tagline runs --active"),
+            Refusal::NoLongerReviewer { environment, .. } => {
+                failure.next(format!("see who reviews it now: tagline environments {environment}"))
+            }
+            Refusal::RulesOutOfReach(_) => failure.next("make them readable, then vote again: tagline runs --active"),
             _ => failure.next("tagline runs"),
         }
     }

@@ -38,7 +38,7 @@ pub use milestone::{Milestone, Reached};
 pub use outstanding::outstanding;
 pub use query::Place;
 pub use refusal::Refusal;
-pub use rules::Missing;
+pub use rules::{Missing, is_reviewer};
 pub use state::{
     Artifact, Cancel, Claim, Deployment, Ended, Finished, Gate, GateStatus, JobCancel, JobState, LegState, Opened,
     Ready, RunState, Started, Step, StepEnd,

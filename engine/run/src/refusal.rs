@@ -104,6 +104,19 @@ pub enum Refusal {
         /// The sentence of [`crate::view::Eligibility`].
         why: String,
     },
+    /// They were a reviewer when the run began, and are none by the rules as they are now.
+    #[error("{who} cannot approve any more: {why}")]
+    NoLongerReviewer {
+        /// Their address.
+        who: String,
+        /// The environment.
+        environment: String,
+        /// One sentence, with where the rules stand.
+        why: String,
+    },
+    /// The rules as they are now cannot be read.
+    #[error("nobody can approve, because the rules as they are now cannot be read: {0}")]
+    RulesOutOfReach(String),
     /// A vote is final.
     #[error("{0} has already voted; a vote is final")]
     AlreadyVoted(String),
@@ -143,6 +156,8 @@ impl Refusal {
             Self::Mismatch { .. } => "mismatch",
             Self::Expired(_) => "expired",
             Self::NotEligible { .. } => "not-eligible",
+            Self::NoLongerReviewer { .. } => "no-longer-reviewer",
+            Self::RulesOutOfReach(_) => "rules-out-of-reach",
             Self::AlreadyVoted(_) => "already-voted",
             Self::NoSuchLock(_) => "no-such-lock",
             Self::NoSuchTimer(_) => "no-such-timer",

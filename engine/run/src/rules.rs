@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
 use semver::{Version, VersionReq};
 use tagline_plan::digest::short;
 use tagline_plan::{Person, Plan};
@@ -10,6 +11,9 @@ use tagline_syntax::environments::{Environment, Reviewers};
 use crate::ids::JobKey;
 use crate::query::is_in;
 use crate::state::{Artifact, Gate, Opened, RunState};
+
+/// Members by team.
+type Teams = IndexMap<String, Vec<String>>;
 
 /// A rule that forbids a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,10 +127,16 @@ pub(crate) fn involvement(state: &RunState, email: &str) -> Option<String> {
 /// The teams among `any-of` that a person is in; empty and `true` for one who is named themselves.
 pub(crate) fn standing(teams: &Teams, requires: &Reviewers, email: &str) -> (Vec<String>, bool) {
     let is = |member: &String| member.eq_ignore_ascii_case(email);
-    let in_team = |team: &&String| plan.policy.teams.get(*team).is_some_and(|all| all.iter().any(is));
-    let teams = requires.any_of.iter().filter(in_team).cloned().collect();
-    let named = requires.any_of.iter().any(|one| !plan.policy.teams.contains_key(one) && is(one));
-    (teams, named)
+    let in_team = |team: &&String| teams.get(*team).is_some_and(|all| all.iter().any(is));
+    let named = requires.any_of.iter().any(|one| !teams.contains_key(one) && is(one));
+    (requires.any_of.iter().filter(in_team).cloned().collect(), named)
+}
+
+/// Whether rules name a person as a reviewer, by themselves or in a team. Said of the rules as they are now; a run's own
+/// say it with [`crate::view::eligibility`].
+pub fn is_reviewer(teams: &Teams, requires: &Reviewers, email: &str) -> bool {
+    let (teams, named) = standing(teams, requires, email);
+    named || !teams.is_empty()
 }
 
 /// Everybody whom `any-of` names, by address, with their teams.

@@ -169,6 +169,12 @@ impl Ledger {
         if events.is_empty() {
             return Ok(events);
         }
+        // Last, so that who comes too late, or never had a vote, is told that.
+        for event in &events {
+            if let Fact::VoteRecorded { vote, .. } = &event.fact {
+                vote::still_reviewer(vote, &entry.root)?;
+            }
+        }
         let mut state = (*entry.state).clone();
         events.iter().try_for_each(|event| state.apply(event))?;
         let Decided { append, .. } = decided.entry(run).or_insert_with(|| Decided {

@@ -146,15 +146,15 @@ impl Occasion {
 }
 
 /// The environments file in force.
-struct Rules {
-    file: Option<EnvironmentsFile>,
+pub(crate) struct Rules {
+    pub(crate) file: Option<EnvironmentsFile>,
     version: String,
-    origin: String,
+    pub(crate) origin: String,
     notes: Vec<String>,
 }
 
 impl Rules {
-    fn read(repository: &Repository) -> Result<Self, PlannerError> {
+    pub(crate) fn read(repository: &Repository) -> Result<Self, PlannerError> {
         let Some(found) = repository.environments()? else {
             return Ok(Self { file: None, version: "none".to_owned(), origin: String::new(), notes: Vec::new() });
         };

@@ -126,6 +126,12 @@ fn refusals() -> Vec<Refusal> {
         Refusal::AlreadyDecided { environment: "production".into(), outcome: "rejected by ona".into() },
         Refusal::StalePlan { given: "sha256:7d31c0e94b1a00".into(), current: "sha256:e2b98800d3f400".into() },
         Refusal::NotEligible { who: "jonas@example.com".into(), why: "you started this run".into() },
+        Refusal::NoLongerReviewer {
+            who: "ona@example.com".into(),
+            environment: "production".into(),
+            why: "reviewers of `production` are now ops, by .tagline/environments.yml (main, 71aa0c3)".into(),
+        },
+        Refusal::RulesOutOfReach("/repo is not a Git repository".into()),
         Refusal::AlreadyVoted("ona@example.com".into()),
         Refusal::AlreadyCancelled,
     ]

@@ -256,7 +256,7 @@ fn reviewers(state: &RunState, id: GateId, opened: Option<&Opened>) -> Vec<Revie
 
 fn teams(state: &RunState, opened: &Opened, email: &str) -> Vec<String> {
     let requires = opened.requires.as_ref();
-    requires.map_or_else(Vec::new, |requires| rules::standing(&state.plan, requires, email).0)
+    requires.map_or_else(Vec::new, |requires| rules::standing(&state.plan.policy.teams, requires, email).0)
 }
 
 /// What an approver should see before anything else.
@@ -322,7 +322,8 @@ pub fn eligibility(state: &RunState, id: GateId, email: &str) -> Eligibility {
     let gate = state.gates.get(&id);
     let opened = gate.and_then(|gate| gate.opened.as_ref());
     let requires = opened.and_then(|opened| opened.requires.as_ref());
-    let (teams, named) = requires.map_or((Vec::new(), false), |requires| rules::standing(&state.plan, requires, email));
+    let (teams, named) =
+        requires.map_or((Vec::new(), false), |requires| rules::standing(&state.plan.policy.teams, requires, email));
     let no = |reason: String| Eligibility { may_vote: false, reason, teams: teams.clone() };
     let (Some(gate), Some(opened), Some(requires)) = (gate, opened, requires) else {
         return no("nobody is asked here".to_owned());
