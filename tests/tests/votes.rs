@@ -251,6 +251,44 @@ fn with_an_engine_many_votes_at_once_are_one_decision_too() {
     assert_eq!((kinds["VoteRecorded"], kinds["JobStarted"]), (1, 2), "{kinds:?}");
 }
 
+/// What comes after a job that goes on elsewhere asks for itself, also while the first gate still waits.
+#[test]
+fn an_environment_that_asks_twice_is_told_which_plan_is_meant() {
+    let workflow = WORKFLOW.replace(
+        "  deploy:",
+        "  late:
+    runs-on: ubuntu-latest
+    outputs: {to: '${{ steps.a.outputs.to }}'}
+    steps: [{id: a, run: echo to=shop >> $GITHUB_OUTPUT}]
+  next:
+    needs: late
+    runs-on: ubuntu-latest
+    environment: production
+    steps: [{run: 'echo \"moved to $TO\"', env: {TO: '${{ needs.late.outputs.to }}'}}]
+  deploy:",
+    );
+    let scratch = Scratch::new();
+    let repo = scratch.guarded_project(&workflow, &RULES.replace("required: 2", "required: 1"));
+    let tagline = scratch.tagline().dir(repo.path());
+    tagline.run(["run", "--tag", TAG]).code(3);
+    let shown = tagline.run(["show", "1", "--plan", "--json"]).success().json();
+    let plan_of = |job: &str| -> String {
+        let reviews = shown.as_array().expect("a review for each gate");
+        let of = |review: &&Value| review["jobs"][0]["job"] == job;
+        let review = reviews.iter().find(of).unwrap_or_else(|| panic!("{job} does not ask: {shown}"));
+        assert_eq!(review["jobs"].as_array().map(Vec::len), Some(1), "{shown}");
+        review["plan"].as_str().expect("it is open").to_owned()
+    };
+    let (deploy, next) = (plan_of("deploy"), plan_of("next"));
+    repo.user("ona@example.com");
+    tagline.run(vote("approve", &next)).success();
+    tagline.run(["resume", "1"]).code(3);
+    assert!(tagline.log(1, "next").contains("moved to shop"));
+    assert!(tagline.log_is_missing(1, "deploy"), "nobody has said yes to it");
+    tagline.run(vote("approve", &deploy)).success();
+    tagline.run(["resume", "1"]).success();
+}
+
 /// Whoever is removed from the rules while a release waits has no say any more, with an engine and without.
 #[test]
 fn who_was_removed_from_the_rules_cannot_approve() {

@@ -43,7 +43,8 @@ pub enum VoteError {
     Signature(String),
 }
 
-/// The open gate of an environment; without a name, the only one there is.
+/// The open gate of an environment; without a name, of the only one that waits. Of several gates of one environment it is
+/// the first: jobs that come later may ask while earlier ones still wait.
 pub fn open_gate(state: &RunState, environment: Option<&str>) -> Result<GateId, VoteError> {
     let open: Vec<(GateId, &str)> = state
         .gates
@@ -52,16 +53,16 @@ pub fn open_gate(state: &RunState, environment: Option<&str>) -> Result<GateId, 
         .map(|(id, gate)| (*id, gate.environment.as_str()))
         .filter(|(_, name)| environment.is_none_or(|wanted| name.eq_ignore_ascii_case(wanted)))
         .collect();
+    let mut environments: Vec<String> = open.iter().map(|(_, name)| (*name).to_owned()).collect();
+    environments.sort();
+    environments.dedup();
     match open.as_slice() {
-        [(id, _)] => Ok(*id),
+        [(id, _), ..] if environments.len() == 1 => Ok(*id),
         [] => Err(VoteError::NoGate {
             run: state.run.0,
             environment: environment.unwrap_or("any environment").to_owned(),
         }),
-        several => Err(VoteError::WhichGate {
-            run: state.run.0,
-            environments: several.iter().map(|(_, name)| (*name).to_owned()).collect(),
-        }),
+        _ => Err(VoteError::WhichGate { run: state.run.0, environments }),
     }
 }
 

@@ -48,8 +48,17 @@ fn vote(context: &Context, args: &Args) -> Outcome {
     }
 }
 
-/// The gate that is meant: the open one, or a sentence why there is none.
+/// The gate that is meant: the open one, or a sentence why there is none. Where an environment has several, the plan says
+/// which.
 fn find(context: &Context, state: &RunState, args: &Args) -> Result<GateId, Failure> {
+    let in_wanted = |id: &GateId| {
+        let (environment, digest) = named(state, *id);
+        let plan = args.vote.plan.as_deref().is_some_and(|plan| names(plan.trim(), &digest));
+        plan && args.vote.environment.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(&environment))
+    };
+    if let Some(named) = gate::open_gates(state).find(in_wanted) {
+        return Ok(named);
+    }
     let error = match votes::open_gate(state, args.vote.environment.as_deref()) {
         Ok(gate) => return Ok(gate),
         Err(error) => error,
