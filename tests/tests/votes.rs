@@ -393,6 +393,7 @@ fn who_was_removed_from_the_rules_cannot_approve() {
     // To say no the rules of the run are enough.
     tagline.run(vote("reject", &plan)).success();
     tagline.run(["resume", "1"]).code(4);
+    repo.environments(RULES).commit("Put the rules back");
     let kinds = events(&tagline);
     assert_eq!(kinds["VoteRecorded"], 2, "{kinds:?}");
 }

@@ -112,7 +112,9 @@ impl Review {
         let kind = |artifact: &&ArtifactView| artifact.kind.clone().unwrap_or_else(|| "file".to_owned());
         let (images, others): (Vec<_>, Vec<_>) = self.view.artifacts.iter().partition(|one| kind(one) == "image");
         let (bills, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| kind(one) == "sbom");
-        images.into_iter().for_each(|artifact| page.add("Images", &named(artifact)));
+        for artifact in images {
+            page.add("Images", &named(artifact));
+        }
         // Whatever is bound is shown, also of a kind that has no line of its own.
         for artifact in others {
             let kind = kind(&artifact);
