@@ -1,7 +1,7 @@
 //! `tagline show RUN --summary`: what the steps wrote to GITHUB_STEP_SUMMARY, from the spools of their jobs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tagline_executor::LogReader;
@@ -66,7 +66,7 @@ fn of_leg(context: &Context, state: &RunState, key: &JobKey, leg: &LegState) -> 
 }
 
 /// Names of steps and what they wrote; nothing where there is no spool yet.
-fn read(path: &PathBuf) -> std::io::Result<Vec<(String, String)>> {
+fn read(path: &Path) -> std::io::Result<Vec<(String, String)>> {
     let mut reader = LogReader::new(path, 0);
     let mut names = BTreeMap::new();
     let mut summaries = Vec::new();
@@ -102,7 +102,7 @@ mod tests {
     fn summaries_are_read_with_the_names_of_their_steps() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join(SPOOL);
-        assert_eq!(read(&path).unwrap(), []);
+        assert!(read(&path).unwrap().is_empty());
         let records = [
             Record::StepStarted { step: 0, id: "a".into(), name: "test".into(), at: 0 },
             Record::Summary { step: 0, text: "| a | b |\n".into() },

@@ -75,6 +75,7 @@ mod tests {
     #[test]
     fn steps_of_another_user_are_not_let_through_a_store() {
         let store = tempfile::tempdir().unwrap();
+        fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let job = store.path().join("job");
         fs::DirBuilder::new().mode(0o711).create(&job).unwrap();
         let passes = |path: &Path| lets_steps_through(&fs::metadata(path).unwrap());
