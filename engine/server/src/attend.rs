@@ -181,13 +181,12 @@ impl Job {
                         return false;
                     }
                 }
-                Ok(_) => {}
                 Err(error) if !self.was_launched() => {
                     self.launch_failed(services::chain(&error), true).await;
                     return false;
                 }
                 // The executor is not needed to read what the job wrote, nor to reach its agent.
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             let before = self.offset;
             match self.link(executor).await {

@@ -71,7 +71,7 @@ impl Executor {
         match self {
             Self::Sandbox(_) => Sandbox::is_agent(folder, process),
             Self::Docker(docker) => docker.is_agent(folder, process).await,
-            Self::Fake(fake) => Ok(fake.is_agent(process)),
+            Self::Fake(_) => Ok(Fake::is_agent(process)),
         }
     }
 

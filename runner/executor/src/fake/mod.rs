@@ -161,7 +161,7 @@ impl Fake {
     }
 
     /// Its agents are tasks of this process.
-    pub(crate) fn is_agent(&self, process: u32) -> bool {
+    pub(crate) fn is_agent(process: u32) -> bool {
         process == std::process::id()
     }
 
