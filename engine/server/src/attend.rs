@@ -13,9 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use tagline_executor::{
-    Executor, ExecutorError, Found, JobFolder, Key, Launch, Link, LinkError, LinkEvent, LogReader,
-};
+use tagline_executor::{Executor, ExecutorError, Found, JobFolder, Key, Launch, Link, LinkError, LinkEvent, LogReader};
 use tagline_protocol::{AgentState, JobSpec, Record, Request};
 use tagline_run::{Attempt, Conclusion, Event, Input, JobKey, Report, RunId, RunState, Sender, Token};
 use tagline_store::Store;
@@ -284,11 +282,7 @@ impl Job {
         let _ = self.context.tell(Input::LaunchFailed { from: self.from.clone(), why, retryable }).await;
     }
 
-    async fn launch(
-        &mut self,
-        executor: &Executor,
-        secrets: &IndexMap<String, String>,
-    ) -> Result<(), ExecutorError> {
+    async fn launch(&mut self, executor: &Executor, secrets: &IndexMap<String, String>) -> Result<(), ExecutorError> {
         let Errand { run, key, attempt, token, .. } = &self.errand;
         let state = &self.context.state;
         let leg = state.leg(key);
