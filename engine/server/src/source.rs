@@ -166,9 +166,10 @@ async fn make_clone(wanted: &Wanted, commit: &str, clone: &Path) -> Result<(), S
         fetch(wanted, clone, "+refs/tags/*:refs/tags/*").await?;
     }
     // After all tags: where the release's own was moved, it is where it was.
-    let own = match wanted.reference.starts_with("refs/tags/") {
-        true => format!("+{}:{}", tagged(wanted, commit).await, wanted.reference),
-        false => format!("+{commit}:refs/remotes/origin/tagline"),
+    let own = if wanted.reference.starts_with("refs/tags/") {
+        format!("+{}:{}", tagged(wanted, commit).await, wanted.reference)
+    } else {
+        format!("+{commit}:refs/remotes/origin/tagline")
     };
     fetch(wanted, clone, &own).await?;
     run("checkout", clone, &["checkout", "--quiet", "--detach", commit]).await?;
