@@ -160,10 +160,11 @@ fn the_pusher_is_who_the_server_says() {
 
 /// An engine that hears what it is told and ends each time before it answers.
 fn dying_engine(tagline: &Tagline, times: usize) -> std::thread::JoinHandle<()> {
-    let listener = UnixListener::bind(tagline.store().join("tagline.sock")).unwrap();
+    let listener =
+        UnixListener::bind(tagline.store().join("tagline.sock")).expect("the store is there and no engine serves it");
     std::thread::spawn(move || {
         for stream in listener.incoming().take(times) {
-            BufReader::new(stream.unwrap()).read_line(&mut String::new()).unwrap();
+            BufReader::new(stream.expect("a command connects")).read_line(&mut String::new()).expect("it asks");
         }
     })
 }
