@@ -278,11 +278,9 @@ impl Docker {
         Ok(found.is_some_and(is_first))
     }
 
-    /// The containers of a job folder: the one written down, else those with its label.
+    /// The containers of a job folder, by its label: what is written down in the folder a step could have changed, and then
+    /// another job's container would be ended.
     async fn containers(&self, folder: &JobFolder) -> Result<Vec<String>, ExecutorError> {
-        if let Some(id) = agent(folder)?.and_then(|agent| agent.container) {
-            return Ok(vec![id]);
-        }
         let listed = self.daemon().await?.list(Some(folder.path())).await?;
         Ok(listed.into_iter().filter_map(|container| container.id).collect())
     }

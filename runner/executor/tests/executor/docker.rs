@@ -247,6 +247,21 @@ async fn containers_of_other_stores_are_left_alone() {
     assert_eq!(setting.orphans().await, []);
 }
 
+/// A step that is root in its container can write `agent.json`.
+#[tokio::test]
+async fn a_container_that_another_job_names_is_not_touched() {
+    let (Some(setting), Some(other)) = (setting().await, setting().await) else { return };
+    setting.executor.launch(&setting.launch).await.unwrap();
+    other.executor.launch(&other.launch).await.unwrap();
+    let mut agent = setting.launch.folder.agent().unwrap().unwrap();
+    agent.container = other.launch.folder.agent().unwrap().unwrap().container;
+    setting.launch.folder.write_agent(&agent).unwrap();
+    setting.executor.kill(&setting.launch.folder).await.unwrap();
+    setting.clean().await;
+    assert_eq!(other.find().await, Found::Alive);
+    other.clean().await;
+}
+
 #[tokio::test]
 async fn many_launches_at_once_make_one_container() {
     let Some(setting) = setting().await else { return };
