@@ -1,7 +1,8 @@
 //! A copy of a store that is in use: the database by SQLite's own backup, then every blob, log and key.
 //!
 //! Order makes it whole: whatever the copied database names was in the store before the copy of the files began. The
-//! copy is checked (the chain, and every blob in it by its digest) before it gets its final name.
+//! copy is checked before it gets its final name: a broken chain makes no backup; a damaged blob is told, and the rest is
+//! kept, because nothing of it would be safer without a copy.
 
 use std::fs;
 use std::io;
@@ -18,8 +19,17 @@ use crate::{Blobs, StoreError, StoreFolder, Verified, chain};
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A copy that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Its journal.
+    pub verified: Verified,
+    /// Digests of blobs in it whose bytes are others, as they are in the store.
+    pub damaged: Vec<String>,
+}
+
 /// Copies a store into a folder that does not exist yet. Returns what the check of the copy found.
-pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> Result<Verified, StoreError> {
+pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> Result<Copied, StoreError> {
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
     if to.exists() {
         return Err(StoreError::io("create", to)(io::Error::from(io::ErrorKind::AlreadyExists)));
@@ -37,13 +47,13 @@ pub(crate) fn backup(connection: &Connection, from: &StoreFolder, to: &Path) -> 
     if from.key().exists() {
         copy_file(&from.key(), &copy.key())?;
     }
-    let checked = crate::connection::open_read_only(&copy).and_then(|connection| chain::verify(&connection))?;
-    Blobs::at(copy.blobs()).verify_all()?;
+    let verified = crate::connection::open_read_only(&copy).and_then(|connection| chain::verify(&connection))?;
+    let damaged = Blobs::at(copy.blobs()).verify_all()?;
     fs::rename(temporary.path(), to).map_err(StoreError::io("rename", to))?;
     // The folder has its final name: there is nothing left to clean up under the temporary one.
     let _ = temporary.keep();
     fs::File::open(&parent).and_then(|f| f.sync_all()).map_err(StoreError::io("sync", &parent))?;
-    Ok(checked)
+    Ok(Copied { verified, damaged })
 }
 
 /// All pages in one step: a copy in several begins anew whenever the engine commits in between, so beside a busy one it

@@ -75,19 +75,19 @@ impl Blobs {
         self.copy_to(digest, io::sink())
     }
 
-    /// Hashes every blob that is here again.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] names the first whose bytes are others.
-    pub fn verify_all(&self) -> Result<(), StoreError> {
-        let all = self.root.join("sha256");
-        for folder in entries(&all)? {
-            let head = name_of(&folder);
+    /// Hashes every blob that is here again. Returns the digests of those whose bytes are others.
+    pub fn verify_all(&self) -> Result<Vec<String>, StoreError> {
+        let mut damaged = Vec::new();
+        for folder in entries(&self.root.join("sha256"))? {
             for blob in entries(&folder)? {
-                self.verify(&format!("sha256:{head}{}", name_of(&blob)))?;
+                let digest = format!("sha256:{}{}", name_of(&folder), name_of(&blob));
+                match self.verify(&digest) {
+                    Err(StoreError::Damaged { .. }) => damaged.push(digest),
+                    checked => drop(checked?),
+                }
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// Copies a blob to a writer, hashing on the way. What was written is only to be used when this returns its size.

@@ -23,6 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, TransactionBehavior};
 use tagline_run::{Event, RunId};
 
+pub use backup::Copied;
 pub use blobs::Blobs;
 pub use chain::Verified;
 pub use error::StoreError;
@@ -164,7 +165,7 @@ impl Store {
     }
 
     /// Copies the whole store into a new folder while it is in use.
-    pub fn backup(&self, to: &Path) -> Result<Verified, StoreError> {
+    pub fn backup(&self, to: &Path) -> Result<Copied, StoreError> {
         backup::backup(&self.connection(), &self.folder, to)
     }
 

@@ -20,9 +20,12 @@ pub(super) struct Image {
     fill: fn(&Path) -> Result<()>,
 }
 
+/// What pods of the tests run.
+pub(super) const BUSYBOX: &str = "tagline-test/busybox:latest";
+
 /// A static busybox, a few megabytes; and one with bash, coreutils and git, for jobs as GitHub's runners have them.
 pub(super) const ALL: [Image; 2] = [
-    Image { name: "tagline-test/busybox:latest", shell: "/bin/sh", fill: rootfs::busybox },
+    Image { name: BUSYBOX, shell: "/bin/sh", fill: rootfs::busybox },
     Image { name: "tagline-test/bash:latest", shell: "/bin/bash", fill: rootfs::bash },
 ];
 
@@ -57,6 +60,14 @@ impl Image {
         ensure!(tar.wait()?.success(), "tar failed");
         Ok(())
     }
+}
+
+/// Puts an image into the registry, from where pods have it.
+pub(super) fn push(image: &str, registry: &str) -> Result<()> {
+    let name = format!("{registry}/{image}");
+    shell::output(docker().args(["tag", image, &name]))?;
+    shell::output(docker().args(["push", "--quiet", &name]))?;
+    Ok(())
 }
 
 /// Removes the images; a daemon that is not there has none.

@@ -109,6 +109,12 @@ pub(crate) fn run() -> Result<State> {
     }
     let address = registry::start();
     state.registry = state.note("registry", address);
+    if let Some(registry) = &state.registry
+        && state.images.contains(&image::BUSYBOX)
+    {
+        let pushed = image::push(image::BUSYBOX, registry);
+        state.note("image in the registry", pushed);
+    }
     state.save()?;
     Ok(state)
 }

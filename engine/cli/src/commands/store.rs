@@ -28,9 +28,15 @@ pub(crate) fn run(context: &Context, command: &StoreCommand) -> Outcome {
 }
 
 fn backup(context: &Context, args: &BackupArgs) -> Outcome {
-    let verified = context.read_store()?.backup(&args.to)?;
-    print(context, &verified, &format!("copied to {} and verified", args.to.display()));
-    Ok(Exit::Done)
+    let copied = context.read_store()?.backup(&args.to)?;
+    print(context, &copied.verified, &format!("copied to {} and verified", args.to.display()));
+    if copied.damaged.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(Exit::Failed, "damaged-blobs", "artifacts are damaged, in the store as in its copy")
+        .why(copied.damaged.join(", "))
+        .effect("everything else was copied whole")
+        .next("take these from an older backup: each is a file below blobs/sha256, named by its digest"))
 }
 
 /// The engine keeps what it has read in memory, so it must not run meanwhile.
