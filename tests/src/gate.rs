@@ -18,6 +18,11 @@ pub fn all() -> bool {
     std::env::var_os("TAGLINE_TEST_ALL").is_some()
 }
 
+/// Says something past the test harness, which shows the output of failed tests only: what a run of it has measured.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// Whether nothing may be skipped.
 fn ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")

@@ -121,7 +121,7 @@ async fn blue_green_all_new() {
     let users = Users::start(&space).await;
     let points = die_everywhere(&space, &with, false).await;
     let seen = users.end().await;
-    println!("blue-green: {points} points, {} requests", seen.sent);
+    tagline_tests::gate::say(&format!("blue-green: {points} points, {} requests", seen.sent));
     assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests", seen.sent);
     assert!(points >= 12, "{points}");
 }
@@ -142,7 +142,7 @@ async fn blue_green_all_old() {
             .concat();
     let points = die_everywhere(&space, &with, true).await;
     let seen = users.end().await;
-    println!("blue-green and back: {points} points, {} requests", seen.sent);
+    tagline_tests::gate::say(&format!("blue-green and back: {points} points, {} requests", seen.sent));
     assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests", seen.sent);
     assert!(points >= 12, "{points}");
 }
@@ -160,7 +160,7 @@ async fn rolling_all_new_or_all_old() {
     let with = [("public-url", url.as_str()), ("smoke", "public / text \"never\""), ("smoke-attempts", "1")];
     let back = die_everywhere(&space, &with, true).await;
     let seen = users.end().await;
-    println!("rolling: {forward} points forward, {back} with the way back, {} requests", seen.sent);
+    tagline_tests::gate::say(&format!("rolling: {forward} points forward, {back} with the way back, {} requests", seen.sent));
     assert_eq!(seen.failed(), Vec::<String>::new(), "of {} requests", seen.sent);
     assert!(forward + back >= 12);
 }
