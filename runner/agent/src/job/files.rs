@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tagline_protocol::StepUser;
 
 /// The folder below RUNNER_TEMP.
-const FOLDER: &str = "_runner_file_commands";
+pub(crate) const FILE_COMMANDS: &str = "_runner_file_commands";
 /// The most a file command may hold.
 const MOST: u64 = 16 * 1024 * 1024;
 
@@ -48,12 +48,12 @@ impl Exchange {
     pub(super) fn make(temp: &str, user: Option<StepUser>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let temp_folder = rustix::fs::open(temp, flags, Mode::empty())?;
-        match rustix::fs::mkdirat(&temp_folder, FOLDER, Mode::RWXU) {
+        match rustix::fs::mkdirat(&temp_folder, FILE_COMMANDS, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let folder = rustix::fs::openat(&temp_folder, FOLDER, flags | OFlags::NOFOLLOW, Mode::empty())?;
-        let exchange = Self { folder, path: format!("{temp}/{FOLDER}"), user };
+        let folder = rustix::fs::openat(&temp_folder, FILE_COMMANDS, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        let exchange = Self { folder, path: format!("{temp}/{FILE_COMMANDS}"), user };
         exchange.hand_over(&exchange.folder)?;
         Ok(exchange)
     }

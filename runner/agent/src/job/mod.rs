@@ -28,6 +28,7 @@ pub use self::effects::refusal;
 pub use self::hash::main as hash_files_helper;
 
 use self::files::Exchange;
+pub(crate) use self::files::FILE_COMMANDS;
 use self::hash::Hasher;
 use self::process::Processes;
 use self::scope::Scope;

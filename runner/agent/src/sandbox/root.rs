@@ -15,11 +15,14 @@ use tagline_protocol::{SandboxConfig, SandboxRoot};
 use super::etc;
 use super::mounts::{self, NewRoot};
 use super::{STEP, Trouble, refused};
+use crate::job::FILE_COMMANDS;
 
 /// Folders of programs and libraries; on merged systems all but the first are links into it.
 const TREES: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// Devices that hold nothing and reach nothing.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The folder of the steps' scripts and file commands: five files of at most 16 MiB are read, and scripts lie beside them.
+const FILE_COMMANDS_ROOM: &str = "mode=0700,size=128m";
 /// Links in `/dev` and what they point to.
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -200,5 +203,7 @@ fn own_folders(root: &NewRoot, config: &SandboxConfig, job: &Path) -> io::Result
     for path in Path::new(&paths.workspace).ancestors().skip(1).filter(|path| path.starts_with(&paths.home)) {
         root.give(path, STEP)?;
     }
-    Ok(())
+    // They are made for each step and gone with it: on a disk that is a tenth of a short step's time.
+    let files = Path::new(&paths.temp).join(FILE_COMMANDS);
+    root.mount("tmpfs", &files, MountFlags::NOSUID | MountFlags::NODEV, FILE_COMMANDS_ROOM)
 }
