@@ -85,10 +85,14 @@ fn checked(name: &str) -> io::Result<&str> {
 }
 
 /// Binds through the descriptor: a socket's path may have 107 bytes, a store's path any number.
+/// It listens before it has its name: who finds the socket finds somebody there, and nobody takes a young agent for dead.
 fn listen(folder: &OwnedFd) -> io::Result<UnixListener> {
-    match rustix::fs::unlinkat(folder, SOCKET, AtFlags::empty()) {
+    let young = format!("{SOCKET}.new");
+    match rustix::fs::unlinkat(folder, &young, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
-    UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{young}", folder.as_raw_fd()))?;
+    rustix::fs::renameat(folder, &young, folder, SOCKET)?;
+    Ok(listener)
 }

@@ -74,5 +74,5 @@ fn vs5_an_engine_killed_anywhere_leaves_all_new_or_all_old() {
     }
     load.end().none_failed(1_000);
     watcher.end().never_empty().one_release_at_a_time();
-    tagline_tests::gate::say(&format!("{tried} points tried"));
+    gate::say(&format!("{tried} points tried"));
 }
