@@ -160,7 +160,10 @@ async fn rolling_all_new_or_all_old() {
     let with = [("public-url", url.as_str()), ("smoke", "public / text \"never\""), ("smoke-attempts", "1")];
     let back = die_everywhere(&space, &with, true).await;
     let seen = users.end().await;
-    tagline_tests::gate::say(&format!("rolling: {forward} points forward, {back} with the way back, {} requests", seen.sent));
+    tagline_tests::gate::say(&format!(
+        "rolling: {forward} points forward, {back} with the way back, {} requests",
+        seen.sent
+    ));
     assert_eq!(seen.failed(), Vec::<String>::new(), "of {} requests", seen.sent);
     assert!(forward + back >= 12);
 }

@@ -56,7 +56,7 @@ tests:
 #[test]
 fn the_alerts_fire_just_over_the_limit_and_not_just_under() {
     if Command::new("promtool").arg("--version").output().is_err() {
-        return tagline_tests::gate::skip("promtool", "promtool is not on PATH; apt install prometheus");
+        return tagline_tests::gate::skip("promtool", "promtool is not on PATH; `cargo xtask cluster build` makes it");
     }
     let lines = "error-rate > 5% for 5m\nerror-rate > 1% for 5m then warn\np99 > 2s for 5m\nhealth fails 3m\n\
                  payments-failed > 0\nmemory-slope > 1MiB/min for 10m\nrestarts > 2\nthroughput < 1 for 5m";

@@ -44,7 +44,9 @@ async fn a_rollout_of_two_pods_costs_half_the_requests_of_helm() {
     let helm_requests = requests_of(Path::new(&audit), &user);
     let (our_time, kubectl_time) = (best(&our_times), best(&kubectl_times));
     let ours = format!("ours {our_requests} requests {our_time:?}");
-    tagline_tests::gate::say(&format!("rollout of two pods: {ours}, kubectl {kubectl_time:?}, helm {helm_requests} requests"));
+    tagline_tests::gate::say(&format!(
+        "rollout of two pods: {ours}, kubectl {kubectl_time:?}, helm {helm_requests} requests"
+    ));
     assert!(our_requests * 2 <= helm_requests, "{our_requests} requests, helm has {helm_requests}");
 }
 

@@ -27,10 +27,10 @@ const PROMETHEUS: &str = "v0.311.3";
 const TAGS: &str = "remove_all_sd,enable_kubernetes_sd";
 
 /// What a person needs beside a cluster of somebody else.
-pub(super) const TOOLS: [&str; 4] = ["kubectl", "helm", "kustomize", "prometheus"];
+pub(super) const TOOLS: [&str; 5] = ["kubectl", "helm", "kustomize", "prometheus", "promtool"];
 
 /// What a cluster of our own needs.
-pub(super) const ALL: [&str; 11] = [
+pub(super) const ALL: [&str; 12] = [
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
@@ -42,6 +42,7 @@ pub(super) const ALL: [&str; 11] = [
     "helm",
     "kustomize",
     "prometheus",
+    "promtool",
 ];
 
 /// The modules that `k8s.io/kubernetes` requires as v0.0.0, as it carries them itself.
@@ -106,7 +107,7 @@ impl Build {
             "helm" => self.install(HELM),
             "kustomize" => self.install(KUSTOMIZE),
             "coredns" => self.coredns(),
-            "prometheus" => self.prometheus(),
+            "prometheus" | "promtool" => self.prometheus(name),
             "pause" => self.pause(),
             kubernetes => self.compile(&self.kubernetes()?, kubernetes, &format!("k8s.io/kubernetes/cmd/{kubernetes}")),
         }
@@ -159,10 +160,11 @@ impl Build {
         self.compile(&folder, "coredns", ".")
     }
 
-    fn prometheus(&self) -> Result<()> {
+    /// The server, or the program that tests rules for it.
+    fn prometheus(&self, name: &str) -> Result<()> {
         let module = "github.com/prometheus/prometheus";
         let folder = self.module("metrics", &[format!("require {module} {PROMETHEUS}")])?;
-        self.compile(&folder, "prometheus", &format!("{module}/cmd/prometheus"))
+        self.compile(&folder, name, &format!("{module}/cmd/{name}"))
     }
 
     fn pause(&self) -> Result<()> {
