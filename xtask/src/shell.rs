@@ -37,12 +37,21 @@ pub(crate) fn shown(command: &mut Command) -> Result<bool> {
     Ok(status.success())
 }
 
-/// A `cargo` of this toolchain.
+/// A `cargo` of this toolchain. What the `cargo` that started this program says of its package is not handed on: build
+/// scripts that look at such variables would be run anew, and all that needs them built anew, at each change between
+/// `cargo build` and `cargo xtask`.
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(crate::paths::root());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_a_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
+}
+
+fn is_of_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| variable.starts_with(start))
 }
 
 /// The program's path, looked for in PATH and in the folders of system programs.
