@@ -26,6 +26,10 @@ const LONGEST: usize = 1024 * 1024;
 /// An agent that takes longer to read or answer one line is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often an agent that lets go without an answer is asked again, and after how long.
+const AGAIN: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The agent at the other end, and how it answered.
 #[derive(Debug)]
 pub(crate) struct Greeting {
@@ -44,7 +48,20 @@ impl Greeting {
 }
 
 /// Connects and says hello. None when nobody listens: the agent is dead, or was never there.
+///
+/// An agent that ends lets go of its connections a moment before it stops listening: one that does not answer is asked
+/// again before it is believed that it refuses.
 pub(crate) async fn greet(folder: &JobFolder, token: &str) -> Result<Option<Greeting>, LinkError> {
+    for _ in 0..AGAIN {
+        match greet_once(folder, token).await {
+            Err(LinkError::Refused) => tokio::time::sleep(PAUSE).await,
+            answered => return answered,
+        }
+    }
+    greet_once(folder, token).await
+}
+
+async fn greet_once(folder: &JobFolder, token: &str) -> Result<Option<Greeting>, LinkError> {
     let Some(mut stream) = connect(folder).await.map_err(LinkError::Io)? else {
         return Ok(None);
     };
