@@ -56,7 +56,8 @@ fn ra1_ra4_releases_take_the_two_colours_in_turn_and_come_back_from_none() {
 fn side_by_side(retail: &Retail, run: u64) {
     let shown = retail.tagline.show(run);
     let jobs = shown["jobs"].as_array().cloned().unwrap_or_default();
-    let builds: Vec<_> = jobs.iter().filter(|job| job["id"] == "build").collect();
+    let builds: Vec<_> =
+        jobs.iter().filter(|job| job["name"].as_str().is_some_and(|name| name.starts_with("build "))).collect();
     let times = |key: &str| -> Vec<Timestamp> {
         let mut times: Vec<Timestamp> = builds.iter().filter_map(|build| build[key].as_str()?.parse().ok()).collect();
         times.sort();
