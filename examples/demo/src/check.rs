@@ -10,6 +10,8 @@ use crate::http::client;
 const USAGE: &str = "check eq|ne|contains NAME GOT WANTED, or check get NAME URL WANTED";
 /// How long `get` waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `get` knocks at an address that refuses: of a Service that is new or has new pods, the nodes hear a moment later.
+const KNOCKING: Duration = Duration::from_secs(15);
 
 /// Prints `ok - NAME`, or `not ok - NAME` with what was got; the exit code says the same. `get` asks a URL, whose answer
 /// must be 200 and contain the text.
@@ -36,11 +38,11 @@ pub(crate) fn command(mut words: Parser) -> Result<(), Failure> {
         return Ok(());
     }
     println!("not ok - {name}\n  ---\n  got: {got:?}\n  {kind}: {wanted:?}\n  ...");
-    Err(Failure::new(format!("{name} does not hold")))
+    Err(Failure::new(format!("{name} does not hold: got {got:?}")))
 }
 
 fn get(url: &str, wanted: &str) -> (bool, String) {
-    match client::get(url, TIMEOUT) {
+    match client::get(url, KNOCKING, TIMEOUT) {
         Err(error) => (false, error),
         Ok(answer) => {
             let body = String::from_utf8_lossy(&answer.body);

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::thread;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, Broken, Buffer};
@@ -94,11 +96,25 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// One GET on a connection of its own.
-pub(crate) fn get(url: &str, timeout: Duration) -> Result<Answer, String> {
-    let (url, deadline) = (Url::parse(url)?, Instant::now() + timeout);
-    let mut connection = Connection::open(url.address, deadline).map_err(|error| error.to_string())?;
-    connection.exchange(&url.get("", "", true), deadline).map_err(|error| error.to_string())
+/// One GET on a connection of its own. An address that refuses is knocked at again for `patience`; the answer is there
+/// within `timeout` of the connection.
+pub(crate) fn get(url: &str, patience: Duration, timeout: Duration) -> Result<Answer, String> {
+    let url = Url::parse(url)?;
+    let deadline = || Instant::now() + timeout;
+    let mut connection = knock(patience, || Connection::open(url.address, deadline())).map_err(|error| error.to_string())?;
+    connection.exchange(&url.get("", "", true), deadline()).map_err(|error| error.to_string())
+}
+
+/// Opens, again and again while it is refused.
+fn knock<T>(patience: Duration, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const AGAIN: Duration = Duration::from_millis(200);
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && begun.elapsed() < patience => thread::sleep(AGAIN),
+            other => return other,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +132,14 @@ mod tests {
         for wrong in ["https://127.0.0.1/", "127.0.0.1", "http://", "http://a@127.0.0.1/", "http://127.0.0.1/a b"] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_refuses_is_knocked_at_again_and_nothing_else() {
+        let mut left = [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionRefused].to_vec();
+        let mut open = |patience| knock(patience, || left.pop().map_or(Ok("open"), |kind| Err(kind.into())));
+        assert_eq!(open(Duration::ZERO).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(open(Duration::from_secs(9)).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(open(Duration::ZERO).unwrap(), "open");
     }
 }

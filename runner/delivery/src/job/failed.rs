@@ -1,4 +1,4 @@
-//! How a Job failed, in words: the exit code and the last line, or what the kubelet knows better.
+//! How a Job failed, in words: the exit code and the line of its log that tells most, or what the kubelet knows better.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Cause {
         }
     }
 
-    /// Why it failed in one line, and what to do. `last` is the last line of the container to blame, as far as there is one.
+    /// Why it failed in one line, and what to do. `last` is what the container to blame said, as far as there is one.
     pub(super) fn line(&self, exit_code: Option<i64>, scene: &Scene, last: Option<String>) -> (String, String) {
         let (how, known, said) = match (self, exit_code) {
             (Self::Condition(text), Some(code)) if text.starts_with("BackoffLimitExceeded") => {

@@ -72,11 +72,11 @@ impl Printed {
         self.0.get(&(pod.to_owned(), container.to_owned())).map(String::as_str)
     }
 
-    /// The last line that says anything: of that container, or where none is to blame, of the last one that spoke.
-    pub(super) fn last_line(&self, of: Option<(&str, &str)>) -> Option<String> {
+    /// The line that tells most: of that container, or where none is to blame, of the last one that spoke.
+    pub(super) fn telling_line(&self, of: Option<(&str, &str)>) -> Option<String> {
         match of {
-            Some(of) => last_line(self.text(of)?),
-            None => self.0.values().rev().find_map(|text| last_line(text)),
+            Some(of) => telling_line(self.text(of)?),
+            None => self.0.values().rev().find_map(|text| telling_line(text)),
         }
     }
 
@@ -95,10 +95,18 @@ impl Printed {
     }
 }
 
-/// The last line that says anything, shortened.
-pub(super) fn last_line(text: &str) -> Option<String> {
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.trim().chars().take(300).collect())
+/// The last line that says what failed, as test programs and tools write it (TAP: testanything.org, "Test lines"), among the
+/// last few; else the last one that says anything. Shortened.
+pub(super) fn telling_line(text: &str) -> Option<String> {
+    const FEW: usize = 10;
+    const SIGNS: [&str; 5] = ["error", "fatal", "fail", "not ok", "panic"];
+    let says = |line: &&str| line.contains(char::is_alphanumeric);
+    let lines = || text.lines().rev().map(str::trim).filter(says);
+    let fails = |line: &&str| {
+        SIGNS.iter().any(|sign| line.get(..sign.len()).is_some_and(|word| word.eq_ignore_ascii_case(sign)))
+    };
+    let line = lines().take(FEW).find(fails).or_else(|| lines().next())?;
+    Some(line.chars().take(300).collect())
 }
 
 /// The containers of a pod that have begun; those that prepare it come first.
@@ -148,15 +156,30 @@ mod tests {
     #[test]
     fn containers_are_told_apart_where_there_are_several() {
         let mut printed = Printed::default();
-        assert_eq!((printed.file(), printed.last_line(None)), (None, None));
+        assert_eq!((printed.file(), printed.telling_line(None)), (None, None));
         printed.or("p", "a", "one\n");
         printed.or("p", "quiet", "");
         assert_eq!(printed.file().as_deref(), Some("one\n"));
         printed.or("p", "b", "two\nthree \n\n");
         assert_eq!(printed.file().as_deref(), Some("==> p a\none\n==> p b\ntwo\nthree \n\n"));
-        assert_eq!(printed.last_line(Some(("p", "a"))).as_deref(), Some("one"));
-        assert_eq!(printed.last_line(Some(("p", "quiet"))), None);
-        assert_eq!(printed.last_line(None).as_deref(), Some("three"));
+        assert_eq!(printed.telling_line(Some(("p", "a"))).as_deref(), Some("one"));
+        assert_eq!(printed.telling_line(Some(("p", "quiet"))), None);
+        assert_eq!(printed.telling_line(None).as_deref(), Some("three"));
+    }
+
+    #[test]
+    fn the_line_that_tells_most_is_what_failed_and_never_mere_marks() {
+        let tap = "TAP version 14\nnot ok - api\n  ---\n  got: \"refused\"\n  ...\n";
+        assert_eq!(telling_line(tap).as_deref(), Some("not ok - api"));
+        assert_eq!(
+            telling_line("error: api does not hold: refused\n  ...\n").as_deref(),
+            Some("error: api does not hold: refused")
+        );
+        assert_eq!(telling_line("ERROR 1\nERROR 2\nbye\n").as_deref(), Some("ERROR 2"));
+        assert_eq!(telling_line("one\ntwo \n---\n\n").as_deref(), Some("two"));
+        let long_ago = format!("error: tried again\n{}", "went on\n".repeat(20));
+        assert_eq!(telling_line(&long_ago).as_deref(), Some("went on"));
+        assert_eq!(telling_line("---\n\n"), None);
     }
 
     #[test]

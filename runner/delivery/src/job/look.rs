@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::failed::{Cause, Failed, to_blame};
 use super::follow::after;
-use super::logs::{Printed, last_line, of_container};
+use super::logs::{Printed, of_container, telling_line};
 use crate::cluster::{Cluster, ClusterError};
 use crate::diagnose;
 use crate::rollout::{State, TroubleKind, status, trouble};
@@ -187,7 +187,7 @@ impl Look {
             }
         }
         scene.logs.extend(self.pods().iter().map(|pod| (pod.name().to_owned(), log.to_owned())));
-        let last = self.printed.last_line(of);
+        let last = self.printed.telling_line(of);
         let (why, next) = cause.line(blamed.map(|(.., code)| code), &scene, last);
         let failure = self.failure(&scene, log, cause.text());
         Failed { name: self.job.name().to_owned(), why, next, took: self.took(progress.now()), failure }
@@ -197,7 +197,7 @@ impl Look {
         let what = format!("{} failed", self.job.id());
         let mut failure = match scene.cause() {
             Some(cause) => Failure { what, why: format!("{}: {}", cause.what, cause.why), ..cause },
-            None => Failure::new(what, last_line(log).unwrap_or_else(|| why.to_owned())),
+            None => Failure::new(what, telling_line(log).unwrap_or_else(|| why.to_owned())),
         };
         if failure.evidence.is_empty() {
             failure.evidence = last_lines(log);
