@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::{Place, agent, approve, at_gate, git, until};
 use tagline_executor::{Environment, Executor, Exposure, Fake, Hold, JobFolder, Sandbox, Script};
 use tagline_plan::Person;
 use tagline_protocol::Request;
@@ -59,52 +62,12 @@ environments:
     reviewers: {any-of: [ona@example.com], required: 1}
 ";
 
-struct Place {
-    _scratch: tempfile::TempDir,
-    repository: PathBuf,
-    folder: StoreFolder,
-}
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let status = Command::new("git").args(arguments).current_dir(folder).status().unwrap();
-    assert!(status.success(), "git {arguments:?}");
-}
-
 fn place() -> Place {
     place_of(WORKFLOW)
 }
 
 fn place_of(workflow: &str) -> Place {
-    let scratch = tempfile::tempdir().unwrap();
-    let repository = scratch.path().join("storefront");
-    std::fs::create_dir_all(repository.join(".github/workflows")).unwrap();
-    std::fs::create_dir_all(repository.join(".tagline")).unwrap();
-    std::fs::write(repository.join(".github/workflows/release.yml"), workflow).unwrap();
-    std::fs::write(repository.join(".tagline/environments.yml"), RULES).unwrap();
-    std::fs::write(repository.join("VERSION"), "1.2.3\n").unwrap();
-    git(&repository, &["init", "-q", "-b", "main"]);
-    git(&repository, &["config", "user.email", "jonas@example.com"]);
-    git(&repository, &["config", "user.name", "Jonas"]);
-    git(&repository, &["add", "."]);
-    git(&repository, &["commit", "-q", "-m", "Fix tenant cache"]);
-    git(&repository, &["tag", "v1.2.3"]);
-    let folder = StoreFolder::at(scratch.path().join("store"));
-    Place { repository, folder, _scratch: scratch }
-}
-
-/// The agent, built once by cargo (a no-op when it is there).
-fn agent() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "tagline-agent", "--message-format=json-render-diagnostics"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let found = lines.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    found.expect("cargo names the program")
+    common::place(workflow, RULES)
 }
 
 fn engine(folder: &StoreFolder) -> Engine {
@@ -142,30 +105,6 @@ fn begin_release(place: &Place) -> RunId {
     let store = Store::open(&place.folder).unwrap();
     let options = BeginOptions { runner: "auto".into(), ..BeginOptions::default() };
     begin(&store, &repository, &planned[0], &options).unwrap().run
-}
-
-/// Waits until the run has come to a point.
-async fn until(engine: &Engine, run: RunId, reached: impl Fn(&RunState) -> bool) -> RunState {
-    let mut updates = engine.watch();
-    let mut state = engine.take_up(run).await.unwrap();
-    while !reached(&state) {
-        let update = updates.recv().await.expect("the engine is there");
-        if update.run == run {
-            state = update.state;
-        }
-    }
-    (*state).clone()
-}
-
-fn at_gate(state: &RunState) -> bool {
-    state.finished.is_some() || state.gates.values().any(|gate| gate.status == GateStatus::Open)
-}
-
-fn approve(state: &RunState) -> Input {
-    let gate = vote::open_gate(state, None).unwrap();
-    let ona = Person { name: "Ona".into(), email: "ona@example.com".into() };
-    let statement = state.statement(gate, Decision::Approve, &ona.email, "fine", state.latest).unwrap();
-    Input::Vote(Box::new(vote::sign(statement, ona, None, "cli").unwrap()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,6 @@
 //! A repository with one workflow, a store, and a fake executor that outlives the engines.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,10 @@ use tagline_run::{Cause, Ended, RunId, RunState};
 use tagline_server::planner::{Ask, plan};
 use tagline_server::repository::Repository;
 use tagline_server::{BeginOptions, Begun, Engine, EngineConfig, Executors, begin};
-use tagline_store::{SecretScope, Store, StoreFolder};
+use tagline_store::{SecretScope, Store};
+
+use crate::common;
+pub(crate) use crate::common::{finished, until};
 
 /// A release of one job that names a secret.
 pub(crate) const WORKFLOW: &str = r"
@@ -23,36 +25,23 @@ jobs:
 ";
 
 pub(crate) struct Place {
-    _scratch: tempfile::TempDir,
-    repository: PathBuf,
-    pub(crate) folder: StoreFolder,
+    at: common::Place,
     pub(crate) fake: Fake,
 }
 
 /// Names and values.
 pub(crate) type Given<'g> = &'g [(&'g str, &'g str)];
 
-fn git(folder: &Path, arguments: &[&str]) {
-    let status = Command::new("git").args(arguments).current_dir(folder).status().unwrap();
-    assert!(status.success(), "git {arguments:?}");
+pub(crate) fn place(workflow: &str, rules: &str) -> Place {
+    Place { at: common::place(workflow, rules), fake: Fake::new() }
 }
 
-pub(crate) fn place(workflow: &str, rules: &str) -> Place {
-    let scratch = tempfile::tempdir().unwrap();
-    let repository = scratch.path().join("storefront");
-    std::fs::create_dir_all(repository.join(".github/workflows")).unwrap();
-    std::fs::create_dir_all(repository.join(".tagline")).unwrap();
-    std::fs::write(repository.join(".github/workflows/release.yml"), workflow).unwrap();
-    std::fs::write(repository.join(".tagline/environments.yml"), rules).unwrap();
-    git(&repository, &["init", "-q", "-b", "main"]);
-    git(&repository, &["config", "user.email", "jonas@example.com"]);
-    git(&repository, &["config", "user.name", "Jonas"]);
-    git(&repository, &["add", "."]);
-    git(&repository, &["commit", "-q", "-m", "Fix tenant cache"]);
-    git(&repository, &["tag", "v1.2.3"]);
-    let folder = StoreFolder::at(scratch.path().join("store"));
-    folder.create().unwrap();
-    Place { repository, folder, fake: Fake::new(), _scratch: scratch }
+impl Deref for Place {
+    type Target = common::Place;
+
+    fn deref(&self) -> &common::Place {
+        &self.at
+    }
 }
 
 impl Place {
@@ -108,19 +97,6 @@ impl Place {
     }
 }
 
-/// Waits until the run has come to a point.
-pub(crate) async fn until(engine: &Engine, run: RunId, reached: impl Fn(&RunState) -> bool) -> RunState {
-    let mut updates = engine.watch();
-    let mut state = engine.take_up(run).await.unwrap();
-    while !reached(&state) {
-        let update = updates.recv().await.expect("the engine is there");
-        if update.run == run {
-            state = update.state;
-        }
-    }
-    (*state).clone()
-}
-
 /// Waits for something that nobody announces.
 pub(crate) async fn holds(mut condition: impl FnMut() -> bool) {
     let wait = async {
@@ -129,10 +105,6 @@ pub(crate) async fn holds(mut condition: impl FnMut() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it holds in the end");
-}
-
-pub(crate) fn finished(state: &RunState) -> bool {
-    state.finished.is_some()
 }
 
 /// Whether so many steps of `build` have begun.

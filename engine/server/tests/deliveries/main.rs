@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod crash;
 mod place;
 mod pretender;
