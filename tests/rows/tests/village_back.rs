@@ -1,29 +1,29 @@
 //! The village storefront's ways back (VS6, VS7, VS9, VS18): by rules of the watch, by hand, of the schema, of a flag.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tagline_rows::village::{self, PRODUCTION, SERVICE, at, comes_back, finish, in_order, reached, start};
 use tagline_rows::{Ground, Load, LoadReport, Release, Row, Shop, Watcher};
+use tagline_tests::{Outcome, gate};
 
-/// Releases a version under load and gives what came of it: whether it was taken back.
+/// Releases a version under load and asserts whether it is taken back; `why` says what was expected of it.
 #[track_caller]
-fn taken_back(shop: &Shop, release: Release<'_>, rps: u32, slow: &str) -> bool {
+fn taken_back(shop: &Shop, release: Release<'_>, (rps, slow): (u32, &str), back: bool, why: &str) {
     let load = Load::of(&shop.ground, &shop.url(PRODUCTION, SERVICE), rps, slow);
     shop.tag(release);
     let (run, engine) = start(shop, release.version);
-    let back = judged(shop, run, finish(engine).code);
+    judged(shop, run, &finish(engine), back, why);
     load.end();
-    back
 }
 
-/// What came of a run that has ended with this code.
+/// Asserts that a run has come to this end: taken back, or watched to the end.
 #[track_caller]
-fn judged(shop: &Shop, run: u64, code: i32) -> bool {
+fn judged(shop: &Shop, run: u64, said: &Outcome, back: bool, why: &str) {
     let all = shop.milestones(run, "production");
-    let back = all.iter().any(|name| name == "rolled-back");
-    assert_eq!(code, i32::from(back), "{all:?}");
-    assert!(back || all.iter().any(|name| name == "watched"), "{all:?}");
-    back
+    let (end, code) = if back { ("rolled-back", 1) } else { ("watched", 0) };
+    assert!(said.code == code && all.iter().any(|name| name == end), "{why}: {all:?}\n{said}");
 }
 
 /// The image that the Service's pods run.
@@ -37,6 +37,16 @@ fn live_image(shop: &Shop) -> String {
     pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned()
 }
 
+/// The pods that serve a version.
+#[track_caller]
+fn pods_of(shop: &Shop, version: &str) -> BTreeSet<String> {
+    let pods = shop.kubectl(PRODUCTION).all("pods");
+    let of_version = pods.iter().filter(|pod| pod["metadata"]["annotations"]["tagline.dev/version"] == version);
+    let names = of_version.filter_map(|pod| pod["metadata"]["name"].as_str());
+    // Jobs of the release have pods, too.
+    names.filter(|name| name.starts_with(SERVICE)).map(str::to_owned).collect()
+}
+
 #[test]
 fn vs7_vs18_errors_after_the_switch_bring_the_old_version_back() {
     let Some(ground) = Ground::require() else { return };
@@ -47,8 +57,7 @@ fn vs7_vs18_errors_after_the_switch_bring_the_old_version_back() {
     let shop = village::live(&ground);
     let before = live_image(&shop);
     let watcher = Watcher::start(&shop.kubectl(PRODUCTION), SERVICE);
-    let release = Release { version: "1.2.5", faults: "error_rate = 0.08\nafter_s = 12" };
-    let (run, report, said) = comes_back(&shop, release);
+    let (run, report, said) = comes_back(&shop, "1.2.5", &json!({"error_rate": 0.08}));
     said.stderr_has("error-rate > 5%");
     assert_eq!(live_image(&shop), before);
     let broken = at(&shop, run, "production", "going-back");
@@ -73,13 +82,16 @@ fn vs7_vs18_errors_after_the_switch_bring_the_old_version_back() {
 
 #[test]
 fn vs7_vs9_error_rules_fire_above_their_limit_and_within_their_time() {
+    if !gate::all() {
+        return;
+    }
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
-    let under = Release { version: "1.2.3", faults: "error_rate = 0.049" };
-    assert!(!taken_back(&shop, under, 300, "0%"), "4.9 % is not more than 5 %");
-    let over = Release { version: "1.2.4", faults: "error_rate = 0.051" };
-    assert!(taken_back(&shop, over, 300, "0%"), "5.1 % is more than 5 %");
+    // Of 300 requests a second in a window of 10 s each of four pods may lack one error at the edge: 0.15 %.
+    let under = Release { version: "1.2.3", faults: "error_rate = 0.048" };
+    taken_back(&shop, under, (300, "0%"), false, "4.8 % is not more than 5 %");
+    let over = Release { version: "1.2.4", faults: "error_rate = 0.052" };
+    taken_back(&shop, over, (300, "0%"), true, "5.2 % is more than 5 %");
     // Counted from the switch: errors that begin in the last second count, later ones do not.
     shop.variable("WATCH", "25s");
     for (version, after, back) in [("1.2.5", 11, true), ("1.2.6", 16, false)] {
@@ -90,7 +102,7 @@ fn vs7_vs9_error_rules_fire_above_their_limit_and_within_their_time() {
         let due = switched + SignedDuration::from_secs(after);
         tagline_tests::until("the time of the fault", || (jiff::Timestamp::now() >= due).then_some(()));
         shop.inject(PRODUCTION, version, &json!({"error_rate": 0.5}));
-        assert_eq!(judged(&shop, run, finish(engine).code), back, "errors {after} s after the switch");
+        judged(&shop, run, &finish(engine), back, &format!("errors {after} s after the switch"));
         load.end();
     }
 }
@@ -100,18 +112,19 @@ fn vs7_vs9_latency_and_throughput_are_held_against_before() {
     let Some(ground) = Ground::require() else { return };
     let mut row = Row::new("VS9", "release.yml: rollback-when: error-rate > 1%, p99 > 2s, throughput change > 10%");
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     // The guide's baselines as rules that end a release.
     shop.edit(".github/workflows/release.yml", |text| {
         let rules = ["p99 > 2s for ${{ vars.LATENCY_FOR }}", "throughput change > 10% for ${{ vars.LATENCY_FOR }}"];
         rules.iter().fold(text.to_owned(), |text, rule| text.replace(&format!("{rule} then warn"), rule))
     });
-    let slow = |version, faults| taken_back(&shop, Release { version, faults }, 60, "0%");
+    let slow = |version, faults, back, why| taken_back(&shop, Release { version, faults }, (60, "0%"), back, why);
     // Everybody waits for less than two seconds, which is more than twice what it was.
-    assert!(slow("1.2.3", "latency_ms = 1900"), "p99 > 2x baseline");
+    slow("1.2.3", "latency_ms = 1900", true, "p99 > 2x baseline");
     shop.edit(".github/workflows/release.yml", |text| text.replace("p99 > 2x baseline", "p99 > 500x baseline"));
-    assert!(!slow("1.2.4", "latency_ms = 1900"), "1.9 s is not more than 2 s");
-    assert!(slow("1.2.5", "latency_ms = 2100"), "2.1 s is more than 2 s");
+    if gate::all() {
+        slow("1.2.4", "latency_ms = 1900", false, "1.9 s is not more than 2 s");
+        slow("1.2.5", "latency_ms = 2100", true, "2.1 s is more than 2 s");
+    }
     // Before against after is kept with the run.
     let measured = shop.milestone(shop.newest(), "production", "measured");
     assert!(!measured["text"].as_str().unwrap_or_default().is_empty(), "{measured}");
@@ -130,7 +143,7 @@ fn vs7_vs9_latency_and_throughput_are_held_against_before() {
         reached(&shop, run, "production", "measured");
         before.end();
         let after = Load::of(&ground, &url, rps, "0%");
-        assert_eq!(judged(&shop, run, finish(engine).code), back, "{rps} requests/s after 200");
+        judged(&shop, run, &finish(engine), back, &format!("{rps} requests/s after 200"));
         row.load(&LoadReport { failed: 0, ..after.end() });
     }
     row.holds();
@@ -138,23 +151,24 @@ fn vs7_vs9_latency_and_throughput_are_held_against_before() {
 
 #[test]
 fn vs7_a_leak_brings_the_old_version_back_restarted() {
+    if !gate::all() {
+        return;
+    }
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
-    let pods = || shop.kubectl(PRODUCTION).names("pods");
-    assert!(!taken_back(&shop, Release { version: "1.2.3", faults: "leak_mb_s = 1.5" }, 100, "10%"), "90 MiB/min");
-    assert!(!taken_back(&shop, Release::good("1.2.6"), 100, "10%"));
-    let before = pods();
-    assert!(taken_back(&shop, Release { version: "1.2.7", faults: "leak_mb_s = 1.9" }, 100, "10%"), "114 MiB/min");
-    let after = pods();
-    assert!(after.iter().all(|pod| !before.contains(pod)), "the old pods were restarted: {before:?}, {after:?}");
+    let leak = |version, faults, back, why| taken_back(&shop, Release { version, faults }, (100, "10%"), back, why);
+    leak("1.2.3", "leak_mb_s = 1.5", false, "90 MiB/min");
+    leak("1.2.6", "", false, "no leak");
+    let before = pods_of(&shop, "1.2.6");
+    leak("1.2.7", "leak_mb_s = 1.9", true, "114 MiB/min");
+    let after = pods_of(&shop, "1.2.6");
+    assert!(!after.is_empty() && before.is_disjoint(&after), "the old pods were restarted: {before:?}, {after:?}");
 }
 
 #[test]
 fn vs7_no_traffic_is_not_good_news() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     shop.tag(Release::good("1.2.3"));
     let (run, engine) = start(&shop, "1.2.3");
     let said = finish(engine);
@@ -167,7 +181,6 @@ fn vs7_no_traffic_is_not_good_news() {
 fn vs6_both_pools_return_when_one_never_gets_ready() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     shop.edit("k8s/base/deployment-workers-critical.yaml", |text| {
         text.replace("path: /q/health/ready", "path: /nobody")
     });
@@ -192,7 +205,6 @@ fn vs6_both_pools_return_when_one_never_gets_ready() {
 fn vs7_back_to_a_named_version_whatever_was_done_to_it_since() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     let first = live_image(&shop);
     let load = Load::start(&ground, &shop.url(PRODUCTION, SERVICE));
     let watcher = Watcher::start(&shop.kubectl(PRODUCTION), SERVICE);

@@ -41,7 +41,6 @@ fn killed_at(shop: &Shop, words: &[&str], job: &str, milestone: &str, run: impl 
 fn vs5_an_engine_killed_anywhere_leaves_all_new_or_all_old() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     let load = Load::of(&ground, &shop.url(PRODUCTION, SERVICE), 200, "10%");
     let watcher = Watcher::start(&shop.kubectl(PRODUCTION), SERVICE);
     let points: &[&str] = if gate::all() { &RELEASE } else { &["switched"] };

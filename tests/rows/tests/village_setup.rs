@@ -165,7 +165,6 @@ fn with_operators(shop: &Shop) {
 fn vs11_vs15_sealed_and_external_secrets_pass_where_their_kinds_are_served() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     with_operators(&shop);
     let kubectl = shop.kubectl(PRODUCTION);
     kubectl.apply(&crds(&OPERATORS));
@@ -316,7 +315,6 @@ fn vs16_room_for_two_releases_is_looked_at_first() {
     let Some(ground) = Ground::require() else { return };
     let row = Row::new("VS16", "release.yml: production: capacity-check");
     let shop = village::live(&ground);
-    village::without_staging(&shop);
     let kubectl = shop.kubectl(PRODUCTION);
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"pods": "6"}}});
     kubectl.apply(&quota.to_string());

@@ -31,7 +31,7 @@ fn vs2_vs3_vs5_vs6_vs8_a_release_goes_to_production_under_load() {
         Row::new("VS6", "release.yml: production: one unit of two pools"),
         Row::new("VS8", "release.yml: smoke: &smoke"),
     ];
-    let shop = village::live(&ground);
+    let shop = village::live_with_staging(&ground);
     let kubectl = shop.kubectl(PRODUCTION);
     let load = Load::start(&ground, &shop.url(PRODUCTION, SERVICE));
     let watcher = Watcher::start(&kubectl, SERVICE);
@@ -84,8 +84,10 @@ fn vs2_vs3_vs5_vs6_vs8_a_release_goes_to_production_under_load() {
 fn vs5_what_is_kept_is_deleted_by_a_timer_that_survives_the_engine() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
+    let load = Load::of(&ground, &shop.url(PRODUCTION, SERVICE), 100, "10%");
     shop.tag(Release::good("1.2.3"));
     shop.release("1.2.3").success();
+    load.end();
     let kubectl = shop.kubectl(PRODUCTION);
     assert_eq!(kubectl.names("deployments").len(), 4);
     shop.tagline.run(["store", "clock", "--forward", "25h"]).success();
