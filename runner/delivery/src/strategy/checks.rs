@@ -8,14 +8,15 @@ use super::{Delivery, Snapshot, subjects};
 use crate::check::Baseline;
 use crate::check::alerts::{AlertsFor, alerts};
 use crate::check::analyse::save;
+use crate::check::look::number;
 use crate::check::measure::baseline;
 use crate::check::rules::signals;
 use crate::check::smoke::{JobsFor, SmokeFor, Where, checks_at, run, run_jobs};
 use crate::check::watch::{Bake, Verdict, bake};
-use crate::inputs::RollbackRule;
 use crate::inputs::rule::{Condition, Then};
-use crate::inputs::signal::Limit;
+use crate::inputs::signal::{Limit, Signal, Unit};
 use crate::inputs::smoke::SmokeTarget;
+use crate::inputs::{DeployInputs, RollbackRule, Strategy};
 use crate::progress::recorded;
 use crate::unit::{BlueGreenShape, Role, role};
 use crate::{DeliveryError, Object, Stop};
@@ -85,10 +86,25 @@ pub(super) async fn measure(delivery: &Delivery<'_>, before: &Snapshot) -> Resul
         return Ok(());
     }
     let measured = baseline(&inputs.measure, &signals, &old, &delivery.cluster, delivery.progress).await?;
+    if let Some(line) = short_drain(inputs, &signals, &measured) {
+        delivery.progress.warn(line);
+    }
     save(&delivery.cluster, &delivery.plan.unit, delivery.plan.release.as_str(), &measured).await?;
     let text = format!("{} was measured before it loses its traffic", old.version);
     delivery.record("measured", text, json!(measured)).await?;
     Ok(())
+}
+
+/// What is to be said before the switch where requests of the live release take longer than its pods have to finish them. Of
+/// the latencies that rules ask for the greatest counts. No refusal: what is to be released may be what makes it fast again.
+fn short_drain(inputs: &DeployInputs, signals: &[&Signal], measured: &Baseline) -> Option<String> {
+    let Strategy::BlueGreen(knobs) = &inputs.strategy else { return None };
+    let latencies = signals.iter().filter(|signal| signal.unit() == Unit::Seconds);
+    let slowest = latencies.filter_map(|signal| measured.value(signal).ok()).fold(0.0, f64::max);
+    (slowest > knobs.drain.as_secs_f64()).then(|| {
+        let slowest = number(slowest, Unit::Seconds);
+        format!("drain {} is shorter than the slowest request measured, {slowest}", knobs.drain)
+    })
 }
 
 /// The release under traffic, by its rules and its logs.
@@ -167,6 +183,7 @@ async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::Action;
 
     #[test]
     fn the_first_release_of_all_is_compared_with_nothing() {
@@ -178,5 +195,26 @@ mod tests {
         assert_eq!(texts(&first), ["error-rate > 5% for 5m", "health fails 3m"]);
         assert_eq!(texts(&without), ["p99 > 2x baseline", "throughput change > 10%"]);
         assert_eq!(applicable(&rules, true).0.len(), 4);
+    }
+
+    #[test]
+    fn a_drain_shorter_than_what_was_measured_is_said() {
+        let inputs = |strategy: &str| {
+            let with = [("manifests", "k8s"), ("strategy", strategy), ("drain", "2s"), ("rollback-when", "p99 > 5s")];
+            let with = with.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+            match Action::read("tagline/deploy@v1", &with) {
+                Ok(Action::Deploy(inputs)) => *inputs,
+                other => panic!("{other:?}"),
+            }
+        };
+        let said = |strategy: &str, measured: f64| {
+            let inputs = inputs(strategy);
+            let signals = signals(&inputs.rollback_when);
+            short_drain(&inputs, &signals, &Baseline::of(signals[0], measured))
+        };
+        let line = "drain 2s is shorter than the slowest request measured, 3.1s";
+        assert_eq!(said("blue-green", 3.1).as_deref(), Some(line));
+        assert_eq!(said("blue-green", 1.9), None);
+        assert_eq!(said("rolling", 3.1), None, "nothing is drained");
     }
 }
