@@ -18,7 +18,7 @@ pub struct RollbackInputs {
     pub reason: Option<String>,
     /// Between the switch and the first pod that ends.
     pub drain: Period,
-    /// The whole step.
+    /// For each thing that is waited for: pods that get ready or end, an API server that is away.
     pub timeout: Period,
     /// Pods that the old release gets before traffic goes to it.
     pub replicas: Replicas,

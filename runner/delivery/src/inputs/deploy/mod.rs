@@ -45,7 +45,7 @@ pub struct DeployInputs {
     pub workloads: Vec<WorkloadRef>,
     /// The Services that are switched; those that select the workloads' pods where there is none.
     pub services: Vec<String>,
-    /// The Service that selects the new release before the switch; made where it is not given.
+    /// The name of the Service that selects the new release before the switch: made for its tests, and removed after them.
     pub preview_service: Option<String>,
     /// How workloads of a blue-green release are named.
     pub names: Names,
@@ -55,7 +55,7 @@ pub struct DeployInputs {
     pub replicas: Replicas,
     /// How it is delivered.
     pub strategy: Strategy,
-    /// The whole step, the watch not counted.
+    /// For each thing that is waited for: pods that get ready, a Job, an API server that is away.
     pub timeout: Period,
     /// Without progress for so long a rollout has failed.
     pub progress_deadline: Period,
