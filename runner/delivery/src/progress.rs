@@ -15,7 +15,8 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Milestone {
     /// One of a fixed list: `begun`, `backed-up`, `migrated`, `created`, `ready`, `smoked`, `measured`, `switched`,
-    /// `verified`, `watched`, `scaled-down`, `kept`, `deleted`, `going-back`, `rolled-back`, `operated`, `undone`, `rotated`.
+    /// `verified`, `watched`, `scaled-down`, `kept`, `deleted`, `paused`, `going-back`, `rolled-back`, `operated`, `undone`,
+    /// `rotated`.
     pub name: String,
     /// One sentence for people.
     pub text: String,

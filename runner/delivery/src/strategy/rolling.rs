@@ -20,8 +20,8 @@ pub(super) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, Delivery
         return Err(Failure::new("the plan is not one of rolling", "").next("plan it again").into());
     };
     let before = begin::rolling(delivery, &shape).await?;
-    let result = match back::under_way(delivery.progress) {
-        Some(failed) => Err(failed.error()),
+    let result = match back::halted(delivery.progress) {
+        Some(error) => Err(error),
         None => forward(delivery, &shape, &before).await,
     };
     back::settle(delivery, &before, result).await

@@ -82,8 +82,15 @@ impl Going {
 }
 
 /// The way back that an engine before this one began.
-pub(super) fn under_way(progress: &dyn Progress) -> Option<Going> {
+fn under_way(progress: &dyn Progress) -> Option<Going> {
     serde_json::from_value(recorded(progress, "going-back")?.data).ok()
+}
+
+/// How an engine before this one ended the delivery: by a way back that it began, or by a failure that waits for a person.
+/// Nothing goes forward then.
+pub(super) fn halted(progress: &dyn Progress) -> Option<DeliveryError> {
+    let paused = || serde_json::from_value::<Failure>(recorded(progress, "paused")?.data).ok();
+    under_way(progress).map(|going| going.error()).or_else(|| paused().map(Into::into))
 }
 
 /// Says of a failure that the old pods are to be restarted on the way back (`then restart`).
@@ -172,6 +179,9 @@ async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError
             return Err(failure.clone().into());
         }
         if delivery.plan.inputs.on_failure == OnFailure::Pause {
+            // Recorded as it is: an engine that takes over waits on, and decides over the same failure.
+            let data = serde_json::to_value(&*failure).unwrap_or_default();
+            delivery.record("paused", format!("a person is to decide: {failure}"), data).await?;
             delivery
                 .progress
                 .warn(format!("{failure}; on-failure: pause: everything stays as it is until the job is cancelled"));
@@ -196,4 +206,66 @@ async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError
     let data = serde_json::to_value(&going).unwrap_or_default();
     delivery.progress.record(Milestone { name: "going-back".to_owned(), text, data }).await?;
     Ok(going)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::progress::Later;
+
+    /// An engine that takes over: it knows what was recorded.
+    struct Next(Vec<Milestone>);
+
+    impl Progress for Next {
+        fn say(&self, _line: String) {}
+
+        fn warn(&self, _line: String) {}
+
+        fn milestones(&self) -> Vec<Milestone> {
+            self.0.clone()
+        }
+
+        fn record(&self, _milestone: Milestone) -> Later<'_, Result<(), Stop>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn keep(&self, _name: String, _bytes: Vec<u8>) -> Later<'_, Result<(), Stop>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn stopped(&self) -> Later<'_, Stop> {
+            Box::pin(std::future::pending())
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn sleep(&self, _duration: Duration) -> Later<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    fn milestone(name: &str, data: serde_json::Value) -> Milestone {
+        Milestone { name: name.to_owned(), text: String::new(), data }
+    }
+
+    #[test]
+    fn a_failure_that_waits_for_a_person_waits_with_the_next_engine() {
+        let failure = Failure::new("a rule is broken", "p99").effect(RESTART);
+        let begun = milestone("begun", json!(null));
+        assert!(halted(&Next(vec![begun.clone()])).is_none());
+        let paused = milestone("paused", json!(failure));
+        match halted(&Next(vec![begun.clone(), paused.clone()])) {
+            Some(DeliveryError::Failed(found)) => assert_eq!(*found, failure),
+            other => panic!("{other:?}"),
+        }
+        // The person has decided.
+        let going = Going { failure: None, cancelled: Some("by ops".to_owned()), restart: false };
+        let going = milestone("going-back", json!(going));
+        let decided = halted(&Next(vec![begun, paused, going]));
+        assert!(matches!(decided, Some(DeliveryError::Stopped(Stop::Cancelled(_)))), "{decided:?}");
+    }
 }

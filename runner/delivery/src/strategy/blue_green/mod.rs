@@ -24,8 +24,8 @@ pub(super) async fn deliver(delivery: &Delivery<'_>, knobs: &BlueGreenKnobs) -> 
         return Err(Failure::new("the plan is not one of blue-green", "").next("plan it again").into());
     };
     let before = begin::blue_green(delivery, &shape).await?;
-    let result = match back::under_way(delivery.progress) {
-        Some(failed) => Err(failed.error()),
+    let result = match back::halted(delivery.progress) {
+        Some(error) => Err(error),
         None => forward(delivery, knobs, &shape, &before).await,
     };
     back::settle(delivery, &before, result).await
