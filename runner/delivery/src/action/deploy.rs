@@ -12,10 +12,13 @@ use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
 
+mod drift;
 mod look;
 mod needs;
 mod recorded;
 mod source;
+
+pub(super) use drift::lines as drifted;
 
 /// What a deploy does: everything that its carrying out decides on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeployPlan, Outcome, Past, deploy};
 use crate::cluster::Cluster;
-use crate::inputs::deploy::OnFailure;
+use crate::inputs::deploy::{Drift, OnFailure};
 use crate::inputs::{Replicas, RollbackInputs, Strategy};
 use crate::progress::recorded;
 use crate::strategy::{self, Back, LiveRelease, Snapshot, Steady, Survey};
@@ -86,8 +86,13 @@ pub(super) async fn plan(
     };
     let survey = Survey::take(cluster).await?;
     let live = deploys.iter().find_map(|(plan, before)| live_now(&survey, plan, before.as_ref()));
-    let way = way(&target, live.as_ref(), &deploys, &survey)?;
-    let warnings = inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();
+    let mut way = way(&target, live.as_ref(), &deploys, &survey)?;
+    let mut warnings: Vec<String> =
+        inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();
+    if let Way::Again(again) = &mut way {
+        again.warnings = deploy::drifted(again, past, &survey, cluster).await?;
+        warnings.extend(again.warnings.iter().cloned());
+    }
     let (version, release) = (target.version, target.release);
     Ok(RollbackPlan { unit, version, release, live, way, inputs: inputs.clone(), warnings })
 }
@@ -220,6 +225,7 @@ fn back<'a>(
         timeout: *inputs.timeout,
         evidence,
         restart: inputs.restart,
+        spares: false,
     }
 }
 
@@ -233,7 +239,7 @@ fn outcome(plan: &RollbackPlan, changed: bool, retire: Vec<super::Retirement>) -
 
 impl DeployPlan {
     /// The same release delivered once more, over what is live now. It was watched when it was delivered first, so it is not
-    /// watched again. Where it fails, what is live now stays.
+    /// watched again. Where it fails, what is live now stays. It has to arrive: what somebody else changed is overwritten.
     fn again(&self, live: Option<&LiveRelease>, survey: &Survey) -> Result<Self, DeliveryError> {
         let mut plan = self.clone();
         plan.live = live.cloned();
@@ -241,6 +247,7 @@ impl DeployPlan {
         plan.inputs.watch = crate::inputs::Period::default();
         plan.inputs.rollback_when = Vec::new();
         plan.inputs.on_failure = OnFailure::Rollback;
+        plan.inputs.drift = Drift::Overwrite;
         plan.inputs.replicas = Replicas::Previous;
         plan.prune = Vec::new();
         plan.changes = Vec::new();

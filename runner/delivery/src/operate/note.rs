@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Change, OPERATE};
 use crate::action::{Retired, Retirement};
-use crate::cluster::{Cluster, ClusterError, Patch, Precondition, Propagation};
+use crate::cluster::{Cluster, ClusterError, Labels, Patch, Precondition, Propagation};
 use crate::job::JobPlan;
 use crate::{DeliveryError, Failure, Milestone, Object, ObjectId, Progress, Site};
 
@@ -59,6 +59,16 @@ impl Note {
     pub async fn get(cluster: &Cluster, name: &str) -> Result<Option<(Self, Object)>, ClusterError> {
         let found = cluster.get(&cluster.id("v1", "ConfigMap", name)).await?.filter(|found| !found.is_terminating());
         Ok(found.and_then(|found| Some((serde_json::from_str(found.text("/data/note")).ok()?, found))))
+    }
+
+    /// All that are in force in the namespace.
+    ///
+    /// # Errors
+    /// Those of reaching the cluster.
+    pub async fn all(cluster: &Cluster) -> Result<Vec<Self>, ClusterError> {
+        let maps = cluster.list("v1", "ConfigMap", &Labels::new()).await?;
+        let notes = maps.iter().filter(|map| map.labels().contains_key(LABEL) && !map.is_terminating());
+        Ok(notes.filter_map(|map| serde_json::from_str(map.text("/data/note")).ok()).collect())
     }
 
     /// Writes it down where there is none yet; adds what an older one does not know. Gives back what stands there then.

@@ -68,7 +68,9 @@ pub(super) async fn blue_green(delivery: &Delivery<'_>, shape: &BlueGreenShape) 
         unchanged(delivery, live.as_ref())?;
         let lists = [&shape.in_place, &shape.services, &shape.autoscalers, &shape.budgets, &shape.after];
         let swaps = shape.swaps.iter().map(|swap| &swap.object);
-        let mut snapshot = Snapshot::take(&delivery.cluster, lists.into_iter().flatten().chain(swaps)).await?;
+        let touched = lists.into_iter().flatten().chain(swaps);
+        let allowed = |live: &Object, object: &Object| delivery.allowed(live, object);
+        let mut snapshot = Snapshot::take(&delivery.cluster, touched, allowed).await?;
         snapshot.live = live;
         for service in &shape.services {
             if let Some(selector) = survey.selector(service.name())
@@ -88,7 +90,8 @@ pub(super) async fn blue_green(delivery: &Delivery<'_>, shape: &BlueGreenShape) 
 pub(super) async fn rolling(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Snapshot, DeliveryError> {
     let text = format!("{} begins in place", delivery.plan.version);
     once(delivery.progress, "begun", &text, async {
-        let mut snapshot = Snapshot::take(&delivery.cluster, shape.objects.iter()).await?;
+        let allowed = |live: &Object, object: &Object| delivery.allowed(live, object);
+        let mut snapshot = Snapshot::take(&delivery.cluster, shape.objects.iter(), allowed).await?;
         let workloads =
             snapshot.objects.extract_if(.., |kept| kept.object.template_pointer() == Some("/spec/template"));
         let workloads: BTreeMap<_, _> = workloads.map(|kept| (kept.object.id().to_string(), kept)).collect();

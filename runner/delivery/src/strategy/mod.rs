@@ -35,9 +35,9 @@ use crate::{DeliveryError, Milestone, Progress, Site, Stop};
 
 pub(crate) use back::{Back, Steady, go_back};
 pub(crate) use begin::workloads_of;
-pub(crate) use hands::drift;
+pub(crate) use hands::{Drifted, drift};
 pub(crate) use narrow::{Narrowing, narrowing};
-pub(crate) use put::{Moved, Rules, prepared};
+pub(crate) use put::{Moved, Rules, forces, prepared};
 pub(crate) use retire::retire;
 pub use snapshot::{Kept, Snapshot};
 pub use survey::LiveRelease;

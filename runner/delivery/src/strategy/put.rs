@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::hands::{drift, foreign, taken_over};
+use super::Delivery;
+use super::hands::{DRIFT, drift, foreign, taken_over};
 use super::survey::id_in;
 use crate::cluster::{Apply, Cluster, ClusterError, MANAGER, Patch, Precondition, Tries};
 use crate::inputs::deploy::Drift;
 use crate::unit::{DIGEST, RUN, Role, UNIT, digest_of, role, value_at};
-use crate::{DeliveryError, Failure, Object};
+use crate::{DeliveryError, Failure, Object, UNCHANGED};
 
 /// What may be taken from others.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,9 @@ pub(crate) async fn put(
         let live = cluster.get(&id).await?;
         let wanted = prepared(object, live.as_ref(), moved, rules);
         if let Some(live) = &live {
-            may_touch(live, object, rules)?;
+            if let Some(failure) = objection(live, object, rules) {
+                return Err(failure.into());
+            }
             if is_there(live, &wanted, rules) {
                 return Ok((live.clone(), false));
             }
@@ -60,8 +63,7 @@ pub(crate) async fn put(
                 continue;
             }
         }
-        let adopted = live.as_ref().is_some_and(|live| !is_ours(live, object));
-        let force = rules.force || adopted || matches!(rules.drift, Drift::Overwrite);
+        let force = forces(live.as_ref(), object, rules);
         match cluster.apply(&wanted, Apply::by(MANAGER).force(force)).await {
             Ok(now) => return Ok((now, true)),
             Err(error) if tries.again(&error) => {}
@@ -71,6 +73,12 @@ pub(crate) async fn put(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether fields that others own are taken from them.
+pub(crate) fn forces(live: Option<&Object>, object: &Object, rules: Rules) -> bool {
+    let adopted = live.is_some_and(|live| !is_ours(live, object));
+    rules.force || adopted || matches!(rules.drift, Drift::Overwrite)
 }
 
 /// The object with its digest, and with what is moved as the cluster has it.
@@ -148,31 +156,33 @@ fn is_there(live: &Object, wanted: &Object, rules: Rules) -> bool {
     !live.is_terminating() && digest(live).is_some() && digest(live) == digest(wanted) && !touched
 }
 
-fn may_touch(live: &Object, object: &Object, rules: Rules) -> Result<(), DeliveryError> {
+/// What stands against applying an object over the one that is there.
+fn objection(live: &Object, object: &Object, rules: Rules) -> Option<Failure> {
     let unit = live.labels().get(UNIT).cloned();
     let ours = object.labels().get(UNIT).cloned();
     if let Some(other) = unit.as_ref().filter(|_| unit != ours && ours.is_some() && !rules.force) {
         let why = format!("it belongs to the unit {other}");
-        return Err(Failure::new(format!("{} is not this unit's", live.id()), why)
-            .next("give one of them another name, or force-conflicts: true")
-            .into());
+        let failure = Failure::new(format!("{} is not this unit's", live.id()), why);
+        return Some(failure.next("give one of them another name, or force-conflicts: true"));
     }
     if unit.is_none() && !rules.adopt {
-        return Err(Failure::new(
-            format!("{} is there already", live.id()),
-            "Tagline has not made it, and adopt is false",
-        )
-        .next("adopt: true")
-        .into());
+        let why = "Tagline has not made it, and adopt is false";
+        return Some(Failure::new(format!("{} is there already", live.id()), why).next("adopt: true"));
     }
-    if unit.is_some() && unit == ours && matches!(rules.drift, Drift::Refuse) && !rules.force {
-        let lines = drift(live, Some(object));
-        if let Some(first) = lines.first() {
-            let failure = Failure::new(super::hands::HAND, first.clone());
-            return Err(Failure { evidence: lines, ..failure }.next("put it back, or drift: overwrite or keep").into());
-        }
+    if unit.is_none() || unit != ours || !matches!(rules.drift, Drift::Refuse) || rules.force {
+        return None;
     }
-    Ok(())
+    let evidence: Vec<String> = drift(live, None, Some(object)).into_iter().map(|each| each.line).collect();
+    let failure = Failure::new(DRIFT, evidence.first()?.clone());
+    Some(Failure { evidence, ..failure }.next("put it back, or drift: overwrite or keep"))
+}
+
+impl Delivery<'_> {
+    /// Whether an object may be applied over the one that is there: asked of all of them before the first is written, so that
+    /// what stands against one leaves none half-way.
+    pub(super) fn allowed(&self, live: &Object, object: &Object) -> Result<(), DeliveryError> {
+        objection(live, object, self.rules()).map_or(Ok(()), |failure| Err(failure.effect(UNCHANGED).into()))
+    }
 }
 
 fn takes_over(live: &Object, object: &Object, rules: Rules) -> bool {
@@ -201,4 +211,42 @@ pub(crate) async fn scale(cluster: &Cluster, workload: &Object, replicas: u32) -
         return Ok(());
     }
     cluster.scale(&id_in(workload, cluster), replicas, &Precondition::same(workload), MANAGER).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::TRAFFIC;
+
+    const RULES: Rules = Rules { adopt: true, drift: Drift::Refuse, force: false, run: None, as_it_was: false };
+
+    fn config(unit: &str, manager: &str, value: &str) -> Object {
+        Object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {UNIT: unit},
+            "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": {"f:data": {"f:mode": {}}}}]},
+            "data": {"mode": value}}))
+    }
+
+    #[test]
+    fn what_somebody_else_changed_stands_against_it_before_it_is_written() {
+        let wanted = config("shop", MANAGER, "new");
+        let failure = objection(&config("shop", "kubectl-edit", "by hand"), &wanted, RULES).unwrap();
+        assert_eq!(failure.what, DRIFT, "not what leaves everything as it is");
+        assert_eq!(failure.why, "drift: ConfigMap/a data.mode changed by kubectl-edit: by hand (the release has new)");
+        for rules in [Rules { drift: Drift::Overwrite, ..RULES }, Rules { drift: Drift::Keep, ..RULES }, Rules::BACK] {
+            assert_eq!(objection(&config("shop", "kubectl-edit", "by hand"), &wanted, rules), None, "{rules:?}");
+        }
+        assert_eq!(objection(&config("shop", TRAFFIC, "old"), &wanted, RULES), None);
+        let other = objection(&config("other", MANAGER, "old"), &wanted, RULES).unwrap();
+        assert_eq!(other.why, "it belongs to the unit other");
+    }
+
+    #[test]
+    fn fields_are_taken_by_force_only_where_that_was_asked_for() {
+        let (live, wanted) = (config("shop", "kubectl-edit", "old"), config("shop", MANAGER, "new"));
+        assert!(!forces(Some(&live), &wanted, RULES) && !forces(None, &wanted, RULES));
+        assert!(forces(Some(&live), &wanted, Rules { drift: Drift::Overwrite, ..RULES }));
+        let mut adopted = live;
+        adopted.remove("/metadata/labels");
+        assert!(forces(Some(&adopted), &wanted, RULES), "it is adopted");
+    }
 }

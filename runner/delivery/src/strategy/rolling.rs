@@ -31,9 +31,9 @@ pub(super) async fn deliver(delivery: &Delivery<'_>) -> Result<Outcome, Delivery
 async fn forward(delivery: &Delivery<'_>, shape: &RollingShape, before: &Snapshot) -> Result<Outcome, DeliveryError> {
     if !delivery.reached("switched") {
         checks::measure(delivery, before).await?;
-        apply(delivery, shape).await?;
+        let applied = apply(delivery, shape).await?;
         let pods = ready(delivery, shape).await?;
-        untouched(delivery, shape).await?;
+        untouched(delivery, &applied).await?;
         old_pods_gone(delivery, shape).await?;
         checks::every_pod(delivery, &pods).await?;
         let at = json!({"at": delivery.progress.now()});
@@ -46,8 +46,9 @@ async fn forward(delivery: &Delivery<'_>, shape: &RollingShape, before: &Snapsho
     Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) })
 }
 
-/// Everything, in order; workloads keep their number of pods unless the step says another.
-async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+/// Everything, in order; workloads keep their number of pods unless the step says another. Gives the objects as they are then.
+async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Object>, DeliveryError> {
+    let mut applied = Vec::new();
     for object in &shape.objects {
         delivery.go_on()?;
         let count = match delivery.plan.inputs.replicas {
@@ -69,9 +70,10 @@ async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), Deli
         if written {
             delivery.say(format!("{} applied", now.id()));
         }
+        applied.push(now);
     }
     delivery.record("created", format!("{} is applied", delivery.plan.version), json!(null)).await?;
-    Ok(())
+    Ok(applied)
 }
 
 /// Waits for all workloads that have pods.
@@ -96,15 +98,15 @@ async fn old_pods_gone(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<
 }
 
 /// Nobody else changed the workloads since they were applied.
-async fn untouched(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+async fn untouched(delivery: &Delivery<'_>, applied: &[Object]) -> Result<(), DeliveryError> {
     if delivery.plan.inputs.drift == Drift::Keep {
         return Ok(());
     }
-    for object in shape.objects.iter().filter(|object| status(object).is_some()) {
+    for object in applied.iter().filter(|object| status(object).is_some()) {
         let now = delivery.now(object).await?;
         let failure = now.map_or_else(
             || Some(Failure::new(hands::HAND, format!("{} is gone", object.id()))),
-            |now| hands::intruder(&now, &[]),
+            |now| hands::intruder(&now, object),
         );
         if let Some(failure) = failure {
             return Err(failure.into());

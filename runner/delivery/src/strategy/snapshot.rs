@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::survey::{LiveRelease, id_in, release_of, settled};
-use crate::cluster::{Cluster, ClusterError};
-use crate::{Object, ObjectId};
+use crate::cluster::Cluster;
+use crate::{DeliveryError, Object, ObjectId};
 
 /// An object as it was, and which one it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,15 +53,22 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads all objects that a delivery is going to touch, in place.
-    pub(crate) async fn take(cluster: &Cluster, touched: impl Iterator<Item = &Object>) -> Result<Self, ClusterError> {
+    /// Reads all objects that a delivery is going to touch, in place. `allowed` is asked of each that is there, and of what
+    /// it is to be.
+    pub(crate) async fn take<'a>(
+        cluster: &Cluster,
+        touched: impl Iterator<Item = &'a Object>,
+        allowed: impl Fn(&Object, &Object) -> Result<(), DeliveryError>,
+    ) -> Result<Self, DeliveryError> {
         let mut snapshot = Self::default();
         for object in touched {
             let id = id_in(object, cluster);
-            match cluster.get(&id).await {
-                Ok(Some(object)) if !object.is_terminating() => snapshot.objects.push(Kept::of(&object)),
-                Ok(_) => snapshot.absent.push(id),
-                Err(error) => return Err(error),
+            match cluster.get(&id).await? {
+                Some(live) if !live.is_terminating() => {
+                    allowed(&live, object)?;
+                    snapshot.objects.push(Kept::of(&live));
+                }
+                _ => snapshot.absent.push(id),
             }
         }
         Ok(snapshot)

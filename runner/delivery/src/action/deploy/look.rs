@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::needs::{extra, prunable, verbs};
-use super::{DeployPlan, Shape, Survey};
+use super::{DeployPlan, Shape, Survey, drift};
 use crate::action::{Past, many};
 use crate::check::Subject;
 use crate::check::measure::preflight as preflight_signals;
@@ -11,7 +11,7 @@ use crate::check::rules::signals;
 use crate::cluster::{Apply, Cluster, ClusterError, MANAGER};
 use crate::inputs::deploy::Drift;
 use crate::preflight::{self, Needs};
-use crate::strategy::{Moved, Narrowing, Rules, drift, id_in, is_of, narrowing, prepared, settled, workloads_of};
+use crate::strategy::{Moved, Narrowing, Rules, id_in, is_of, narrowing, prepared, settled, workloads_of};
 use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
 use crate::{DeliveryError, Object, ObjectId};
 
@@ -41,7 +41,9 @@ pub(super) async fn complete(
             if problem.next.is_empty() { problem.message } else { format!("{} ({})", problem.message, problem.next) };
         if problem.advice { told.push(line) } else { problems.push(line) }
     }
-    drifted(plan, past, &shape, survey, &pairs, &mut problems, &mut told);
+    let drift = drift::of_pairs(plan, past, &shape, survey, &pairs, cluster).await?;
+    let lines = if plan.inputs.drift == Drift::Refuse { &mut problems } else { &mut told };
+    lines.extend(drift);
     problems.extend(signals_of(plan, &shape, survey, cluster).await);
     if let Shape::BlueGreen(shape) = &shape {
         adoption(plan, shape, survey, cluster, &mut problems, &mut told).await?;
@@ -88,7 +90,7 @@ async fn signals_of(plan: &DeployPlan, shape: &Shape, survey: &Survey, cluster: 
     }
 }
 
-async fn pairs<'a>(shape: &'a Shape, cluster: &Cluster) -> Result<Vec<Pair<'a>>, ClusterError> {
+pub(super) async fn pairs<'a>(shape: &'a Shape, cluster: &Cluster) -> Result<Vec<Pair<'a>>, ClusterError> {
     let objects: Vec<(&Object, Moved)> = match shape {
         Shape::Rolling(shape) => shape.objects.iter().map(|object| (object, Moved::Replicas)).collect(),
         Shape::BlueGreen(shape) => {
@@ -109,39 +111,6 @@ async fn pairs<'a>(shape: &'a Shape, cluster: &Cluster) -> Result<Vec<Pair<'a>>,
         pairs.push(Pair { wanted, live, moved });
     }
     Ok(pairs)
-}
-
-/// What somebody else changed since the last release.
-fn drifted(
-    plan: &DeployPlan,
-    past: &[Past],
-    shape: &Shape,
-    survey: &Survey,
-    pairs: &[Pair<'_>],
-    problems: &mut Vec<String>,
-    told: &mut Vec<String>,
-) {
-    let released = past.iter().find_map(|each| each.deploy(&plan.unit)).and_then(|plan| plan.shape().ok());
-    let released = |object: &Object| released.as_ref().and_then(|shape| find(shape, &object.id()).cloned());
-    let mut lines = Vec::new();
-    for Pair { wanted, live, .. } in pairs {
-        if let Some(live) = live.as_ref().filter(|live| is_of(live, &plan.unit)) {
-            lines.extend(drift(live, released(live).as_ref().or(Some(wanted))));
-        }
-    }
-    if let Shape::BlueGreen(shape) = shape {
-        let live = workloads_of(survey, shape).unwrap_or_default();
-        for live in live.into_values().filter(|live| is_of(live, &plan.unit)) {
-            lines.extend(drift(live, released(live).as_ref()));
-        }
-    }
-    let mut seen = BTreeSet::new();
-    lines.retain(|line| seen.insert(line.clone()));
-    match plan.inputs.drift {
-        Drift::Refuse => problems.extend(lines),
-        Drift::Overwrite => told.extend(lines.into_iter().map(|line| format!("{line}; it is overwritten"))),
-        Drift::Keep => told.extend(lines.into_iter().map(|line| format!("{line}; it is kept"))),
-    }
 }
 
 pub(super) fn find<'a>(shape: &'a Shape, id: &ObjectId) -> Option<&'a Object> {

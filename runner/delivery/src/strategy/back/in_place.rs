@@ -7,7 +7,7 @@ use super::Back;
 use super::remove::remove_object;
 use crate::cluster::Labels;
 use crate::rollout::status;
-use crate::unit::{RELEASE, RollingShape};
+use crate::unit::{DIGEST, RELEASE, RUN, RollingShape};
 use crate::{DeliveryError, Object};
 
 /// The steps, in order: evidence, configuration and workloads as they were, waiting for them and for the end of the release's
@@ -59,11 +59,18 @@ pub(super) async fn restore_one(back: &Back<'_>, object: &Object, moved: Moved) 
         return Ok(());
     }
     let now = back.cluster.get(&id_in(object, &back.cluster)).await?;
-    if now.is_some_and(|now| same(&settled(&now), object, moved)) {
+    let stays = |now: Object| same(&settled(&now), object, moved) || (back.spares && !written(&now, object));
+    if now.is_some_and(stays) {
         return Ok(());
     }
     put(&back.cluster, object, moved, Rules::BACK).await?;
     Ok(())
+}
+
+/// The release that goes applied it: its marks are others than before.
+fn written(now: &Object, was: &Object) -> bool {
+    let marks = |object: &Object| [DIGEST, RUN].map(|mark| object.annotations().get(mark).cloned());
+    marks(now) != marks(was)
 }
 
 /// Nothing differs but what is moved by steps of its own.
@@ -89,4 +96,24 @@ async fn evidence_of(back: &Back<'_>, shape: &RollingShape) -> Result<(), Delive
         evidence::keep(&back.cluster, back.progress, &pods, &workloads, back.evidence).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_the_release_has_not_applied_bears_the_marks_of_before() {
+        let object = |digest: Value, run: Value, mode: &str| {
+            Object(json!({"kind": "ConfigMap", "metadata": {"name": "a", "annotations": {DIGEST: digest, RUN: run}},
+                "data": {"mode": mode}}))
+        };
+        let was = object(json!("d1"), json!("1"), "old");
+        assert!(!written(&object(json!("d1"), json!("1"), "by hand"), &was), "somebody else's change");
+        assert!(written(&object(json!("d2"), json!("2"), "new"), &was));
+        assert!(written(&object(json!("d1"), json!("2"), "new"), &was), "the same content, taken over");
+        assert!(written(&was, &object(Value::Null, Value::Null, "adopted")));
+    }
 }

@@ -48,6 +48,9 @@ pub(crate) struct Back<'a> {
     pub(crate) evidence: &'a [EvidenceHook],
     /// The old pods are restarted before they get traffic.
     pub(crate) restart: bool,
+    /// What the release has not written yet is left to whoever changed it meanwhile: it failed over that, or before it came
+    /// so far. A rollback by hand brings everything back.
+    pub(crate) spares: bool,
 }
 
 /// Goes back. Gives whether traffic had to be moved.
@@ -132,6 +135,7 @@ pub(super) async fn settle(
         timeout: *inputs.timeout,
         evidence: &inputs.evidence,
         restart: going.restart,
+        spares: true,
     };
     finish(&back, going).await
 }

@@ -134,7 +134,7 @@ async fn untouched(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> Result<()
         let Some(now) = now else {
             return Err(Failure::new(HAND, format!("Deployment/{} is gone", swap.object.name())).into());
         };
-        if let Some(failure) = intruder(&now, &[]).filter(|_| delivery.plan.inputs.drift != Drift::Keep) {
+        if let Some(failure) = intruder(&now, &swap.object).filter(|_| delivery.plan.inputs.drift != Drift::Keep) {
             return Err(failure.into());
         }
     }
