@@ -16,9 +16,11 @@ mod drift;
 mod look;
 mod needs;
 mod recorded;
+mod services;
 mod source;
 
 pub(super) use drift::lines as drifted;
+pub(super) use services::apart;
 
 /// What a deploy does: everything that its carrying out decides on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

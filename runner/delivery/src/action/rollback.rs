@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeployPlan, Outcome, Past, deploy};
+use super::{DeployPlan, Outcome, Past, Shape, deploy, many};
 use crate::cluster::Cluster;
 use crate::inputs::deploy::{Drift, OnFailure};
 use crate::inputs::{Replicas, RollbackInputs, Strategy};
@@ -90,6 +90,12 @@ pub(super) async fn plan(
     let mut warnings: Vec<String> =
         inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();
     if let Way::Again(again) = &mut way {
+        if let Shape::Rolling(shape) = again.shape()? {
+            let lines = deploy::apart(&shape, &survey);
+            if !lines.is_empty() {
+                return Err(many(&format!("cannot go back to {}", target.version), lines.into_iter()).into());
+            }
+        }
         again.warnings = deploy::drifted(again, past, &survey, cluster).await?;
         warnings.extend(again.warnings.iter().cloned());
     }

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::needs::{extra, prunable, verbs};
-use super::{DeployPlan, Shape, Survey, drift};
+use super::{DeployPlan, Shape, Survey, drift, services};
 use crate::action::{Past, many};
 use crate::check::Subject;
 use crate::check::measure::preflight as preflight_signals;
 use crate::check::rules::signals;
-use crate::cluster::{Apply, Cluster, ClusterError, MANAGER};
+use crate::cluster::{Apply, Cluster, ClusterError, FieldConflict, MANAGER, TRAFFIC};
 use crate::inputs::deploy::Drift;
 use crate::preflight::{self, Needs};
-use crate::strategy::{Moved, Narrowing, Rules, id_in, is_of, narrowing, prepared, settled, workloads_of};
+use crate::strategy::{Moved, Narrowing, Rules, forces, id_in, is_of, narrowing, prepared, settled, workloads_of};
 use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
 use crate::{DeliveryError, Object, ObjectId};
 
@@ -44,6 +44,7 @@ pub(super) async fn complete(
     let drift = drift::of_pairs(plan, past, &shape, survey, &pairs, cluster).await?;
     let lines = if plan.inputs.drift == Drift::Refuse { &mut problems } else { &mut told };
     lines.extend(drift);
+    problems.extend(services::in_the_way(plan, &shape, survey));
     problems.extend(signals_of(plan, &shape, survey, cluster).await);
     if let Shape::BlueGreen(shape) = &shape {
         adoption(plan, shape, survey, cluster, &mut problems, &mut told).await?;
@@ -204,7 +205,14 @@ async fn dry_run(
             continue;
         }
         let object = prepared(wanted, live.as_ref(), *moved, rules);
-        let asked = cluster.apply(&object, Apply::by(MANAGER).dry_run().force(true)).await;
+        // As it will be applied: what would be refused then is refused now.
+        let how = Apply::by(MANAGER).dry_run().force(forces(live.as_ref(), wanted, rules));
+        let asked = match cluster.apply(&object, how).await {
+            Err(ClusterError::Conflict { managers, .. }) if known(&managers, live.as_ref(), problems) => {
+                cluster.apply(&object, how.force(true)).await
+            }
+            asked => asked,
+        };
         match asked {
             Ok(after) => {
                 let mut set = changes(live.as_ref().map(settled).as_ref(), &settled(&after));
@@ -226,6 +234,19 @@ async fn dry_run(
     Ok(sets)
 }
 
+/// Whether conflicts say nothing new: the number of pods that an autoscaler set in the same moment, and what is among the
+/// problems already, with better advice.
+fn known(conflicts: &[FieldConflict], live: Option<&Object>, problems: &[String]) -> bool {
+    let Some(id) = live.map(Object::id) else { return false };
+    conflicts.iter().all(|FieldConflict { manager, field }| {
+        let begin = match manager.as_str() {
+            TRAFFIC => format!("{id} sends its traffic to "),
+            _ => format!("drift: {id} {} changed by {manager}:", field.trim_start_matches('.')),
+        };
+        field == ".spec.replicas" || problems.iter().any(|line| line.starts_with(&begin))
+    })
+}
+
 fn other_owner(plan: &DeployPlan, live: &Object) -> Option<String> {
     let owner = live.labels().get(UNIT).cloned();
     match owner {
@@ -234,5 +255,28 @@ fn other_owner(plan: &DeployPlan, live: &Object) -> Option<String> {
         }
         None if !plan.inputs.adopt => Some(format!("{} is there and Tagline has not made it; adopt: true", live.id())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_conflict_that_is_among_the_problems_is_not_said_again() {
+        let live = Object(json!({"kind": "Service", "metadata": {"name": "shop"}}));
+        let conflict =
+            |manager: &str, field: &str| FieldConflict { manager: manager.to_owned(), field: field.to_owned() };
+        let drifted =
+            ["drift: Service/shop spec.type changed by kubectl-edit: NodePort (the release has ClusterIP)".to_owned()];
+        let apart = ["Service/shop sends its traffic to the blue-green release a alone".to_owned()];
+        let hand = [conflict("kubectl-edit", ".spec.type")];
+        assert!(known(&hand, Some(&live), &drifted));
+        assert!(!known(&hand, Some(&live), &apart) && !known(&hand, Some(&live), &[]));
+        let traffic = [conflict(TRAFFIC, ".spec.selector")];
+        assert!(known(&traffic, Some(&live), &apart) && !known(&traffic, Some(&live), &drifted));
+        assert!(known(&[conflict("hpa", ".spec.replicas")], Some(&live), &[]));
     }
 }
