@@ -6,7 +6,7 @@ use common::release::{App, answer, deliver, kubectl_apply, plan, plan_objects, r
 use common::users::Users;
 use common::{Link, space};
 use serde_json::json;
-use tagline_delivery::cluster::{Patch, Precondition, Propagation};
+use tagline_delivery::cluster::{Precondition, Propagation};
 use tagline_delivery::{DeliveryError, Object, ObjectId, Stop};
 
 fn failure(error: DeliveryError) -> tagline_delivery::Failure {
@@ -125,47 +125,6 @@ async fn what_has_no_namespace_stays_on_the_way_back() {
     assert!(said.contains(&"ConfigMap/added is removed".to_owned()), "{said:#?}");
     let added = ObjectId::new("v1", "ConfigMap", space.namespace(), "added");
     assert_eq!(space.cluster.get(&added).await.unwrap(), None);
-}
-
-/// Somebody's change is refused before, and seen while a release goes out.
-#[tokio::test(flavor = "multi_thread")]
-async fn somebody_else_s_hand() {
-    let Some(space) = space("roll-hand").await else { return };
-    deliver(&space, &App::new("1.2.2").await, &[]).await;
-    let id = ObjectId::new("apps/v1", "Deployment", space.namespace(), "shop");
-    let mut live = space.cluster.get(&id).await.unwrap().unwrap();
-    let containers = live.0["spec"]["template"]["spec"]["containers"].clone();
-    let mut changed = containers.clone();
-    changed[0]["env"][0]["value"] = json!("9");
-    let patch = Patch::Merge(json!({"spec": {"template": {"spec": {"containers": changed}}}}));
-    space.cluster.patch(&id, "kubectl-set", &patch).await.unwrap();
-    until_ready(&space, "shop").await;
-    let refused = plan(&space, &App::new("1.2.3").await, &[]).await.map(|_| ()).unwrap_err();
-    let refused = failure(refused);
-    assert!(
-        refused.why.starts_with("drift: Deployment/shop spec.template.spec.containers[name=\"web\"].env[name=\"VERSION\"].value changed by kubectl-set: 9 (the release has "),
-        "{refused:#?}"
-    );
-    let (_, _, _) = deliver(&space, &App::new("1.2.3").await, &[("drift", "overwrite")]).await;
-    assert!(answer(&space).await.starts_with("1.2.3"));
-
-    // In the middle of a rollout.
-    let link = Link::new();
-    let release = plan(&space, &App::new("1.2.4").await, &[]).await.unwrap();
-    let hand = async {
-        while !link.reached().contains(&"created".to_owned()) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        live = space.cluster.get(&id).await.unwrap().unwrap();
-        let mut changed = live.0["spec"]["template"]["spec"]["containers"].clone();
-        changed[0]["env"][0]["value"] = json!("9");
-        let patch = Patch::Merge(json!({"spec": {"template": {"spec": {"containers": changed}}}}));
-        space.cluster.patch(&id, "kubectl-edit", &patch).await.unwrap();
-    };
-    let (result, ()) = tokio::join!(release.apply(&space, &link), hand);
-    let failed = failure(result.unwrap_err());
-    assert!(failed.why.contains("env[name=\"VERSION\"].value was changed by kubectl-edit"), "{failed:#?}");
-    assert_eq!(failed.effect, "everything was left as that change made it");
 }
 
 /// What stands against a release is found before anything is changed, all at once.
