@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::subject::{Subject, is_of_workload};
+use super::subject::{Subject, counts, is_of_workload};
 use crate::cluster::{Cluster, ClusterError, Labels, TRAFFIC};
 use crate::inputs::WorkloadRef;
 use crate::unit::{PREVIEW, RELEASE, UNIT, VERSION, WORKLOAD};
@@ -95,14 +95,7 @@ impl Found {
         if selector.is_empty() {
             return Ok("nothing".to_owned());
         }
-        let pods = cluster.pods(&selector).await?;
-        let versions: BTreeSet<String> = pods
-            .iter()
-            .filter(|pod| !pod.is_terminating())
-            .map(|pod| pod.annotations().get(VERSION).cloned().unwrap_or_else(|| "an unknown version".to_owned()))
-            .collect();
-        let versions: Vec<String> = versions.into_iter().collect();
-        Ok(if versions.is_empty() { "nothing".to_owned() } else { versions.join(" and ") })
+        Ok(versions(&cluster.pods(&selector).await?))
     }
 
     /// The one version that users get.
@@ -128,8 +121,33 @@ impl Found {
     }
 }
 
+/// The versions of those pods that count, in one line.
+fn versions(pods: &[Object]) -> String {
+    let of = |pod: &Object| pod.annotations().get(VERSION).cloned().unwrap_or_else(|| "an unknown version".to_owned());
+    let versions: BTreeSet<String> = pods.iter().filter(|pod| counts(pod)).map(of).collect();
+    let versions: Vec<String> = versions.into_iter().collect();
+    if versions.is_empty() { "nothing".to_owned() } else { versions.join(" and ") }
+}
+
 /// Those pods that belong to one of the workloads; all where none is named.
 pub(super) fn of_workloads(pods: Vec<Object>, workloads: &[WorkloadRef]) -> Vec<Object> {
     let named = |pod: &Object| workloads.is_empty() || workloads.iter().any(|each| is_of_workload(pod, &each.name));
     pods.into_iter().filter(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_evicted_pod_of_before_serves_nobody() {
+        let pod = |version: &str, phase: &str| {
+            Object(json!({"kind": "Pod", "metadata": {"annotations": {VERSION: version}}, "status": {"phase": phase}}))
+        };
+        assert_eq!(versions(&[pod("1.2.2", "Failed"), pod("1.2.3", "Running")]), "1.2.3");
+        assert_eq!(versions(&[pod("1.2.2", "Running"), pod("1.2.3", "Running")]), "1.2.2 and 1.2.3");
+        assert_eq!(versions(&[pod("1.2.2", "Failed")]), "nothing");
+    }
 }

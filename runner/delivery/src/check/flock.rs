@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
 
-use super::subject::Subject;
+use super::subject::{Subject, counts};
 use crate::Object;
 use crate::cluster::{Cluster, ClusterError, Filter};
 
@@ -66,7 +66,7 @@ impl<'a> Flock<'a> {
         self.trouble.is_some() || !self.known.is_empty() && self.known.iter().all(Option::is_some)
     }
 
-    /// The pods, those on their way out left away; why nobody knows them.
+    /// The pods that count; why nobody knows them.
     pub(super) fn pods(&self) -> Result<Vec<Object>, String> {
         if let Some(trouble) = &self.trouble {
             return Err(trouble.clone());
@@ -74,8 +74,8 @@ impl<'a> Flock<'a> {
         if !self.is_settled() {
             return Err("the pods were not seen yet".to_owned());
         }
-        let mut pods: Vec<Object> = self.known.iter().flatten().flatten().cloned().collect();
-        pods.retain(|pod| !pod.is_terminating() && !["Succeeded", "Failed"].contains(&pod.text("/status/phase")));
+        let pods = self.known.iter().flatten().flatten().filter(|pod| counts(pod));
+        let mut pods: Vec<Object> = pods.cloned().collect();
         pods.sort_by_key(|pod| pod.name().to_owned());
         pods.dedup_by(|a, b| a.uid() == b.uid());
         Ok(pods)

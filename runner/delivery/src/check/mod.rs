@@ -26,3 +26,4 @@ mod web;
 pub use look::{Look, Reading};
 pub use measure::Baseline;
 pub use subject::Subject;
+pub(crate) use subject::counts;

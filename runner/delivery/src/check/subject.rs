@@ -35,7 +35,7 @@ impl Subject {
         self.pods.iter().any(|wanted| selects(wanted, &labels))
     }
 
-    /// Its pods at present, each once, those on their way out left away.
+    /// Its pods at present, each once: those that [`count`](counts).
     ///
     /// # Errors
     /// Those of reaching the server, and a missing right.
@@ -43,12 +43,18 @@ impl Subject {
         let mut pods: Vec<Object> = Vec::new();
         for labels in self.pods.iter().filter(|labels| !labels.is_empty()) {
             let found = cluster.pods(labels).await?;
-            pods.extend(found.into_iter().filter(|pod| !pod.is_terminating()));
+            pods.extend(found.into_iter().filter(counts));
         }
         pods.sort_by_key(|pod| pod.name().to_owned());
         pods.dedup_by(|a, b| a.uid() == b.uid());
         Ok(pods)
     }
+}
+
+/// The pod is one of its workload's: neither on its way out nor ended. An evicted pod stays as an object for long, and has been
+/// replaced.
+pub(crate) fn counts(pod: &Object) -> bool {
+    !pod.is_terminating() && !["Succeeded", "Failed"].contains(&pod.text("/status/phase"))
 }
 
 /// The pod belongs to the workload that manifests call so.
@@ -79,6 +85,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_pod_that_was_evicted_or_goes_does_not_count() {
+        let pod = |phase: &str, ends: Option<&str>| {
+            Object(json!({"kind": "Pod", "metadata": {"deletionTimestamp": ends}, "status": {"phase": phase}}))
+        };
+        assert!(counts(&pod("Running", None)) && counts(&pod("Pending", None)));
+        assert!(!counts(&pod("Failed", None)) && !counts(&pod("Succeeded", None)));
+        assert!(!counts(&pod("Running", Some("2026-01-01T00:00:00Z"))));
+    }
 
     #[test]
     fn an_adopted_pod_belongs_to_the_workload_that_made_it() {
