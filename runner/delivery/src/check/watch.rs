@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::flock::Flock;
 use super::health::health;
-use super::logs::{LogReport, scan_pods};
+use super::logs::{LogCount, LogReport, LogScan, allowed};
 use super::look::{HEALTH, Look, number};
 use super::measure::{Baseline, Meter, Pods, add, signed};
 use super::rules::{Broken, Doubt, Watchman, signals};
@@ -189,8 +189,8 @@ async fn wait_only(bake: &Bake<'_>, end: Timestamp, progress: &dyn Progress) -> 
     }
 }
 
-/// Between two looks at logs, which cost a request for each container.
-const LOGS_EVERY: Duration = Duration::from_mins(1);
+/// Between two looks at logs, which cost a request for each container; a log that is rotated between them is not seen whole.
+const LOGS_EVERY: Duration = Duration::from_secs(15);
 /// Between two lines that say how it stands.
 const SAY_EVERY: Duration = Duration::from_mins(1);
 
@@ -206,6 +206,7 @@ struct Watching<'a> {
     noted: (Vec<(bool, bool)>, Timestamp),
     said: Timestamp,
     logs_seen: Timestamp,
+    logs: LogScan,
     /// Pods were not scraped yet: a rate begins with the second time.
     unscraped: bool,
 }
@@ -218,6 +219,8 @@ impl<'a> Watching<'a> {
         let noted = (watchman.shape(), bake.switched_at);
         let meter = Meter::new(bake.measure, signals(bake.rules), bake.subject, bake.subject.port, cluster);
         let unscraped = meter.scrapes();
+        let mut logs = LogScan::new(&bake.measure.log_limits, bake.switched_at);
+        logs.count = counted(bake, progress).unwrap_or(logs.count);
         let needs_health = bake.rules.iter().any(|rule| rule.condition == Condition::HealthFails);
         Self {
             bake,
@@ -231,6 +234,7 @@ impl<'a> Watching<'a> {
             noted,
             said: bake.switched_at,
             logs_seen: bake.switched_at,
+            logs,
             unscraped,
         }
     }
@@ -370,32 +374,41 @@ impl<'a> Watching<'a> {
             return Ok(done.then(|| Verdict::Inconclusive { why, report: self.report.clone() }));
         };
         let brief = self.cluster.with_patience(*self.bake.measure.interval);
-        let scanned = tokio::select! {
+        let before = self.logs.count.report.table();
+        let read = tokio::select! {
             biased;
             stop = self.progress.stopped() => return Err(stop),
-            scanned = scan_pods(pods, limits, self.bake.switched_at, &brief) => scanned,
+            read = self.logs.read(pods, &brief) => read,
         };
-        match scanned {
-            Ok(logs) => {
-                self.report.logs = Some(logs.clone());
-                Ok(logs.first_failure().map(|row| Verdict::Bad {
-                    broken: Broken {
-                        number: self.bake.rules.len(),
-                        rule: format!("log-limits {} at most {}", row.pattern, row.at_most),
-                        then: Then::Rollback,
-                        value: format!("{} lines: {}", row.found, row.samples.first().cloned().unwrap_or_default()),
-                        since: self.bake.switched_at,
-                        at,
-                    },
-                    report: self.report.clone(),
-                }))
-            }
-            Err(error) if done => {
-                let why = format!("the logs could not be read: {error}");
-                Ok(Some(Verdict::Inconclusive { why, report: self.report.clone() }))
-            }
-            Err(_) => Ok(None),
+        let logs = self.logs.count.report.clone();
+        self.report.logs = Some(logs.clone());
+        if logs.table() != before {
+            self.note_logs(at).await?;
         }
+        if let Some(row) = logs.first_failure() {
+            let broken = Broken {
+                number: self.bake.rules.len(),
+                rule: format!("log-limits {} at most {}", row.pattern, row.at_most),
+                then: Then::Rollback,
+                value: format!("{} lines: {}", row.found, row.samples.first().cloned().unwrap_or_default()),
+                since: self.bake.switched_at,
+                at,
+            };
+            return Ok(Some(Verdict::Bad { broken, report: self.report.clone() }));
+        }
+        let unread = read.err().map(|error| format!("the logs could not be read: {error}"));
+        let doubt = unread.or_else(|| logs.doubt(allowed(self.bake.measure))).filter(|_| done);
+        Ok(doubt.map(|why| Verdict::Inconclusive { why, report: self.report.clone() }))
+    }
+
+    /// Notes what an engine that takes over cannot read any more: lines of pods that are gone by then.
+    async fn note_logs(&self, at: Timestamp) -> Result<(), Stop> {
+        if self.bake.note.is_empty() {
+            return Ok(());
+        }
+        let text = format!("logs were looked at for {}", short(elapsed(self.bake.switched_at, at)));
+        let data = json!({"looks": [], "logs": self.logs.count});
+        self.progress.record(Milestone { name: self.bake.note.to_owned(), text, data }).await
     }
 
     fn say(&mut self, look: &Look, done: bool) {
@@ -418,15 +431,24 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
 
 /// The looks that earlier engines noted.
 fn earlier(bake: &Bake<'_>, progress: &dyn Progress) -> Vec<Look> {
-    #[derive(Deserialize)]
-    struct Note {
-        looks: Vec<Look>,
-    }
-    if bake.note.is_empty() {
-        return Vec::new();
-    }
-    let notes = progress.milestones().into_iter().filter(|milestone| milestone.name == bake.note);
-    let notes = notes.filter_map(|milestone| serde_json::from_value::<Note>(milestone.data).ok());
-    let looks = notes.flat_map(|note| note.looks).filter(|look| look.at >= bake.switched_at);
+    let looks = notes(bake, progress).flat_map(|note| note.looks).filter(|look| look.at >= bake.switched_at);
     looks.collect()
+}
+
+/// What earlier engines counted in the logs.
+fn counted(bake: &Bake<'_>, progress: &dyn Progress) -> Option<LogCount> {
+    notes(bake, progress).filter_map(|note| note.logs).last()
+}
+
+/// What an engine notes of a watch.
+#[derive(Deserialize)]
+struct Note {
+    looks: Vec<Look>,
+    logs: Option<LogCount>,
+}
+
+fn notes(bake: &Bake<'_>, progress: &dyn Progress) -> impl Iterator<Item = Note> {
+    let of_watch = |milestone: &Milestone| !bake.note.is_empty() && milestone.name == bake.note;
+    let notes = progress.milestones().into_iter().filter(of_watch);
+    notes.filter_map(|milestone| serde_json::from_value(milestone.data).ok()).collect::<Vec<_>>().into_iter()
 }

@@ -30,12 +30,21 @@ pub struct LogCall {
     pub bytes: u32,
     /// Of the container that ran before the last restart.
     pub previous: bool,
+    /// Each line begins with its time, RFC 3339, and a space.
+    pub timestamps: bool,
 }
 
 impl Default for LogCall {
     /// The last 200 lines, 1 MiB.
     fn default() -> Self {
-        Self { container: None, since: Since::Start, lines: Some(200), bytes: 1 << 20, previous: false }
+        Self {
+            container: None,
+            since: Since::Start,
+            lines: Some(200),
+            bytes: 1 << 20,
+            previous: false,
+            timestamps: false,
+        }
     }
 }
 
@@ -69,6 +78,7 @@ impl Cluster {
             ("tailLines", which.lines.map(|lines| lines.to_string())),
             ("limitBytes", Some(which.bytes.max(1).to_string())),
             ("previous", which.previous.then(|| "true".to_owned())),
+            ("timestamps", which.timestamps.then(|| "true".to_owned())),
         ];
         let path = resource.path(self.namespace(), Some(pod), Some("log")) + &query(&pairs);
         let limit = usize::try_from(which.bytes).unwrap_or(usize::MAX);

@@ -32,7 +32,8 @@ async fn read(
     lines: Option<u32>,
     bytes: u32,
 ) -> Result<Option<(String, bool)>, ClusterError> {
-    let call = LogCall { container: Some(container.to_owned()), since: Since::Start, lines, bytes, previous: false };
+    let container = Some(container.to_owned());
+    let call = LogCall { container, since: Since::Start, lines, bytes, ..LogCall::default() };
     match cluster.logs(pod, &call).await {
         Ok(logs) => Ok(logs.none.is_none().then_some((logs.text, logs.cut))),
         Err(error) if error.is_not_found() => Ok(None),

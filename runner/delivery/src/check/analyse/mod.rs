@@ -13,7 +13,7 @@ mod store;
 use jiff::Timestamp;
 
 use super::flock::Flock;
-use super::logs::scan_pods;
+use super::logs::{allowed, scan_pods};
 use super::look::Look;
 use super::measure::{Baseline, Meter, Pods, add, signed};
 use super::subject::Subject;
@@ -127,9 +127,9 @@ async fn with_logs(
             if let Some(row) = logs.first_failure() {
                 report.outcome = Outcome::Failed;
                 report.why = format!("{}: {} lines in the logs, at most {}", row.pattern, row.found, row.at_most);
-            } else if logs.pods == 0 && report.outcome == Outcome::Passed {
-                report.outcome = Outcome::Inconclusive;
-                "no pod's log could be read".clone_into(&mut report.why);
+            } else if let Some(why) = logs.doubt(allowed(&inputs.measure)).filter(|_| report.outcome == Outcome::Passed)
+            {
+                (report.outcome, report.why) = (Outcome::Inconclusive, why);
             }
             report.logs = Some(logs);
         }
