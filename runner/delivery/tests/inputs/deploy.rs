@@ -52,6 +52,13 @@ fn defaults_are_those_of_the_table() {
 }
 
 #[test]
+fn limits_on_logs_are_watched_without_rules_too() {
+    let watch = |pairs: &[(&str, &str)]| read(&[&[("manifests", "k8s")], pairs].concat()).watch;
+    assert_eq!(watch(&[("log-limits", "ERROR")]), Period::from_secs(900));
+    assert_eq!(watch(&[]), Period::default());
+}
+
+#[test]
 fn a_short_timeout_shortens_the_defaults_below_it() {
     let inputs = read(&[("manifests", "k8s"), ("timeout", "1m")]);
     assert_eq!((inputs.progress_deadline, inputs.min_ready), (Period::from_secs(30), Period::from_secs(10)));
@@ -113,6 +120,11 @@ const WRONG: &[(&[(&str, &str)], &str)] = &[
         "watch: watch 5m is shorter than \"p95 > 500ms for 10m\": that rule can never fire",
     ),
     (&[("watch", "0s"), ("rollback-when", "restarts > 3")], "watch: watch 0s never looks at \"restarts > 3\""),
+    (&[("watch", "0s"), ("log-limits", "ERROR at most 3")], "watch: watch 0s never looks at the logs for \"ERROR\""),
+    (
+        &[("strategy", "rolling"), ("watch", "0s"), ("log-limits", "ERROR")],
+        "watch: watch 0s never looks at the logs for \"ERROR\"",
+    ),
     (
         &[("rollback-when", "error rate > 5")],
         "rollback-when: \"error rate > 5\": no unit; 5%? and the signal is spelled error-rate",

@@ -6,7 +6,7 @@ use super::{
 use crate::inputs::measure::{MeasureKnobs, NoData};
 use crate::inputs::reader::Reader;
 use crate::inputs::rule::{Condition, RollbackRule};
-use crate::inputs::smoke::{Keys, SmokeInputs};
+use crate::inputs::smoke::{Keys, LogLimit, SmokeInputs};
 use crate::inputs::source::{Source, images};
 use crate::inputs::units::{dns_label, dns_subdomain};
 use crate::inputs::{Period, Problem, Replicas, WorkloadRef};
@@ -60,7 +60,7 @@ impl DeployInputs {
         let measure = MeasureKnobs::read(reader, "prometheus");
         let rollback_when = read_rules(reader, &measure);
         let (timeout, progress_deadline, min_ready) = read_deadlines(reader);
-        let watch = read_watch(reader, word, &rollback_when);
+        let watch = read_watch(reader, word, &rollback_when, &measure.log_limits);
         let inputs = Self {
             name: reader.read("name", dns_label),
             source,
@@ -227,8 +227,8 @@ fn read_rules(reader: &mut Reader<'_>, measure: &MeasureKnobs) -> Vec<RollbackRu
     rules.into_iter().flatten().collect()
 }
 
-/// Rolling without rules has nothing to watch, unless it asks for it.
-fn read_watch(reader: &mut Reader<'_>, word: Word, rules: &[RollbackRule]) -> Period {
+/// Rolling without rules and without limits on logs has nothing to watch, unless it asks for it.
+fn read_watch(reader: &mut Reader<'_>, word: Word, rules: &[RollbackRule], logs: &[LogLimit]) -> Period {
     let watch = reader.period("watch");
     for rule in rules {
         let least = rule.least_watch();
@@ -238,9 +238,13 @@ fn read_watch(reader: &mut Reader<'_>, word: Word, rules: &[RollbackRule]) -> Pe
         let blind = watch.is_zero() && least.is_zero() && matches!(rule.condition, Condition::Signal(_));
         reader.rule(&["watch"], blind, || format!("watch 0s never looks at \"{}\"", rule.text));
     }
-    let idle =
-        word == Word::Rolling && rules.is_empty() && !reader.is_given("watch") && !reader.is_given("rollback-when");
-    if idle { Period::default() } else { watch }
+    if let Some(limit) = logs.first() {
+        reader.rule(&["watch"], watch.is_zero(), || {
+            format!("watch 0s never looks at the logs for \"{}\"", limit.pattern)
+        });
+    }
+    let asks = ["watch", "rollback-when", "log-limits"].into_iter().any(|key| reader.is_given(key));
+    if word == Word::Rolling && !asks { Period::default() } else { watch }
 }
 
 /// A path of a request.
