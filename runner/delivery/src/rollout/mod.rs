@@ -7,10 +7,13 @@
 //! - An API server that is away is neither good nor bad news: the wait goes on until its own deadline.
 
 mod look;
+mod pull;
 mod status;
 mod trouble;
 mod wait;
 
+pub(crate) use pull::Pull;
 pub use status::{RolloutStatus, State, status};
+pub(crate) use trouble::image_of;
 pub use trouble::{Trouble, TroubleKind, is_ready, of_template, trouble};
 pub use wait::{Wait, WaitError, wait_for, wait_ready};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::pull::Pull;
 use crate::Object;
 
 /// What kind of trouble.
@@ -49,9 +50,6 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// A registry that says no will say no again.
-const FINAL_PULLS: &[&str] = &["not found", "unauthorized", "401", "403", "denied", "manifest unknown", "forbidden"];
-
 /// The worst that keeps a pod from getting ready; None where it is only not there yet. `restarts`: from so many on, a
 /// container that ends again and again is a crash loop.
 pub fn trouble(pod: &Object, restarts: i64) -> Option<Trouble> {
@@ -67,14 +65,15 @@ fn of_container(pod: &Object, status: &Value, restarts: i64) -> Option<Trouble> 
     let waiting = status.pointer("/state/waiting")?;
     let text = |key: &str| waiting[key].as_str().unwrap_or_default();
     let (reason, message) = (text("reason"), text("message"));
+    let name = status["name"].as_str().unwrap_or_default();
     let restarted = status["restartCount"].as_i64().unwrap_or(0);
     let seconds = |seconds| Some(Duration::from_secs(seconds));
-    let lower = message.to_lowercase();
     let (kind, grace) = match reason {
         "ErrImageNeverPull" | "InvalidImageName" => (TroubleKind::ImagePull, seconds(0)),
         "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "RegistryUnavailable" => {
-            let is_final = FINAL_PULLS.iter().any(|text| lower.contains(text));
-            (TroubleKind::ImagePull, seconds(if is_final { 5 } else { 45 }))
+            // A registry that says no will say no again.
+            let why = Pull::read(message, image_of(pod, name));
+            (TroubleKind::ImagePull, seconds(if why.is_final() { 5 } else { 45 }))
         }
         // The kubelet may see a pod some moments before its new ConfigMap.
         "CreateContainerConfigError" => (TroubleKind::Config, seconds(5)),
@@ -88,8 +87,14 @@ fn of_container(pod: &Object, status: &Value, restarts: i64) -> Option<Trouble> 
         (None, "") => reason.to_owned(),
         (None, message) => format!("{reason}: {message}"),
     };
-    let container = status["name"].as_str().unwrap_or_default().to_owned();
-    Some(Trouble { pod: pod.name().to_owned(), container, kind, text, restarts: restarted, grace })
+    Some(Trouble { pod: pod.name().to_owned(), container: name.to_owned(), kind, text, restarts: restarted, grace })
+}
+
+/// The image of a container, as the pod names it.
+pub(crate) fn image_of<'a>(pod: &'a Object, container: &str) -> &'a str {
+    let mut containers = ["/spec/initContainers", "/spec/containers"].into_iter().flat_map(|place| pod.list(place));
+    let found = containers.find(|each| each["name"] == container);
+    found.and_then(|each| each["image"].as_str()).unwrap_or_default()
 }
 
 /// `OOMKilled` or `exit code 3`.
