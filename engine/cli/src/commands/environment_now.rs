@@ -52,22 +52,27 @@ pub(super) fn lines(context: &Context, found: &Result<EnvironmentStatus, String>
     )];
     for service in &status.services {
         let selected = if service.workloads.is_empty() { "nothing".to_owned() } else { service.workloads.join(", ") };
-        let ready = format!("{} ready, {} not", service.ready, service.not_ready);
+        let count = |number: Option<usize>| number.map_or("?".to_owned(), |number| number.to_string());
+        let ready = format!("{} ready, {} not", count(service.ready), count(service.not_ready));
         lines.push(label("Service", plain(&format!("{} → {selected}  {ready}", service.name))));
     }
     for workload in &status.workloads {
         lines.push(label(&workload.kind, of_workload(facts, workload)));
-        lines.extend(workload.pods.iter().map(|pod| {
+        for pod in &workload.pods {
             let usage = pod.usage.as_ref().map_or_else(String::new, |usage| {
                 format!("  cpu {}, memory {}", usage.cpu.join(" + "), usage.memory.join(" + "))
             });
             let restarts = if pod.restarts == 0 { String::new() } else { format!("  {} restarts", pod.restarts) };
             let mark = if pod.ready { Mark::Success } else { Mark::Warning };
-            label(
-                "",
-                format!("  {}{usage}{restarts}", facts.state(mark, &plain(&format!("{} {}", pod.name, pod.state)))),
-            )
-        }));
+            let state = facts.state(mark, &plain(&format!("{} {}", pod.name, pod.state)));
+            lines.push(label("", format!("  {state}{usage}{restarts}")));
+            lines.extend(pod.log.iter().map(|line| label("", format!("    {}", plain(line)))));
+        }
+    }
+    for one in &status.operations {
+        let until = one.until.as_ref().map_or("until it is undone".to_owned(), |until| format!("until {until}"));
+        let facts = one.facts.iter().map(|(name, value)| format!("  {name} {value}"));
+        lines.push(label("Operation", plain(&format!("{}  {until}{}", one.what, facts.collect::<String>()))));
     }
     for one in &status.autoscalers {
         let note = if one.note.is_empty() { String::new() } else { format!("  {}", one.note) };
@@ -77,6 +82,12 @@ pub(super) fn lines(context: &Context, found: &Result<EnvironmentStatus, String>
     for one in &status.budgets {
         let text = format!("{}  {} pods count, {} may be evicted", one.name, one.pods, one.allowed);
         lines.push(label("Budget", plain(&text)));
+    }
+    for one in &status.unread {
+        lines.push(label(
+            "Unread",
+            facts.state(Mark::Unknown, &plain(&format!("{}: {}; {}", one.kind, one.why, one.next))),
+        ));
     }
     for event in &status.events {
         lines.push(label("Event", plain(&format!("{} {} {}: {}", event.at, event.about, event.reason, event.message))));
@@ -89,7 +100,11 @@ fn of_workload(facts: &Facts, workload: &WorkloadStatus) -> String {
     let role = if workload.live { "live" } else { "kept" };
     let note = if workload.note.is_empty() { String::new() } else { format!("  {}", workload.note) };
     let (ready, wanted) = (workload.ready, workload.wanted);
-    let mark = if ready >= wanted { Mark::Success } else { Mark::InProgress };
+    let mark = match (workload.stuck, ready >= wanted) {
+        (true, _) => Mark::Warning,
+        (false, true) => Mark::Success,
+        (false, false) => Mark::InProgress,
+    };
     facts.state(mark, &plain(&format!("{}  {version}  {role}  {ready}/{wanted}{note}", workload.name)))
 }
 
@@ -99,6 +114,7 @@ fn mark(health: Health) -> Mark {
         Health::Deploying => Mark::InProgress,
         Health::Degraded => Mark::Warning,
         Health::Unhealthy => Mark::Failure,
+        Health::Unknown => Mark::Unknown,
         Health::Empty => Mark::Skipped,
     }
 }

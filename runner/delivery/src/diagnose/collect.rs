@@ -30,7 +30,7 @@ pub async fn scene(cluster: &Cluster, pods: &[Object], owners: &[Object]) -> Sce
 }
 
 /// The last lines of a pod: of the container that ended, where one was started again.
-async fn log(cluster: &Cluster, pod: &Object) -> Option<String> {
+pub(crate) async fn log(cluster: &Cluster, pod: &Object) -> Option<String> {
     let restarted = |status: &&serde_json::Value| status["restartCount"].as_i64().is_some_and(|count| count > 0);
     let previous = pod.list("/status/containerStatuses").iter().find(restarted);
     let container = previous.and_then(|status| status["name"].as_str()).map(str::to_owned);

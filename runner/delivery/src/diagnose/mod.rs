@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::rollout::{Trouble, trouble};
 use crate::{Failure, Object};
 
+pub(crate) use collect::log;
 pub use collect::scene;
 
 /// What was there when it failed.

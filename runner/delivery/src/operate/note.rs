@@ -61,14 +61,17 @@ impl Note {
         Ok(found.and_then(|found| Some((serde_json::from_str(found.text("/data/note")).ok()?, found))))
     }
 
-    /// All that are in force in the namespace.
+    /// Every note of the namespace, with the ConfigMaps that hold them: the operations in force.
     ///
     /// # Errors
     /// Those of reaching the cluster.
-    pub async fn all(cluster: &Cluster) -> Result<Vec<Self>, ClusterError> {
-        let maps = cluster.list("v1", "ConfigMap", &Labels::new()).await?;
-        let notes = maps.iter().filter(|map| map.labels().contains_key(LABEL) && !map.is_terminating());
-        Ok(notes.filter_map(|map| serde_json::from_str(map.text("/data/note")).ok()).collect())
+    pub async fn all(cluster: &Cluster) -> Result<Vec<(Self, Object)>, ClusterError> {
+        let resource = cluster.served("v1", "ConfigMap").await?;
+        let base = resource.path(cluster.namespace(), None, None);
+        let labelled = [("labelSelector", Some(LABEL.to_owned()))];
+        let (found, _) = cluster.list_at(&resource, "ConfigMap", &base, &labelled).await?;
+        let there = found.into_iter().filter(|found| !found.is_terminating());
+        Ok(there.filter_map(|found| Some((serde_json::from_str(found.text("/data/note")).ok()?, found))).collect())
     }
 
     /// Writes it down where there is none yet; adds what an older one does not know. Gives back what stands there then.

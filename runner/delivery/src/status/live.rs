@@ -19,10 +19,10 @@ pub struct ServiceStatus {
     pub selector: BTreeMap<String, String>,
     /// The workloads whose pods it selects.
     pub workloads: Vec<String>,
-    /// Ready endpoints.
-    pub ready: usize,
+    /// Ready endpoints; None where they cannot be read.
+    pub ready: Option<usize>,
     /// Endpoints that are not.
-    pub not_ready: usize,
+    pub not_ready: Option<usize>,
 }
 
 /// The Services that select something by labels.
@@ -36,6 +36,7 @@ fn one(service: &Object, found: &Found) -> ServiceStatus {
     let of_service = |slice: &&Object| slice.text("/metadata/labels/kubernetes.io~1service-name") == service.name();
     let slices: Vec<Object> = found.slices.iter().filter(of_service).cloned().collect();
     let endpoints = Endpoints::from_slices(&slices);
+    let seen = !found.lacks(&["EndpointSlice"]);
     let selected = |workload: &&Object| {
         let pods = found.pods.iter().filter(|pod| of_template(workload, pod));
         selects(&selector, &workload.pod_labels()) || pods.into_iter().any(|pod| selects(&selector, &pod.labels()))
@@ -44,7 +45,7 @@ fn one(service: &Object, found: &Found) -> ServiceStatus {
         name: service.name().to_owned(),
         workloads: found.workloads.iter().filter(selected).map(|one| one.name().to_owned()).collect(),
         selector,
-        ready: endpoints.ready.len(),
-        not_ready: endpoints.not_ready.len(),
+        ready: seen.then_some(endpoints.ready.len()),
+        not_ready: seen.then_some(endpoints.not_ready.len()),
     }
 }

@@ -1,21 +1,28 @@
 //! One environment in full: what runs, what takes the traffic, what scales it, what went wrong lately.
 //!
-//! Read-only. [`read`] asks the cluster once for each kind; [`EnvironmentStatus::of`] is pure and decides what is live by
-//! what the Services select, never by a label on a workload.
+//! - Read-only. [`read`] asks the cluster once for each kind; [`EnvironmentStatus::of`] is pure and decides what is live by
+//!   what the Services select, never by a label on a workload.
+//! - What cannot be read is named; nothing is called healthy that was not seen.
+//! - An operation in force that keeps a workload at 0 pods is no health.
 
 mod live;
+mod operations;
+mod read;
 mod usage;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cluster::{Cluster, ClusterError, Labels};
+use crate::check::counts;
 use crate::object::selects;
+use crate::operate::Note;
 use crate::rollout::{self, is_ready, of_template, trouble};
 use crate::{Object, Target};
 
 pub use live::ServiceStatus;
+pub use operations::OperationStatus;
+pub use read::read;
 pub use usage::Usage;
 
 /// How many events are shown.
@@ -29,10 +36,12 @@ pub enum Health {
     Healthy,
     /// A rollout goes on.
     Deploying,
-    /// Some pods of a live workload are missing.
+    /// Some pods of a live workload are missing, a rollout does not get on, or an operation keeps a workload without pods.
     Degraded,
     /// A live Service has no ready endpoint.
     Unhealthy,
+    /// What it depends on cannot be read.
+    Unknown,
     /// Nothing is delivered here.
     Empty,
 }
@@ -45,6 +54,7 @@ impl Health {
             Self::Deploying => "deploying",
             Self::Degraded => "degraded",
             Self::Unhealthy => "unhealthy",
+            Self::Unknown => "unknown",
             Self::Empty => "empty",
         }
     }
@@ -65,8 +75,23 @@ pub struct EnvironmentStatus {
     pub autoscalers: Vec<AutoscalerStatus>,
     /// The disruption budgets.
     pub budgets: Vec<BudgetStatus>,
+    /// The operations in force.
+    pub operations: Vec<OperationStatus>,
     /// Warnings, newest first.
     pub events: Vec<EventLine>,
+    /// Kinds that could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A kind that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// `Event`.
+    pub kind: String,
+    /// Why.
+    pub why: String,
+    /// What to do about it.
+    pub next: String,
 }
 
 /// One workload.
@@ -88,6 +113,8 @@ pub struct WorkloadStatus {
     pub wanted: i64,
     /// What its rollout waits for or failed at; empty where it is done.
     pub note: String,
+    /// It is not as it is meant to be and does not get there by itself.
+    pub stuck: bool,
     /// Its images.
     pub images: Vec<String>,
     /// Its pods.
@@ -107,6 +134,8 @@ pub struct PodStatus {
     pub since: String,
     /// What troubles it, or its phase.
     pub state: String,
+    /// Its last lines, where it is in trouble.
+    pub log: Vec<String>,
     /// What it uses, where the cluster measures it.
     pub usage: Option<Usage>,
 }
@@ -169,31 +198,20 @@ pub struct Found {
     pub budgets: Vec<Object>,
     /// Events.
     pub events: Vec<Object>,
+    /// Notes of operations, with the ConfigMaps that hold them.
+    pub notes: Vec<(Note, Object)>,
     /// PodMetrics, by pod.
     pub usage: BTreeMap<String, Usage>,
+    /// The last lines of pods in trouble, by pod.
+    pub logs: BTreeMap<String, Vec<String>>,
+    /// Kinds that could not be read.
+    pub unread: Vec<Unread>,
 }
 
-/// Reads a namespace.
-///
-/// # Errors
-/// The first kind that cannot be read; a cluster that measures no usage is none.
-pub async fn read(cluster: &Cluster) -> Result<EnvironmentStatus, ClusterError> {
-    let all = Labels::new();
-    let mut workloads = Vec::new();
-    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
-        workloads.extend(cluster.list("apps/v1", kind, &all).await?);
+impl Found {
+    fn lacks(&self, kinds: &[&str]) -> bool {
+        self.unread.iter().any(|unread| kinds.contains(&unread.kind.as_str()))
     }
-    let found = Found {
-        workloads,
-        services: cluster.list("v1", "Service", &all).await?,
-        slices: cluster.list("discovery.k8s.io/v1", "EndpointSlice", &all).await?,
-        pods: cluster.list("v1", "Pod", &all).await?,
-        autoscalers: cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", &all).await?,
-        budgets: cluster.list("policy/v1", "PodDisruptionBudget", &all).await?,
-        events: cluster.list("v1", "Event", &all).await?,
-        usage: usage::read(cluster).await,
-    };
-    Ok(EnvironmentStatus::of(cluster.target().clone(), &found))
 }
 
 impl EnvironmentStatus {
@@ -202,7 +220,7 @@ impl EnvironmentStatus {
         let services: Vec<ServiceStatus> = live::services(found);
         let mut workloads: Vec<WorkloadStatus> = found.workloads.iter().map(|one| workload(one, found)).collect();
         workloads.sort_by(|a, b| (!a.live, &a.name).cmp(&(!b.live, &b.name)));
-        let health = health(&services, &workloads);
+        let health = health(&services, &workloads, found);
         Self {
             target,
             health,
@@ -210,25 +228,33 @@ impl EnvironmentStatus {
             workloads,
             autoscalers: found.autoscalers.iter().map(autoscaler).collect(),
             budgets: found.budgets.iter().map(budget).collect(),
+            operations: found.notes.iter().map(operations::operation).collect(),
             events: warnings(&found.events),
+            unread: found.unread.clone(),
         }
     }
 }
 
-fn health(services: &[ServiceStatus], workloads: &[WorkloadStatus]) -> Health {
-    let live: Vec<&WorkloadStatus> = workloads.iter().filter(|one| one.live).collect();
-    if workloads.is_empty() {
-        return Health::Empty;
-    }
+/// Kinds without which nobody can say that all is well.
+const NEEDED: &[&str] = &["Deployment", "StatefulSet", "DaemonSet", "Service", "EndpointSlice", "Pod", "ConfigMap"];
+
+fn health(services: &[ServiceStatus], workloads: &[WorkloadStatus], found: &Found) -> Health {
     let selecting = |service: &&ServiceStatus| workloads.iter().any(|one| service.workloads.contains(&one.name));
-    if services.iter().filter(selecting).any(|service| service.ready == 0) {
+    if services.iter().filter(selecting).any(|service| service.ready == Some(0)) {
         return Health::Unhealthy;
     }
-    if live.iter().any(|one| one.ready < one.wanted) {
+    let short = |one: &WorkloadStatus| one.ready < one.wanted;
+    if workloads.iter().any(|one| one.stuck || one.live && short(one)) {
         return Health::Degraded;
     }
-    let going = workloads.iter().any(|one| one.ready < one.wanted);
-    if going { Health::Deploying } else { Health::Healthy }
+    if found.lacks(NEEDED) {
+        return Health::Unknown;
+    }
+    match workloads {
+        [] => Health::Empty,
+        _ if workloads.iter().any(short) => Health::Deploying,
+        _ => Health::Healthy,
+    }
 }
 
 fn workload(object: &Object, found: &Found) -> WorkloadStatus {
@@ -238,14 +264,20 @@ fn workload(object: &Object, found: &Found) -> WorkloadStatus {
         || found.services.iter().any(|service| {
             // An adopted release is selected by its pods' hash, which no template bears.
             let selector = service.texts("/spec/selector");
-            let pods = found.pods.iter().filter(|pod| of_template(object, pod) && !pod.is_terminating());
-            pods.into_iter().any(|pod| selects(&selector, &pod.labels()))
+            let mut pods = found.pods.iter().filter(|pod| of_template(object, pod) && counts(pod));
+            pods.any(|pod| selects(&selector, &pod.labels()))
         });
-    let note = match status.as_ref().map(|status| &status.state) {
-        Some(rollout::State::Progressing(why) | rollout::State::Failed(why)) => why.clone(),
-        Some(rollout::State::Empty) => "scaled to 0".to_owned(),
+    let pods: Vec<&Object> = found.pods.iter().filter(|pod| of_template(object, pod)).collect();
+    let stopped = operations::stopped_by(object, &found.notes);
+    let note = match (status.as_ref().map(|status| &status.state), stopped) {
+        (_, Some(note)) => format!("no pods by an operation: {}", note.what),
+        (Some(rollout::State::Progressing(why) | rollout::State::Failed(why)), _) => why.clone(),
+        (Some(rollout::State::Empty), _) => "scaled to 0".to_owned(),
         _ => String::new(),
     };
+    let (ready, wanted) = status.as_ref().map_or((0, 0), |status| (status.there(), status.wanted));
+    let failed = matches!(status.as_ref().map(|status| &status.state), Some(rollout::State::Failed(_)));
+    let stuck = stopped.is_some() || ready < wanted && (failed || pods.iter().any(|pod| is_troubled(pod)));
     let containers = object.list("/spec/template/spec/containers").iter();
     let mut annotations = object.annotations();
     WorkloadStatus {
@@ -254,16 +286,26 @@ fn workload(object: &Object, found: &Found) -> WorkloadStatus {
         release: labels.get("tagline.dev/release").cloned().unwrap_or_default(),
         version: annotations.remove("tagline.dev/version").unwrap_or_default(),
         live,
-        ready: status.as_ref().map_or(0, rollout::RolloutStatus::there),
-        wanted: status.as_ref().map_or(0, |status| status.wanted),
+        ready,
+        wanted,
         note,
+        stuck,
         images: containers.filter_map(|one| one["image"].as_str().map(str::to_owned)).collect(),
-        pods: found.pods.iter().filter(|pod| of_template(object, pod)).map(|one| pod(one, found)).collect(),
+        pods: pods.into_iter().map(|one| pod(one, found)).collect(),
     }
 }
 
+fn restarts(pod: &Object) -> i64 {
+    pod.list("/status/containerStatuses").iter().filter_map(|one| one["restartCount"].as_i64()).sum()
+}
+
+/// It does not get ready, and more is known than that it is young: between two ends of a container nothing waits, and its
+/// restarts say it.
+fn is_troubled(pod: &Object) -> bool {
+    trouble(pod, 1).is_some() || counts(pod) && !is_ready(pod) && restarts(pod) > 0
+}
+
 fn pod(object: &Object, found: &Found) -> PodStatus {
-    let statuses = object.list("/status/containerStatuses").iter();
     let state = match trouble(object, 1) {
         Some(trouble) => trouble.text,
         None if object.is_terminating() => "ending".to_owned(),
@@ -272,9 +314,10 @@ fn pod(object: &Object, found: &Found) -> PodStatus {
     PodStatus {
         name: object.name().to_owned(),
         ready: is_ready(object),
-        restarts: statuses.filter_map(|one| one["restartCount"].as_i64()).sum(),
+        restarts: restarts(object),
         since: object.text("/status/startTime").to_owned(),
         state,
+        log: found.logs.get(object.name()).cloned().unwrap_or_default(),
         usage: found.usage.get(object.name()).cloned(),
     }
 }
@@ -364,7 +407,7 @@ mod tests {
         let live: Vec<(&str, bool)> = status.workloads.iter().map(|one| (one.name.as_str(), one.live)).collect();
         assert_eq!(live, [("new", true), ("old", false)]);
         assert_eq!(status.health, Health::Healthy);
-        assert_eq!(status.services[0].ready, 2);
+        assert_eq!(status.services[0].ready, Some(2));
     }
 
     #[test]
@@ -372,5 +415,65 @@ mod tests {
         assert_eq!(status(&found(1, 1)).health, Health::Degraded);
         assert_eq!(status(&found(0, 0)).health, Health::Unhealthy);
         assert_eq!(status(&Found::default()).health, Health::Empty);
+    }
+
+    #[test]
+    fn a_worker_that_an_operation_keeps_without_pods_is_not_healthy() {
+        let mut found = found(2, 2);
+        let mut worker = deployment("worker", "v2", 0);
+        worker.set("/metadata/uid", json!("u"));
+        worker.set("/spec/replicas", json!(0));
+        worker.set("/spec/template/metadata/labels", json!({"app": "worker"}));
+        found.workloads.push(worker);
+        assert_eq!(status(&found).health, Health::Healthy, "a release that is kept has no pods either");
+        let note = json!({"name": "n", "what": "scale Deployment/worker", "statements": [], "job": null, "facts": {},
+            "before": [{"id": {"api_version": "apps/v1", "kind": "Deployment", "namespace": "n", "name": "worker"}, "uid": "u",
+                "fields": [{"place": {"at": "/spec/replicas"}, "value": 2}]}],
+            "due": "2026-01-01T00:00:00Z"});
+        let there = Object(json!({"metadata": {"creationTimestamp": "2025-12-31T23:00:00Z"}}));
+        found.notes = vec![(serde_json::from_value(note).unwrap(), there)];
+        let status = status(&found);
+        assert_eq!(status.health, Health::Degraded);
+        assert_eq!(status.workloads[2].note, "no pods by an operation: scale Deployment/worker");
+        let [operation] = status.operations.as_slice() else { panic!("{:?}", status.operations) };
+        assert_eq!(operation.until.as_deref(), Some("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_parked_workload_that_crashes_is_not_being_deployed() {
+        let mut found = found(2, 2);
+        found.workloads[0] = deployment("old", "v1", 0);
+        assert_eq!(status(&found).health, Health::Deploying);
+        let pod = |state: serde_json::Value| {
+            Object(
+                json!({"kind": "Pod", "metadata": {"name": "old-1", "labels": {"app": "shop", "tagline.dev/release": "v1"}},
+                "status": {"phase": "Running", "containerStatuses": [{"name": "web", "restartCount": 4, "state": state}]}}),
+            )
+        };
+        found.logs.insert("old-1".to_owned(), vec!["panicked".to_owned()]);
+        for state in [json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({"running": {}})] {
+            found.pods = vec![pod(state)];
+            let status = status(&found);
+            assert_eq!(status.health, Health::Degraded);
+            assert_eq!(status.workloads[1].pods[0].log, ["panicked"]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_never_healthy() {
+        let unread =
+            |kind: &str| Unread { kind: kind.to_owned(), why: "not allowed".to_owned(), next: "grant it".to_owned() };
+        let mut seen = found(2, 2);
+        seen.unread = vec![unread("Event")];
+        let said = status(&seen);
+        assert_eq!((said.health, said.unread.len()), (Health::Healthy, 1));
+        seen.unread = vec![unread("EndpointSlice")];
+        seen.slices.clear();
+        let said = status(&seen);
+        assert_eq!((said.health, said.services[0].ready), (Health::Unknown, None));
+        let none = Found { unread: vec![unread("Deployment")], ..Found::default() };
+        assert_eq!(status(&none).health, Health::Unknown);
+        let short = Found { unread: vec![unread("Pod")], ..found(1, 1) };
+        assert_eq!(status(&short).health, Health::Degraded, "bad news needs no more");
     }
 }
