@@ -100,7 +100,8 @@ async fn every_pod_is_tested_and_the_one_of_another_version_is_found() {
     let mut pods = ready(&space, web("shop", "r1", "{\"version\":\"1.2.3\"}", 2)).await;
     ready(&space, web("odd", "r2", "{\"version\":\"1.2.2\"}", 1)).await;
     space.apply(service("preview", &json!({"app": "shop"}))).await;
-    let inputs = smoke(&[("checks", "/index.html version"), ("attempts", "2"), ("every", "100ms")]).smoke;
+    let checks = [("checks", "/index.html version"), ("preview-service", "preview")];
+    let inputs = smoke(&[&checks[..], &[("attempts", "2"), ("every", "100ms")]].concat()).smoke;
     let release = SmokeFor { version: "1.2.3".to_owned(), port: None };
     let link = Link::new();
     let report = run(&inputs, &release, &Where::Pods(&pods), &space.cluster, link.as_ref()).await.unwrap();

@@ -127,7 +127,7 @@ const DEPLOY: &[Input] = &[
     // What is checked.
     input("smoke", Lines),
     input("smoke-jobs", Lines),
-    input("smoke-targets", Lines).or("all-pods"),
+    input("smoke-targets", Lines).or("all-pods, preview, public"),
     input("smoke-headers", Lines),
     input("smoke-port", Integer),
     input("smoke-timeout", Text).or("5s"),

@@ -11,7 +11,7 @@ use crate::check::analyse::save;
 use crate::check::look::number;
 use crate::check::measure::baseline;
 use crate::check::rules::signals;
-use crate::check::smoke::{JobsFor, SmokeFor, Where, checks_at, run, run_jobs};
+use crate::check::smoke::{JobsFor, SmokeFor, SmokeReport, Where, only_at, run, run_jobs};
 use crate::check::watch::{Bake, Verdict, bake};
 use crate::inputs::rule::{Condition, Then};
 use crate::inputs::signal::{Limit, Signal, Unit};
@@ -19,7 +19,7 @@ use crate::inputs::smoke::SmokeTarget;
 use crate::inputs::{DeployInputs, RollbackRule, Strategy};
 use crate::progress::recorded;
 use crate::unit::{BlueGreenShape, Role, role};
-use crate::{DeliveryError, Object, Stop};
+use crate::{DeliveryError, Failure, Object, Stop};
 
 impl Delivery<'_> {
     fn smoke_for(&self) -> Result<SmokeFor, DeliveryError> {
@@ -33,19 +33,16 @@ pub(super) async fn every_pod(delivery: &Delivery<'_>, pods: &[Object]) -> Resul
         return Ok(());
     }
     let inputs = &delivery.plan.inputs.smoke;
-    run(inputs, &delivery.smoke_for()?, &Where::Pods(pods), &delivery.cluster, delivery.progress).await?;
+    let at = Where::Pods(pods);
+    let mut report = run(inputs, &delivery.smoke_for()?, &at, &delivery.cluster, delivery.progress).await?;
     let jobs = JobsFor {
         unit: &delivery.plan.unit,
         version: &delivery.plan.version,
         site: delivery.site,
         timeout: *delivery.plan.inputs.timeout,
     };
-    run_jobs(&delivery.plan.jobs, &jobs, &delivery.cluster, delivery.progress).await?;
-    let text = match (checks_at(inputs, SmokeTarget::AllPods).len(), delivery.plan.jobs.len()) {
-        (0, 0) => "no smoke checks are given".to_owned(),
-        (checks, 0) => format!("{checks} checks on {} pods are good", pods.len()),
-        (checks, jobs) => format!("{checks} checks on {} pods and {jobs} Jobs are good", pods.len()),
-    };
+    report.merge(run_jobs(&delivery.plan.jobs, &jobs, &delivery.cluster, delivery.progress).await?);
+    let text = if report.rows.is_empty() { "no smoke check asks a pod".to_owned() } else { report.summary() };
     delivery.record("smoked", text, Value::Null).await?;
     Ok(())
 }
@@ -53,6 +50,12 @@ pub(super) async fn every_pod(delivery: &Delivery<'_>, pods: &[Object]) -> Resul
 /// Through the Services that select the release only.
 pub(super) async fn preview(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryError> {
     let inputs = &delivery.plan.inputs.smoke;
+    if let Some(check) = only_at(inputs, SmokeTarget::Preview).filter(|_| shape.previews.is_empty()) {
+        let why =
+            format!("\"{}\" is made on a preview only, and no Service is switched that could have one", check.text);
+        let next = "make it on every pod (pods), or add the Service to the manifests";
+        return Err(Failure::new("a smoke check cannot be made", why).next(next).into());
+    }
     for preview in &shape.previews {
         let port = preview.list("/spec/ports").first().map(|port| port["port"].to_string()).unwrap_or_default();
         let at = Where::Preview { service: preview.name().to_owned(), port };
@@ -67,14 +70,22 @@ pub(super) async fn public(delivery: &Delivery<'_>) -> Result<(), DeliveryError>
         return Ok(());
     }
     let inputs = &delivery.plan.inputs.smoke;
-    let mut text = format!("{} has the traffic; no public address is given", delivery.plan.version);
+    let mut report = SmokeReport::default();
     if let Some(url) = &inputs.public_url {
         let at = Where::Public { url: url.clone(), serves: delivery.plan.version.clone() };
-        run(inputs, &delivery.smoke_for()?, &at, &delivery.cluster, delivery.progress).await?;
-        text = format!("{} answers at {url}", delivery.plan.version);
+        report = run(inputs, &delivery.smoke_for()?, &at, &delivery.cluster, delivery.progress).await?;
     }
+    let text = verified(&delivery.plan.version, &report);
     delivery.record("verified", text, Value::Null).await?;
     Ok(())
+}
+
+/// What the answers of the public address say; without any, that nobody asked.
+fn verified(version: &str, report: &SmokeReport) -> String {
+    match report.rows.first() {
+        Some(row) => format!("{version} answers at {}: {}", row.place, report.summary()),
+        None => format!("{version} has the traffic; no check asks a public address"),
+    }
 }
 
 /// The live release's signals, before it loses its traffic: what rules compare with, and what an analysis may ask for.
@@ -184,6 +195,15 @@ async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
 mod tests {
     use super::*;
     use crate::inputs::Action;
+
+    #[test]
+    fn an_address_that_was_not_asked_has_not_answered() {
+        assert_eq!(verified("1.2.3", &SmokeReport::default()), "1.2.3 has the traffic; no check asks a public address");
+        let row = json!({"place": "https://shop.example", "check": "/", "passed": true, "status": 200, "took_ms": 1,
+            "attempts": 1, "why": ""});
+        let report = SmokeReport { rows: vec![serde_json::from_value(row).unwrap()] };
+        assert_eq!(verified("1.2.3", &report), "1.2.3 answers at https://shop.example: 1 check on 1 place, all good");
+    }
 
     #[test]
     fn the_first_release_of_all_is_compared_with_nothing() {

@@ -2,6 +2,7 @@
 
 use tagline_delivery::inputs::deploy::{Names, OnFailure};
 use tagline_delivery::inputs::rule::Condition;
+use tagline_delivery::inputs::smoke::SmokeTarget;
 use tagline_delivery::inputs::{Action, DeployInputs, Period, Source, Strategy};
 
 use super::{problems, problems_of, with};
@@ -49,6 +50,10 @@ fn defaults_are_those_of_the_table() {
     assert!(inputs.adopt && inputs.capacity_check && !inputs.prune && !inputs.force_conflicts);
     assert_eq!(inputs.smoke.body_limit, 1 << 20);
     assert_eq!(read(RIGHT).watch, Period::from_secs(900));
+    assert_eq!(inputs.smoke.targets, [SmokeTarget::AllPods]);
+    assert_eq!(read(RIGHT).smoke.targets, [SmokeTarget::AllPods, SmokeTarget::Preview]);
+    let public = read(&[("manifests", "k8s"), ("public-url", "https://shop.example")]);
+    assert_eq!(public.smoke.targets, [SmokeTarget::AllPods, SmokeTarget::Public]);
 }
 
 #[test]
@@ -165,6 +170,18 @@ const WRONG: &[(&[(&str, &str)], &str)] = &[
     ),
     (&[("smoke", "/q 99")], "smoke: \"/q 99\": \"99\" is not a status; write 200, 2xx or 200,204"),
     (&[("smoke", "public /")], "smoke: \"public /\" is made on the public address; give public-url"),
+    (
+        &[("strategy", "rolling"), ("smoke", "preview /")],
+        "smoke: \"preview /\" is made on the preview; strategy: blue-green has one",
+    ),
+    (
+        &[("strategy", "rolling"), ("smoke-targets", "preview")],
+        "smoke-targets: there is no place for checks on the preview; strategy: blue-green has one",
+    ),
+    (
+        &[("smoke-targets", "all-pods, public")],
+        "smoke-targets: there is no place for checks on the public address; give public-url",
+    ),
     (&[("smoke-attempts", "0")], "smoke-attempts: smoke-attempts 0: at least 1"),
     (&[("smoke-targets", "pods")], "smoke-targets: \"pods\" is not a target; all-pods, preview, public"),
     (&[("smoke-body-limit", "lots")], "smoke-body-limit: \"lots\" is not a quantity; write 500m, 2, 256Mi or 1Gi"),
@@ -290,6 +307,9 @@ fn what_is_known_is_checked_and_expressions_are_left() {
 fn knobs_of_the_other_strategy_are_named() {
     let inputs = read(&[("manifests", "k8s"), ("strategy", "rolling"), ("keep-old", "24h"), ("max-surge", "2")]);
     assert_eq!(inputs.notes, ["keep-old has an effect with strategy: blue-green only"]);
+    let inputs = read(&[("manifests", "k8s"), ("smoke", "/"), ("smoke-targets", "all-pods, preview")]);
+    assert_eq!(inputs.notes, ["smoke-targets: preview has an effect with strategy: blue-green only"]);
+    assert_eq!(inputs.smoke.targets, [SmokeTarget::AllPods]);
 }
 
 #[test]

@@ -79,15 +79,68 @@ fn smoke_test() {
             (&[("timeout", "0s")], "timeout: 0s: longer than 0s"),
             (&[("headers", "no colon")], "headers: \"no colon\" is not a header; write Name: value"),
             (&[("port", "99999")], "port: \"99999\" is not a port; 1 to 65535"),
+            (
+                &[("checks", "preview /info version")],
+                "checks: \"preview /info version\" is made on the preview; give preview-service",
+            ),
+            (&[("targets", "preview")], "targets: there is no place for checks on the preview; give preview-service"),
+            (&[("targets", "public")], "targets: there is no place for checks on the public address; give public-url"),
+            (&[("targets", "# none"), ("checks", "/ready")], "targets: no place is left for the checks; all-pods"),
+            (
+                &[("checks", "/ready"), ("expect-version", "1.2.3")],
+                "expect-version: no check compares a version; \"/ready version\"?",
+            ),
         ],
     );
-    let pairs = [("path", "/info"), ("json", "version = 1.2.3"), ("status", "2xx"), ("targets", "preview, public")];
+    let pairs = [
+        ("path", "/info"),
+        ("json", "version = 1.2.3"),
+        ("status", "2xx"),
+        ("targets", "preview, public"),
+        ("preview-service", "shop-preview"),
+        ("public-url", "https://shop.example"),
+    ];
     let Ok(Action::SmokeTest(inputs)) = Action::read("tagline/smoke-test@v1", &with(&pairs)) else {
         panic!("not read")
     };
     assert_eq!(inputs.smoke.targets, [SmokeTarget::Preview, SmokeTarget::Public]);
     assert!(matches!(&inputs.smoke.checks[0].expect[..], [Expect::Json { path, .. }] if path.as_str() == "version"));
     assert!(inputs.smoke.checks[0].status.accepts(204) && !inputs.smoke.checks[0].status.accepts(302));
+}
+
+#[test]
+fn smoke_test_is_made_where_there_is_a_place() {
+    let targets = |more: &[(&str, &str)]| {
+        let pairs = [&[("checks", "/ready")], more].concat();
+        match Action::read("tagline/smoke-test@v1", &with(&pairs)) {
+            Ok(Action::SmokeTest(inputs)) => inputs.smoke.targets,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (preview, public) = (("preview-service", "shop-preview"), ("public-url", "https://shop.example"));
+    assert_eq!(targets(&[]), [SmokeTarget::AllPods]);
+    assert_eq!(targets(&[public]), [SmokeTarget::AllPods, SmokeTarget::Public]);
+    assert_eq!(targets(&[preview, public]), [SmokeTarget::AllPods, SmokeTarget::Preview, SmokeTarget::Public]);
+    let open =
+        with(&[("checks", "preview /ready"), ("targets", "preview"), ("preview-service", "${{ vars.preview }}")]);
+    assert_eq!(Action::check("tagline/smoke-test@v1", &open), [], "it may be there when the step runs");
+}
+
+#[test]
+fn the_version_that_is_expected_is_compared_beside_all_else() {
+    let expects = |more: &[(&str, &str)]| {
+        let pairs = [&[("path", "/info"), ("expect-version", "1.2.3")], more].concat();
+        match Action::read("tagline/smoke-test@v1", &with(&pairs)) {
+            Ok(Action::SmokeTest(inputs)) => inputs.smoke.checks.into_iter().flat_map(|check| check.expect).collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for more in [&[][..], &[("json", "status = UP")], &[("header", "x-shop")], &[("checks", "/ready")]] {
+        let expects: Vec<Expect> = expects(more);
+        assert!(expects.contains(&Expect::Version(None)), "{more:?} {expects:?}");
+    }
+    // Without a check of its own it says whose logs are meant.
+    assert_eq!(problems("tagline/smoke-test@v1", &[("log-limits", "ERROR"), ("expect-version", "1.2.3")]), [""; 0]);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `tagline/smoke-test` as a step of its own: the release of this run, wherever it stands; of a run without a tag, what
 //! is live.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{JobsFor, SmokeFor, SmokeReport, Where, checks_at, run, run_jobs, templates};
 use crate::check::find::{Found, of_workloads};
-use crate::check::logs::scan_pods;
+use crate::check::logs::{LogReport, scan_pods};
 use crate::cluster::Cluster;
 use crate::inputs::SmokeTestInputs;
 use crate::inputs::smoke::SmokeTarget;
@@ -13,7 +15,7 @@ use crate::rollout::is_ready;
 use crate::{DeliveryError, Failure, Object, PlanError, Progress, Site};
 
 /// Longest time for one Job.
-const JOB: std::time::Duration = std::time::Duration::from_mins(10);
+const JOB: Duration = Duration::from_mins(10);
 
 /// What is tested.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,10 +36,8 @@ impl SmokePlan {
         let version = self.version.as_deref().unwrap_or("what is live");
         let mut lines = vec![format!("test {version} of unit {}", self.unit)];
         let smoke = &self.inputs.smoke;
-        let places =
-            [(SmokeTarget::AllPods, "every pod"), (SmokeTarget::Preview, "preview"), (SmokeTarget::Public, "public")];
-        for (target, name) in places {
-            lines.extend(checks_at(smoke, target).iter().map(|check| format!("{name}: {}", check.text)));
+        for target in [SmokeTarget::AllPods, SmokeTarget::Preview, SmokeTarget::Public] {
+            lines.extend(checks_at(smoke, target).iter().map(|check| format!("{}: {}", target.place(), check.text)));
         }
         lines.extend(self.jobs.iter().map(|job| format!("run {}", job.id())));
         lines
@@ -93,7 +93,9 @@ pub async fn apply(
         let release = SmokeFor { port: release.port.or(subject.port), ..release.clone() };
         report.merge(run(smoke, &release, &Where::Pods(&pods), cluster, progress).await?);
     }
-    if let Some(service) = &inputs.preview_service {
+    if let Some(service) =
+        inputs.preview_service.as_ref().filter(|_| !checks_at(smoke, SmokeTarget::Preview).is_empty())
+    {
         let at = Where::Preview { service: service.clone(), port: port_of(cluster, service).await? };
         report.merge(run(smoke, &release, &at, cluster, progress).await?);
     }
@@ -106,16 +108,29 @@ pub async fn apply(
         let at = Where::Public { url: url.clone(), serves };
         report.merge(run(smoke, &release, &at, cluster, progress).await?);
     }
+    if let Some(check) = report.first_unmade(smoke) {
+        let why = format!("\"{}\" has no place to be made", check.text);
+        return Err(Failure::new("a smoke check was not made", why)
+            .next("give targets, or its place in the line")
+            .into());
+    }
     if !inputs.log_limits.is_empty() {
         let logs = scan_pods(&pods, &inputs.log_limits, began, cluster).await?;
         logs.table().into_iter().for_each(|line| progress.say(line));
-        if let Some(row) = logs.first_failure() {
-            let why = format!("{}: {} lines, at most {}", row.pattern, row.found, row.at_most);
-            let failure = Failure::new("the logs hold what they must not", why);
-            return Err(Failure { evidence: row.samples.clone(), ..failure }.into());
-        }
+        judge_logs(&logs)?;
     }
     Ok(report)
+}
+
+/// Too many lines, or part of them unread: each is none that passes.
+fn judge_logs(logs: &LogReport) -> Result<(), Failure> {
+    if let Some(row) = logs.first_failure() {
+        let why = format!("{}: {} lines, at most {}", row.pattern, row.found, row.at_most);
+        let failure = Failure::new("the logs hold what they must not", why);
+        return Err(Failure { evidence: row.samples.clone(), ..failure });
+    }
+    let doubt = logs.doubt(Duration::ZERO).map(|why| Failure::new("whether the logs are good cannot be told", why));
+    doubt.map_or(Ok(()), |failure| Err(failure.next("see that the pods run, then run again")))
 }
 
 /// The first port of a Service.

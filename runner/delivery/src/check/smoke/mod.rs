@@ -3,6 +3,7 @@
 //! - Pods are asked one by one through the API server, so that no pod is left out and none answers for another.
 //! - The version is compared with the release's. An answer of another version is a failure.
 //! - The public address is not asked before the switch: it would answer for the release before.
+//! - A check that was made nowhere is not good.
 
 pub mod action;
 mod jobs;
@@ -72,6 +73,15 @@ pub fn checks_at(inputs: &SmokeInputs, target: SmokeTarget) -> Vec<&SmokeCheck> 
         None => inputs.targets.contains(&target),
     };
     inputs.checks.iter().filter(there).collect()
+}
+
+/// The first check that is made at this kind of place and nowhere else.
+pub fn only_at(inputs: &SmokeInputs, target: SmokeTarget) -> Option<&SmokeCheck> {
+    let only = |check: &&SmokeCheck| match check.target {
+        Some(own) => own == target,
+        None => inputs.targets.iter().all(|other| *other == target),
+    };
+    inputs.checks.iter().find(only)
 }
 
 /// Makes all checks of a place, each up to `attempts` times. Says the table.

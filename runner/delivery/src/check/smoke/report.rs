@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterError;
+use crate::inputs::smoke::{SmokeCheck, SmokeInputs};
 use crate::{DeliveryError, Failure, Stop};
 
 /// One check at one place.
@@ -43,6 +44,11 @@ impl SmokeReport {
     /// The first row that is not good.
     pub fn first_failure(&self) -> Option<&SmokeRow> {
         self.rows.iter().find(|row| !row.passed)
+    }
+
+    /// The first check that was made nowhere.
+    pub fn first_unmade<'a>(&self, inputs: &'a SmokeInputs) -> Option<&'a SmokeCheck> {
+        inputs.checks.iter().find(|check| !self.rows.iter().any(|row| row.check == check.text))
     }
 
     /// Together with what was found elsewhere.
@@ -153,6 +159,7 @@ impl From<SmokeError> for DeliveryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::Action;
 
     fn row(place: &str, check: &str, why: &str) -> SmokeRow {
         let (place, check, why) = (place.to_owned(), check.to_owned(), why.to_owned());
@@ -180,6 +187,16 @@ mod tests {
         let error = SmokeError::Failed(report);
         assert_eq!(error.to_string(), "smoke check failed: Pod/a /info version: version is 1.2.2, expected 1.2.3");
         assert_eq!(error.failure().evidence.len(), 1);
+    }
+
+    #[test]
+    fn a_check_without_a_row_was_made_nowhere() {
+        let with = [("checks".to_owned(), "/ready\n/info version".to_owned())].into();
+        let Ok(Action::SmokeTest(inputs)) = Action::read("tagline/smoke-test@v1", &with) else { panic!("not read") };
+        let mut report = SmokeReport { rows: vec![row("Pod/a", "/ready", "")] };
+        assert_eq!(report.first_unmade(&inputs.smoke).unwrap().text, "/info version");
+        report.rows.push(row("Pod/a", "/info version", ""));
+        assert_eq!(report.first_unmade(&inputs.smoke), None);
     }
 
     #[test]

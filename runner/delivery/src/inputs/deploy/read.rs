@@ -6,7 +6,7 @@ use super::{
 use crate::inputs::measure::{MeasureKnobs, NoData};
 use crate::inputs::reader::Reader;
 use crate::inputs::rule::{Condition, RollbackRule};
-use crate::inputs::smoke::{Keys, LogLimit, SmokeInputs};
+use crate::inputs::smoke::{Keys, LogLimit, SmokeInputs, SmokeTarget};
 use crate::inputs::source::{Source, images};
 use crate::inputs::units::{dns_label, dns_subdomain};
 use crate::inputs::{Period, Problem, Replicas, WorkloadRef};
@@ -44,6 +44,7 @@ const SMOKE: Keys = Keys {
     attempts: "smoke-attempts",
     every: "smoke-every",
     body_limit: "smoke-body-limit",
+    preview: ("strategy", "strategy: blue-green has one"),
 };
 
 /// Knobs that only rolling has, and those that only blue-green has.
@@ -100,6 +101,11 @@ impl DeployInputs {
 
     /// What must hold between knobs.
     fn check(mut self, reader: &mut Reader<'_>, word: Word) -> Self {
+        let asked = self.smoke.targets.contains(&SmokeTarget::Preview) && reader.is_given(SMOKE.targets);
+        self.smoke.settle_places(reader, &SMOKE, word == Word::BlueGreen);
+        if asked && !self.smoke.targets.contains(&SmokeTarget::Preview) {
+            self.notes.push("smoke-targets: preview has an effect with strategy: blue-green only".to_owned());
+        }
         reader.rule(&["releases"], self.releases < 2, || {
             format!("releases {} leaves nothing to roll back to; at least 2", self.releases)
         });

@@ -21,6 +21,17 @@ pub enum SmokeTarget {
     Public,
 }
 
+impl SmokeTarget {
+    /// As people read it: checks are made on it.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::AllPods => "every pod",
+            Self::Preview => "the preview",
+            Self::Public => "the public address",
+        }
+    }
+}
+
 const TARGETS: [(&str, SmokeTarget); 3] =
     [("all-pods", SmokeTarget::AllPods), ("preview", SmokeTarget::Preview), ("public", SmokeTarget::Public)];
 
@@ -31,7 +42,7 @@ pub struct SmokeInputs {
     pub checks: Vec<SmokeCheck>,
     /// Jobs that must complete: manifests in the repository or CronJobs.
     pub jobs: Vec<JobSource>,
-    /// Where checks without a target of their own are made, in this order.
+    /// Where checks without a target of their own are made: places that are there.
     pub targets: Vec<SmokeTarget>,
     /// The pods' port; the target port of the unit's Service where it is not given.
     pub port: Option<u16>,
@@ -92,6 +103,8 @@ pub(in crate::inputs) struct Keys {
     pub(in crate::inputs) attempts: &'static str,
     pub(in crate::inputs) every: &'static str,
     pub(in crate::inputs) body_limit: &'static str,
+    /// The input that makes a preview, and what to give there.
+    pub(in crate::inputs) preview: (&'static str, &'static str),
 }
 
 impl SmokeInputs {
@@ -108,14 +121,33 @@ impl SmokeInputs {
             every: reader.period(keys.every),
             body_limit: reader.bytes(keys.body_limit),
         };
-        let wants_public = |check: &SmokeCheck| check.target == Some(SmokeTarget::Public);
-        let public = smoke.checks.iter().find(|check| wants_public(check)).map(|check| check.text.clone());
-        let missing = smoke.public_url.is_none() && reader.are_settled(&["public-url"]);
-        if let Some(line) = public.filter(|_| missing) {
-            reader.problem(keys.checks, format!("\"{line}\" is made on the public address; give public-url"));
-        }
         reader.rule(&[keys.timeout], smoke.timeout.is_zero(), || "0s: longer than 0s".to_owned());
         smoke
+    }
+
+    /// Leaves places away that are not there. One that a check or the step names is a problem: a check that is made nowhere
+    /// would pass. `preview`: there is one.
+    pub(in crate::inputs) fn settle_places(&mut self, reader: &mut Reader<'_>, keys: &Keys, preview: bool) {
+        let given = reader.is_given(keys.targets);
+        let public = (SmokeTarget::Public, self.public_url.is_some(), "public-url", "give public-url");
+        for (target, there, key, give) in [(SmokeTarget::Preview, preview, keys.preview.0, keys.preview.1), public] {
+            if there || !reader.are_settled(&[key]) {
+                continue;
+            }
+            let place = target.place();
+            if let Some(check) = self.checks.iter().find(|check| check.target == Some(target)) {
+                reader.problem(keys.checks, format!("\"{}\" is made on {place}; {give}", check.text));
+            }
+            let named = self.targets.contains(&target);
+            self.targets.retain(|other| *other != target);
+            // Of a step whose strategy is chosen when it runs, the preview belongs to the other one.
+            let other_strategy = key == "strategy" && !self.targets.is_empty();
+            if given && named && !other_strategy {
+                reader.problem(keys.targets, format!("there is no place for checks on {place}; {give}"));
+            }
+        }
+        let nowhere = self.targets.is_empty() && self.checks.iter().any(|check| check.target.is_none());
+        reader.rule(&[keys.targets], nowhere, || "no place is left for the checks; all-pods".to_owned());
     }
 
     /// Nothing is to be checked.
@@ -159,7 +191,7 @@ pub struct SmokeTestInputs {
     pub service: Option<String>,
     /// The Service that selects the new release; none means there is none to test.
     pub preview_service: Option<String>,
-    /// The version that `version` expects; the release's where it is not given.
+    /// The version that is tested, and that `version` and the check of `path` expect; the release's where it is not given.
     pub expect_version: Option<String>,
     /// Patterns that the pods' logs since the step began may hold only so often.
     pub log_limits: Vec<LogLimit>,
@@ -177,6 +209,7 @@ const KEYS: Keys = Keys {
     attempts: "attempts",
     every: "every",
     body_limit: "body-limit",
+    preview: ("preview-service", "give preview-service"),
 };
 
 impl SmokeTestInputs {
@@ -192,6 +225,13 @@ impl SmokeTestInputs {
             images: reader.lines("images", ImageInput::parse),
         };
         inputs.smoke.checks.extend(single(reader));
+        inputs.smoke.settle_places(reader, &KEYS, inputs.preview_service.is_some());
+        let checks = &inputs.smoke.checks;
+        let compares = |check: &SmokeCheck| check.expect.iter().any(|expect| matches!(expect, Expect::Version(_)));
+        let ignored = inputs.expect_version.is_some() && !checks.is_empty() && !checks.iter().any(compares);
+        reader.rule(&["expect-version", "checks", "path"], ignored, || {
+            format!("no check compares a version; \"{} version\"?", checks.first().map_or("", |check| &check.text))
+        });
         let nothing = inputs.smoke.is_empty() && inputs.log_limits.is_empty();
         reader.rule(&["checks", "path", "jobs", "log-limits"], nothing, || {
             "nothing is tested; give checks, path, jobs or log-limits".to_owned()
@@ -200,7 +240,7 @@ impl SmokeTestInputs {
     }
 }
 
-/// The one check of `path`, `status`, `json` and `header`: the same words as in a line of `checks`, a key each.
+/// The one check of `path`, `status`, `json`, `header` and `expect-version`: the same words as in a line of `checks`, a key each.
 fn single(reader: &mut Reader<'_>) -> Option<SmokeCheck> {
     let path = reader.read("path", crate::inputs::deploy::path);
     let status = reader.read("status", StatusTest::parse).unwrap_or_default();
@@ -220,7 +260,7 @@ fn single(reader: &mut Reader<'_>) -> Option<SmokeCheck> {
     }
     let path = path?;
     let mut expect = [json, header].concat();
-    if reader.is_given("expect-version") && expect.is_empty() {
+    if reader.is_given("expect-version") {
         expect.push(Expect::Version(None::<JsonPath>));
     }
     let text = path.clone();
