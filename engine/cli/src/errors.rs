@@ -196,6 +196,7 @@ impl From<BeginError> for Failure {
             BeginError::Release(error) => error.into(),
             BeginError::Secret(error) => error.into(),
             BeginError::Store(error) => error.into(),
+            BeginError::Identity(_) => Self::failed("no-random-number", error).effect(NOTHING_RUN),
             BeginError::Plan(_) => {
                 Self::failed("bug", error).effect(NOTHING_RUN).next("report it with the workflow file")
             }

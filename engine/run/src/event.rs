@@ -139,6 +139,9 @@ pub enum Fact {
         /// A version below the live one is wanted.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         allow_downgrade: bool,
+        /// Random: numbers begin anew in each store. Empty for a run that was begun before there was one.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        identity: String,
     },
     /// The run or a job wants a lock and takes its place in the queue.
     LockAsked {

@@ -39,7 +39,7 @@ pub fn evolve(mut state: RunState, event: &Event) -> Result<RunState, Corrupt> {
 impl RunState {
     /// The state after the first event of a run.
     pub fn begin(event: &Event) -> Result<Self, Corrupt> {
-        let Fact::RunCreated { run, plan, runner, allow_downgrade } = &event.fact else {
+        let Fact::RunCreated { run, plan, runner, allow_downgrade, identity } = &event.fact else {
             let why = "a run begins with RunCreated".to_owned();
             return Err(Corrupt { number: 0, fact: event.fact.name(), why });
         };
@@ -49,6 +49,7 @@ impl RunState {
             plan: Arc::new((**plan).clone()),
             runner: runner.clone(),
             allow_downgrade: *allow_downgrade,
+            identity: identity.clone(),
             created_at: event.at,
             attempt: Attempt::FIRST,
             attempt_at: event.at,

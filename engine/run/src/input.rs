@@ -22,6 +22,8 @@ pub struct Start {
     pub runner: String,
     /// A version below the live one is wanted.
     pub allow_downgrade: bool,
+    /// A fresh random text: what tells the run from one with its number in another store.
+    pub identity: String,
 }
 
 /// Who reports of a job: the leg, its attempt and the secret of this start. A report with another token is stale.
@@ -232,7 +234,7 @@ pub enum Report {
 impl Start {
     /// The first event of the run.
     pub(crate) fn into_event(self, at: jiff::Timestamp) -> Event {
-        let Self { run, plan, runner, allow_downgrade } = self;
-        Event { at, fact: Fact::RunCreated { run, plan, runner, allow_downgrade } }
+        let Self { run, plan, runner, allow_downgrade, identity } = self;
+        Event { at, fact: Fact::RunCreated { run, plan, runner, allow_downgrade, identity } }
     }
 }

@@ -27,6 +27,8 @@ pub struct RunState {
     pub runner: String,
     /// It may bring a version below the live one.
     pub allow_downgrade: bool,
+    /// What tells it from runs of other stores; empty for one that was begun before there was such a thing.
+    pub identity: String,
     /// When it was created.
     pub created_at: Timestamp,
     /// The present attempt.

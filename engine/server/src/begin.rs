@@ -1,6 +1,8 @@
 //! Beginning a run in the store: everything that refuses a release, then the run itself with the secrets it was given,
 //! in one transaction.
 
+use std::io;
+
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use tagline_run::{RunId, RunState, Start, create};
@@ -48,6 +50,9 @@ pub enum BeginError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The kernel gives no random number.
+    #[error("a run needs a random identity, and none can be had")]
+    Identity(#[from] io::Error),
     /// The plan leads to events that cannot follow each other: a bug.
     #[error("the plan cannot be begun: {0}")]
     Plan(String),
@@ -72,8 +77,9 @@ pub fn begin(
     }
     secrets::require(store, plan, &root, &options.secrets)?;
     let now = crate::clock::now();
+    let identity = crate::random::hex()?;
     // Tried once outside the transaction, so that it cannot fail inside.
-    first(plan, options, RunId(1), now)?;
+    first(plan, options, RunId(1), &identity, now)?;
     let mut moved = None;
     let (run, fresh) = store.create_run(
         &root,
@@ -84,7 +90,7 @@ pub fn begin(
             })
         },
         &filter,
-        |run| first(plan, options, run, now).expect("the same events were made a moment ago"),
+        |run| first(plan, options, run, &identity, now).expect("the same events were made a moment ago"),
     )?;
     if let Some(error) = moved {
         return Err(error.into());
@@ -108,13 +114,20 @@ fn existing(plan: &tagline_plan::Plan, store: &Store, filter: &RunFilter) -> Res
     Ok(release::existing(plan, &store.runs(filter)?)?)
 }
 
-fn first(plan: &tagline_plan::Plan, options: &BeginOptions, run: RunId, now: Timestamp) -> Result<First, BeginError> {
+fn first(
+    plan: &tagline_plan::Plan,
+    options: &BeginOptions,
+    run: RunId,
+    identity: &str,
+    now: Timestamp,
+) -> Result<First, BeginError> {
     let wrong = |error: tagline_run::Corrupt| BeginError::Plan(error.to_string());
     let start = Start {
         run,
         plan: Box::new(plan.clone()),
         runner: options.runner.clone(),
         allow_downgrade: options.allow_downgrade,
+        identity: identity.to_owned(),
     };
     let events = create(start, now).map_err(wrong)?;
     let state = RunState::load(&events).map_err(wrong)?;

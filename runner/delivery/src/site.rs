@@ -52,8 +52,10 @@ pub struct Site {
     pub version: String,
     /// The commit, 40 hex digits.
     pub commit: String,
-    /// The run's number.
+    /// The run's number in its store.
     pub run: u64,
+    /// What tells the run from those that have its number in other stores; empty where it has nothing of the kind.
+    pub identity: String,
     /// The job as `show` names it.
     pub job: String,
     /// The job's attempt, from 1.
@@ -70,6 +72,12 @@ impl Site {
     /// The version of a run without a tag.
     pub fn untagged(commit: &str) -> String {
         format!("0.0.0-{}", commit.get(..7).unwrap_or(commit))
+    }
+
+    /// This step of this attempt of this run, and of no other in any store: `7/deploy/1/0/9f86…`.
+    pub fn asker(&self) -> String {
+        let step = format!("{}/{}/{}/{}", self.run, self.job, self.attempt, self.step);
+        if self.identity.is_empty() { step } else { format!("{step}/{}", self.identity) }
     }
 
     /// Whether the run releases a version; one without a tag works on what is there.

@@ -37,6 +37,7 @@ fn site(tree: &Path, built: &[String]) -> Site {
         version: "1.2.3".to_owned(),
         commit: "0".repeat(40),
         run: 1,
+        identity: String::new(),
         job: "deploy".to_owned(),
         attempt: 1,
         step: 0,

@@ -95,7 +95,8 @@ impl Sample {
     }
 
     fn new() -> Self {
-        let start = Start { run: RunId(418), plan: Box::new(plan()), runner: "auto".into(), allow_downgrade: false };
+        let (plan, runner, identity) = (Box::new(plan()), "auto".into(), String::new());
+        let start = Start { run: RunId(418), plan, runner, allow_downgrade: false, identity };
         let events = create(start, at("14:20:00")).expect("a plan that can begin");
         Self { state: RunState::load(&events).expect("its own events") }
     }

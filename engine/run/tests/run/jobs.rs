@@ -4,7 +4,7 @@ use crate::support::{World, key, person};
 use tagline_plan::NeedResult;
 use tagline_run::view::{self, Status};
 use tagline_run::{
-    Attempt, Cause, Conclusion, Effect, Ending, Fact, Input, Refusal, Report, Rerun, Sender, TimerId, Token,
+    Attempt, Cause, Conclusion, Effect, Ending, Fact, Input, Refusal, Report, Rerun, RunState, Sender, TimerId, Token,
     outstanding,
 };
 
@@ -16,6 +16,17 @@ jobs:
   notify: { needs: test, if: vars.SLACK == 'on', runs-on: x, steps: [ { run: make } ] }
   cleanup: { needs: test, if: always(), runs-on: x, steps: [ { run: make } ] }
 ";
+
+#[test]
+fn a_run_keeps_its_identity_and_one_of_a_time_without_any_is_read_too() {
+    let world = World::new(CHAIN);
+    let text = serde_json::to_string(&world.journal[0]).unwrap();
+    let of = |text: &str| RunState::begin(&serde_json::from_str(text).unwrap()).unwrap().identity;
+    assert_eq!(of(&text), "0a1b");
+    let older = text.replace(r#","identity":"0a1b""#, "");
+    assert!(older.len() < text.len(), "{text}");
+    assert_eq!(of(&older), "");
+}
 
 #[test]
 fn a_chain_runs_in_order_and_ends_well() {

@@ -90,7 +90,13 @@ impl World {
 
     pub(crate) fn of(plan: Plan) -> Self {
         let now: Timestamp = "2026-11-19T14:20:00Z".parse().unwrap();
-        let start = Start { run: RunId(418), plan: Box::new(plan), runner: "fake".into(), allow_downgrade: false };
+        let start = Start {
+            run: RunId(418),
+            plan: Box::new(plan),
+            runner: "fake".into(),
+            allow_downgrade: false,
+            identity: "0a1b".into(),
+        };
         let journal = create(start, now).unwrap();
         let state = RunState::load(&journal).unwrap();
         let world = Self { state, journal, now, random: 0, strict: true };

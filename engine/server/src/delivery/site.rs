@@ -43,6 +43,7 @@ pub(crate) fn site(
         version: trigger.version.clone().unwrap_or_else(|| Site::untagged(&trigger.commit)),
         commit: trigger.commit.clone(),
         run: state.run.0,
+        identity: state.identity.clone(),
         job: key.to_string(),
         attempt: attempt.0,
         step,

@@ -70,6 +70,19 @@ async fn what_was_approved_is_delivered_also_by_the_next_engine_and_its_rest_goe
     third.store().verify().unwrap();
 }
 
+/// Each store numbers its runs from 1, and they meet in one cluster.
+#[test]
+fn the_first_runs_of_two_stores_are_told_apart() {
+    let identity = |place: &place::Place| {
+        let run = place.begin();
+        let rows = tagline_store::Store::open_read_only(&place.folder).unwrap().events(run, 0).unwrap();
+        (run, RunState::load(rows.iter().map(|(_, event)| event)).unwrap().identity)
+    };
+    let ((one, first), (other, second)) = (identity(&place()), identity(&place()));
+    assert_eq!(one, other);
+    assert!(first.len() == 32 && first != second, "{first} {second}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_delivery_goes_back_before_its_job_ends() {
     let place = place();

@@ -155,8 +155,8 @@ impl Prepared {
         for (name, value) in told(site) {
             plan = plan.with_env(name, &value);
         }
-        let here = format!("{}/{}/{}/{}", site.run, site.job, site.attempt, site.step);
-        let scope = if work.scope == Scope::Step { here.as_str() } else { "" };
+        let here = site.asker();
+        let scope = if work.scope == Scope::Release { "" } else { here.as_str() };
         let mut object = plan.object;
         let content = Object(json!([object.0, work.purpose, work.unit, site.version, scope]));
         let key = digest_of(&content)[..16].to_owned();
@@ -238,5 +238,50 @@ impl Prepared {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+
+    fn site(identity: &str) -> Site {
+        Site {
+            environment: "production".to_owned(),
+            protected: false,
+            target: Target { context: "c".to_owned(), namespace: "shop".to_owned() },
+            kubeconfig: Vec::new(),
+            repository: "shop".to_owned(),
+            version: "1.2.3".to_owned(),
+            commit: "0".repeat(40),
+            run: 1,
+            identity: identity.to_owned(),
+            job: "deploy".to_owned(),
+            attempt: 1,
+            step: 0,
+            tree: std::path::PathBuf::new(),
+            built: Vec::new(),
+        }
+    }
+
+    fn prepared(identity: &str, scope: Scope) -> Prepared {
+        let object = Object(json!({"kind": "Job", "metadata": {"name": "m"}}));
+        let plan = JobPlan { source: String::new(), container: "c".to_owned(), object };
+        let timeout = Duration::from_mins(1);
+        let work = Work { plan: &plan, purpose: "verify", unit: "shop", scope, retries: 0, timeout };
+        Prepared::of(&site(identity), &work)
+    }
+
+    #[test]
+    fn the_first_runs_of_two_stores_do_not_take_each_others_jobs_for_theirs() {
+        let [one, again, other] = ["0a1b", "0a1b", "2c3d"].map(|identity| prepared(identity, Scope::Step));
+        assert_eq!((one.key.as_str(), one.here.as_str()), (again.key.as_str(), "1/deploy/1/0/0a1b"));
+        assert_ne!((&one.key, &one.here), (&other.key, &other.here));
+        // A run that was begun before there was an identity goes on with its Jobs.
+        assert_eq!(prepared("", Scope::Step).here, "1/deploy/1/0");
+        // What is done once for a release is so for all stores.
+        let [one, other] = ["0a1b", "2c3d"].map(|identity| prepared(identity, Scope::Release).key);
+        assert_eq!(one, other);
     }
 }

@@ -168,6 +168,7 @@ fn site(retirement: &Retirement, note: &Note, uid: &str) -> Site {
         version: retirement.version.clone(),
         commit: String::new(),
         run: note.facts.get("run").and_then(|run| run.parse().ok()).unwrap_or(0),
+        identity: String::new(),
         job: format!("later-{uid}"),
         attempt: 1,
         step: 0,

@@ -357,8 +357,7 @@ fn change(object: &Object, fields: Vec<Field>) -> Change {
 
 /// The same for this step however often it begins again.
 fn restarted(site: &Site) -> Field {
-    let step = format!("{}-{}-{}-{}", site.run, site.job, site.attempt, site.step);
-    field("/spec/template/metadata/annotations/tagline.dev~1restarted-by", Some(step.into()))
+    field("/spec/template/metadata/annotations/tagline.dev~1restarted-by", Some(site.asker().into()))
 }
 
 impl OperatePlan {

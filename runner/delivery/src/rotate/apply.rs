@@ -60,8 +60,7 @@ fn after(now: Timestamp, period: Period) -> Timestamp {
 impl Run<'_> {
     /// What this rotation's Secret is labelled with.
     fn rotation(&self) -> String {
-        let site = self.site;
-        let step = format!("{}/{}/{}/{}/{}", site.run, site.job, site.attempt, site.step, self.plan.inputs.secret);
+        let step = format!("{}/{}", self.site.asker(), self.plan.inputs.secret);
         hex::encode(Sha256::digest(step))[..16].to_owned()
     }
 

@@ -114,6 +114,7 @@ pub(crate) fn site(space: &Space, version: &str, image: &str, tree: &Path) -> Si
         version: version.to_owned(),
         commit: "0".repeat(40),
         run: 1,
+        identity: String::new(),
         job: "deploy".to_owned(),
         attempt: 1,
         step: 0,

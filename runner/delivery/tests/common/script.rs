@@ -161,6 +161,7 @@ pub(crate) async fn step(url: &str, folder: &std::path::Path) -> (Cluster, Site)
         version: "1.2.3".to_owned(),
         commit: "0".repeat(40),
         run: 1,
+        identity: String::new(),
         job: "deploy".to_owned(),
         attempt: 1,
         step: 0,

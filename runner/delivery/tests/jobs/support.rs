@@ -151,6 +151,7 @@ pub(crate) fn site(space: &Space, tree: &Path, built: &[&ImageRef]) -> Site {
         version: "1.2.3".to_owned(),
         commit: "0".repeat(40),
         run: 7,
+        identity: String::new(),
         job: "deploy".to_owned(),
         attempt: 1,
         step: 0,
