@@ -59,6 +59,8 @@ enum Asked {
     WatchJobs,
     WatchPods,
     Log,
+    /// The last lines of a log that is too long.
+    LastLines,
     /// A Job is made, or its result written to it.
     Write,
 }
@@ -67,6 +69,7 @@ fn read(line: &str) -> Asked {
     let (watch, is) = (line.contains("watch=true"), |begin: &str| line.starts_with(begin));
     match line {
         _ if is("POST ") || is("PATCH ") => Asked::Write,
+        _ if line.contains("/log?") && line.contains("tailLines=") => Asked::LastLines,
         _ if line.contains("/log?") => Asked::Log,
         _ if is("GET /api/v1/namespaces/shop/pods?") && watch => Asked::WatchPods,
         _ if is("GET /api/v1/namespaces/shop/pods?") => Asked::Pods,
@@ -108,7 +111,7 @@ async fn the_log_of_a_complete_job_is_read_once_its_pod_has_ended() {
             Act::Hold(vec![format!("{}\n", json!({"type": "MODIFIED", "object": pod("Succeeded")}))])
         }
         Asked::WatchPods => Act::Stream(Vec::new()),
-        Asked::Log => {
+        Asked::Log | Asked::LastLines => {
             looked = true;
             log(if over { WHOLE } else { FIRST })
         }
@@ -131,7 +134,7 @@ async fn a_log_that_cannot_be_read_at_the_end_is_an_error() {
         Asked::Jobs => list(&[complete()]),
         Asked::Pods => list(&[pod("Succeeded")]),
         Asked::WatchJobs | Asked::WatchPods => Act::Hold(Vec::new()),
-        Asked::Log => unreadable(),
+        Asked::Log | Asked::LastLines => unreadable(),
     };
     let error = run(&link, answer).await.expect_err("nobody knows what it printed");
     assert!(error.to_string().contains("cannot get resource \"pods/log\""), "{error}");
@@ -147,7 +150,7 @@ async fn a_log_that_cannot_be_read_later_is_an_error() {
             Asked::Known => list(&[complete()]),
             Asked::Pods => list(&[pod("Succeeded")]),
             Asked::Log if readable => log(WHOLE),
-            Asked::Log => unreadable(),
+            Asked::Log | Asked::LastLines => unreadable(),
             // It is not run again.
             _ => status(404, "NotFound", "not for this test"),
         }
@@ -156,4 +159,24 @@ async fn a_log_that_cannot_be_read_later_is_an_error() {
     assert!(error.to_string().contains("cannot get resource \"pods/log\""), "{error}");
     let ended = run(&link, answer(true)).await.expect("it is complete");
     assert_eq!((ended.log.as_str(), ended.result, ended.already), (WHOLE, Some(json!({"rows": 3})), true));
+}
+
+/// A verbose Job: its result stands behind what is read of a log from its beginning.
+#[tokio::test]
+async fn the_result_at_the_end_of_a_long_log_is_found() {
+    let long = "a row\n".repeat((5 << 20) / 6);
+    let answer = move |asked| match asked {
+        Asked::Known => list(&[]),
+        Asked::Write => ok(&complete()),
+        Asked::Jobs => list(&[complete()]),
+        Asked::Pods => list(&[pod("Succeeded")]),
+        Asked::WatchJobs | Asked::WatchPods => Act::Hold(Vec::new()),
+        Asked::Log => log(&long),
+        Asked::LastLines => log(WHOLE),
+    };
+    let ended = run(&Link::new(), answer.clone()).await.expect("it is complete");
+    assert_eq!((ended.result, ended.already), (Some(json!({"rows": 3})), false));
+    let known = move |asked| if asked == Asked::Known { list(&[complete()]) } else { answer(asked) };
+    let ended = run(&Link::new(), known).await.expect("it was complete");
+    assert_eq!((ended.result, ended.already), (Some(json!({"rows": 3})), true));
 }

@@ -11,17 +11,18 @@ use crate::cluster::{Cluster, ClusterError, LogCall, Since};
 const MOST: u32 = 4 << 20;
 /// Of each container at most so many bytes are kept.
 const KEPT: usize = 1 << 20;
-/// Of a longer log the last so many lines are asked for, and at most so many bytes.
-const LINES: u32 = 5000;
+/// Of a longer log the last so many lines are asked for, and at most so many bytes: fewer lines where that is not enough.
+const LINES: [u32; 3] = [5000, 100, 1];
 const ASKED: u32 = 8 << 20;
 
-/// What one container has printed so far, from its beginning; None where it has no log, or none any more.
+/// What one container has printed so far, from its beginning, and whether there is more of it than is read; None where it has
+/// no log, or none any more.
 pub(super) async fn of_container(
     cluster: &Cluster,
     pod: &str,
     container: &str,
-) -> Result<Option<String>, ClusterError> {
-    read(cluster, pod, container, None, MOST).await.map(|found| found.map(|(text, _)| text))
+) -> Result<Option<(String, bool)>, ClusterError> {
+    read(cluster, pod, container, None, MOST).await
 }
 
 /// The log, and whether there was more of it.
@@ -123,7 +124,13 @@ async fn last_part(cluster: &Cluster, pod: &str, container: &str) -> Result<Opti
     let whole = u32::try_from(KEPT).unwrap_or(u32::MAX);
     match read(cluster, pod, container, None, whole).await? {
         Some((_, true)) => {
-            let end = read(cluster, pod, container, Some(LINES), ASKED).await?;
+            let mut end = None;
+            for lines in LINES {
+                end = read(cluster, pod, container, Some(lines), ASKED).await?;
+                if end.as_ref().is_none_or(|(_, more)| !more) {
+                    break;
+                }
+            }
             Ok(end.map(|(text, _)| cut(text)))
         }
         found => Ok(found.map(|(text, _)| text)),

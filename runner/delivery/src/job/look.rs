@@ -30,8 +30,9 @@ pub(super) struct Look {
     pods: Option<Vec<Object>>,
     /// The pod whose log is followed.
     pod: String,
-    /// What it printed so far, and how much of it was said.
+    /// What it printed so far, whether that is only the beginning, and how much of it was said.
     log: String,
+    cut: bool,
     said: usize,
     /// What every container printed.
     printed: Printed,
@@ -45,7 +46,7 @@ impl Look {
     pub(super) fn new(job: &Object, container: &str) -> Self {
         let (pod, log, printed) = (String::new(), String::new(), Printed::default());
         let (job, container) = (job.clone(), container.to_owned());
-        Self { job, container, pods: None, pod, log, said: 0, printed, stuck: None, unseen: None }
+        Self { job, container, pods: None, pod, log, cut: false, said: 0, printed, stuck: None, unseen: None }
     }
 
     pub(super) fn take_job(&mut self, set: Vec<Object>) -> Result<(), DeliveryError> {
@@ -122,10 +123,10 @@ impl Look {
         let Some(pod) = self.speaker() else { return Ok(()) };
         if pod != self.pod {
             self.log.clear();
-            (self.pod, self.said) = (pod, 0);
+            (self.pod, self.said, self.cut) = (pod, 0, false);
         }
         match of_container(cluster, &self.pod, &self.container).await? {
-            Some(text) if text.len() >= self.log.len() => self.log = text,
+            Some((text, cut)) if text.len() >= self.log.len() => (self.log, self.cut) = (text, cut),
             _ => {}
         }
         Ok(())
@@ -169,9 +170,10 @@ impl Look {
         Ok(unread)
     }
 
-    /// What the followed container printed.
+    /// What the followed container printed: the end of it, where it is too long to be read whole.
     pub(super) fn into_log(self) -> String {
-        self.log
+        let end = self.printed.text((&self.pod, &self.container)).filter(|_| self.cut).map(str::to_owned);
+        end.unwrap_or(self.log)
     }
 
     /// With the cause, where the pods, events or log tell one. The end of a log that was not followed is said.

@@ -213,15 +213,18 @@ impl Prepared {
         progress: &dyn Progress,
     ) -> Result<Ended, DeliveryError> {
         let pods = cluster.pods(&pods_of(job.name())).await?;
-        let log = match pods.first() {
-            Some(pod) => of_container(cluster, pod.name(), &work.plan.container).await?.unwrap_or_default(),
-            None => String::new(),
-        };
+        let container = work.plan.container.as_str();
+        let (mut log, mut cut) = (String::new(), false);
+        if let Some(pod) = pods.first() {
+            (log, cut) = of_container(cluster, pod.name(), container).await?.unwrap_or_default();
+        }
         let mut printed = Printed::default();
         for problem in printed.gather(cluster, &pods).await {
             progress.warn(problem);
         }
         keep(job.name(), &printed, progress).await?;
+        let end = pods.first().filter(|_| cut).and_then(|pod| printed.text((pod.name(), container)));
+        let log = end.map_or(log, str::to_owned);
         let kept = job.annotations().get(RESULT).and_then(|text| serde_json::from_str(text).ok());
         let result = kept.or_else(|| output::result(&log));
         let took = ended_at(job).parse().map_or(Duration::ZERO, |end| since_made(job, end));
