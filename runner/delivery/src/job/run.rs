@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::end::{end, pods_of};
@@ -56,6 +57,8 @@ pub struct Ended {
     pub result: Option<Value>,
     /// It was complete before this call.
     pub already: bool,
+    /// When it ended.
+    pub at: Timestamp,
     /// From its making to its end.
     pub took: Duration,
 }
@@ -128,7 +131,7 @@ pub async fn outcome(
         match follow(cluster, &job, &work.plan.container, work.timeout, progress).await? {
             End::Complete { log, took } => {
                 let (name, result) = (job.name().to_owned(), output::result(&log));
-                let ended = Ended { name, result, log, already: false, took };
+                let ended = Ended { name, result, log, already: false, at: progress.now(), took };
                 prepared.remember(cluster, &job, &ended).await?;
                 return Ok(Outcome::Complete(ended));
             }
@@ -227,8 +230,8 @@ impl Prepared {
         let log = end.map_or(log, str::to_owned);
         let kept = job.annotations().get(RESULT).and_then(|text| serde_json::from_str(text).ok());
         let result = kept.or_else(|| output::result(&log));
-        let took = ended_at(job).parse().map_or(Duration::ZERO, |end| since_made(job, end));
-        Ok(Ended { name: job.name().to_owned(), log, result, already: true, took })
+        let at = ended_at(job).parse().unwrap_or_else(|_| progress.now());
+        Ok(Ended { name: job.name().to_owned(), log, result, already: true, at, took: since_made(job, at) })
     }
 
     /// The result outlives the pod.

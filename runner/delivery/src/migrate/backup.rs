@@ -99,9 +99,8 @@ pub async fn take(
     let plan = backup.job.clone().with_env("TAGLINE_BACKUP_CHECK", backup.check_name());
     let work = Work { plan: &plan, purpose: "backup", unit, scope: Scope::Step, retries: 0, timeout };
     let ended = job::run(cluster, site, &work, progress).await?;
-    // Age counts from when it was taken, not from when another engine looks.
-    let now = if ended.already { Timestamp::MIN } else { progress.now() };
-    backup.judge(ended.result.as_ref(), now).map_err(|why| {
+    // Its age counts when its Job ended, not when another engine looks.
+    backup.judge(ended.result.as_ref(), ended.at).map_err(|why| {
         let next = "look at the log of its Job; nothing goes on without a backup";
         Failure::new("the backup cannot be believed", why).effect(UNCHANGED).next(next).into()
     })
