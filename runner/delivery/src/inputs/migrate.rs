@@ -13,6 +13,7 @@ use super::source::image;
 use super::units::{dns_label, relative_path};
 use super::{JobSource, Period, Problem};
 use crate::ImageRef;
+use crate::migrate::Version;
 
 /// `tagline/migrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct MigrateInputs {
     pub status_args: Vec<String>,
     /// Arguments that verify the schema; run afterwards.
     pub verify_args: Vec<String>,
-    /// Versions without a way down.
+    /// Versions without a way down, beyond those that their files show to have none.
     pub irreversible: Vec<String>,
     /// How often a Job that failed is tried again.
     pub retries: u32,
@@ -169,7 +170,7 @@ impl MigrateInputs {
             down_args: reader.lines("down-args", verbatim),
             status_args: reader.lines("status-args", verbatim),
             verify_args: reader.lines("verify-args", verbatim),
-            irreversible: reader.words("irreversible", verbatim),
+            irreversible: reader.words("irreversible", version),
             retries: reader.count("retries", 0).unwrap_or_default(),
             idempotent: reader.flag("idempotent"),
             timeout: reader.period("timeout"),
@@ -211,6 +212,11 @@ impl MigrateInputs {
         }
     }
 
+    /// Versions are named that must not be taken back, and this goes down: it must be known how far.
+    pub(crate) fn guards_a_way_back(&self) -> bool {
+        self.direction == Direction::Down && !self.irreversible.is_empty()
+    }
+
     pub(super) fn for_protected(&self, environment: &str) -> Vec<Problem> {
         if self.backup.job.is_some() {
             return Vec::new();
@@ -218,6 +224,11 @@ impl MigrateInputs {
         let message = format!("{environment} has reviewers: backup is required; cronjob/NAME or a manifest's path");
         vec![Problem::new("backup", message)]
     }
+}
+
+/// The version of a schema, as it is written.
+fn version(word: &str) -> Result<String, String> {
+    Version::parse(word).map(|_| word.to_owned())
 }
 
 /// A line as it is.

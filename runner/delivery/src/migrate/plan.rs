@@ -1,5 +1,7 @@
 //! What a migration is going to do, found out without changing anything.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::files::{Migration, read};
@@ -77,7 +79,7 @@ fn target(inputs: &MigrateInputs, files: &[Migration], problems: &mut Vec<String
     let version = match Version::parse(text) {
         Ok(version) => version,
         // A tool's own word, as `latest`: the Job's business.
-        Err(_) if inputs.dir.is_none() => return None,
+        Err(_) if inputs.dir.is_none() && !inputs.guards_a_way_back() => return None,
         Err(why) => {
             problems.push(format!("to: {why}"));
             return None;
@@ -151,17 +153,18 @@ impl MigratePlan {
         problems
     }
 
-    fn is_irreversible(&self, one: &Migration) -> bool {
-        let named = |text: &String| Version::parse(text).is_ok_and(|version| version == one.version);
-        !one.reversible || self.inputs.irreversible.iter().any(named)
+    /// The versions without a way back: by their files, and those that the step names, whether there are files or not.
+    fn without_way_back(&self) -> BTreeSet<Version> {
+        let by_file = self.files.iter().filter(|one| !one.reversible).map(|one| one.version.clone());
+        by_file.chain(self.inputs.irreversible.iter().filter_map(|text| Version::parse(text).ok())).collect()
     }
 
     /// Downwards: those that have no way back. Where the version in force is not known, every newer one counts.
     fn irreversible(&self, from: Option<&Version>) -> Vec<String> {
         let (Direction::Down, Some(to)) = (self.inputs.direction, &self.to) else { return Vec::new() };
-        let in_the_way = |one: &&Migration| one.version > *to && from.is_none_or(|from| one.version <= *from);
-        let all = self.files.iter().filter(in_the_way).filter(|one| self.is_irreversible(one));
-        all.map(|one| format!("down to {to}: {} is irreversible (no down)", one.version)).collect()
+        let mut all = self.without_way_back();
+        all.retain(|one| one > to && from.is_none_or(|from| one <= from));
+        all.iter().map(|one| format!("down to {to}: {one} is irreversible (no down)")).collect()
     }
 
     /// Upwards in an expand step: those that take something away. Only as advice where it is not known which are pending.
@@ -169,8 +172,8 @@ impl MigratePlan {
         if self.inputs.direction == Direction::Down || self.inputs.phase == Phase::Contract {
             return Vec::new();
         }
-        let pending = |one: &&Migration| from.is_none_or(|from| one.version > *from);
-        let all = self.files.iter().filter(pending).filter(|one| !one.contract && !one.losses.is_empty());
+        let pending = self.pending(from.unwrap_or(&Version::zero()));
+        let all = pending.iter().filter(|one| !one.contract && !one.losses.is_empty());
         all.map(|one| {
             let what = one.losses.join(", ");
             format!(
@@ -205,10 +208,75 @@ impl MigratePlan {
     }
 
     fn line(&self, one: &Migration) -> String {
-        let irreversible = if self.is_irreversible(one) { " (irreversible: no way back)" } else { "" };
+        let no_way_back = self.without_way_back().contains(&one.version);
+        let irreversible = if no_way_back { " (irreversible: no way back)" } else { "" };
         // What it takes away on its way up.
         let losses = if self.inputs.direction == Direction::Up { one.losses.join(", ") } else { String::new() };
         let losses = if losses.is_empty() { losses } else { format!(" ({losses})") };
         format!("  {}{irreversible}{losses}", one.file_of(self.inputs.direction))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Object;
+    use crate::inputs::Action;
+
+    /// A step with these inputs, planned without a folder of migrations.
+    fn planned(with: &[(&str, &str)]) -> MigratePlan {
+        let mut all = IndexMap::from([("job".to_owned(), "cronjob/m".to_owned())]);
+        all.extend(with.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let Ok(Action::Migrate(inputs)) = Action::read("tagline/migrate@v1", &all) else { panic!("{all:?}") };
+        let job = JobPlan { source: String::new(), container: "c".to_owned(), object: Object(json!({})) };
+        let to = target(&inputs, &[], &mut Vec::new());
+        let (unit, inputs) = ("shop".to_owned(), *inputs);
+        MigratePlan { unit, inputs, job, backup: None, files: Vec::new(), from: None, to, warnings: Vec::new() }
+    }
+
+    fn version(text: &str) -> Version {
+        Version::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_named_irreversible_is_so_without_files() {
+        let plan = planned(&[("direction", "down"), ("to", "7"), ("irreversible", "8, 12")]);
+        let problem = |at: &str| plan.problems(&version(at));
+        assert_eq!(problem("9"), ["down to 007: 008 is irreversible (no down)"]);
+        assert_eq!(plan.irreversible(None).len(), 2, "{:?}", plan.irreversible(None));
+        assert!(problem("7").is_empty());
+        let up = planned(&[("to", "9"), ("irreversible", "8")]);
+        assert!(up.problems(&version("7")).is_empty() && up.irreversible(None).is_empty());
+    }
+
+    #[test]
+    fn a_way_back_that_is_guarded_leads_to_a_number() {
+        let plan = planned(&[("direction", "down"), ("to", "base"), ("irreversible", "8")]);
+        let mut problems = Vec::new();
+        target(&plan.inputs, &[], &mut problems);
+        assert!(problems[0].starts_with("to: \"base\" is not a version of a schema"), "{problems:?}");
+        problems.clear();
+        target(&planned(&[("direction", "down"), ("to", "base")]).inputs, &[], &mut problems);
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn an_expand_step_answers_for_no_more_than_it_does() {
+        let one = |number: &str, losses: &[&str]| Migration {
+            version: version(number),
+            file: format!("{number}.up.sql"),
+            back: None,
+            reversible: true,
+            contract: false,
+            losses: losses.iter().map(|what| (*what).to_owned()).collect(),
+        };
+        let mut plan = planned(&[("to", "2"), ("phase", "expand")]);
+        plan.files = vec![one("1", &[]), one("2", &[]), one("3", &["drops a column"])];
+        assert!(plan.problems(&version("0")).is_empty() && plan.takes_away(None).is_empty());
+        plan.to = Some(version("3"));
+        assert_eq!((plan.problems(&version("0")).len(), plan.takes_away(None).len()), (1, 1));
     }
 }
