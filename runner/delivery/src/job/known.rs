@@ -1,9 +1,8 @@
 //! Jobs that were made before for the same: which one counts, which one is gone on with.
 
-use super::run::{Scope, Work};
-use super::{ATTEMPT, JOB, OF_UNIT};
+use super::ATTEMPT;
+use super::run::Scope;
 use crate::Object;
-use crate::cluster::{Cluster, ClusterError, Labels};
 use crate::rollout::{State, status};
 use crate::unit::RUN;
 
@@ -15,21 +14,12 @@ impl Known {
         status(job).map_or_else(|| State::Progressing(String::new()), |status| status.state)
     }
 
-    /// The complete one that counts: of a release, only while nothing else of the same purpose was completed for the unit
-    /// since; what was taken back is done again.
-    pub(super) async fn complete(&self, cluster: &Cluster, work: &Work<'_>) -> Result<Option<Object>, ClusterError> {
-        let done = self.0.iter().filter(|job| Self::state(job) == State::Done);
-        let Some(done) = done.max_by_key(|job| ended_at(job)) else { return Ok(None) };
-        if work.scope == Scope::Step {
-            return Ok(Some(done.clone()));
-        }
-        let labels = Labels::from([(JOB.to_owned(), work.purpose.to_owned())]);
-        let all = cluster.list("batch/v1", "Job", &labels).await?;
-        let newer = |job: &Object| {
-            let same_unit = job.annotations().get(OF_UNIT).is_some_and(|unit| unit == work.unit);
-            same_unit && Self::state(job) == State::Done && ended_at(job) > ended_at(done)
-        };
-        Ok((!all.iter().any(newer)).then(|| done.clone()))
+    /// The newest complete one that counts.
+    pub(super) fn complete(&self, scope: Scope<'_>) -> Option<&Object> {
+        let is_void =
+            |job: &Object| matches!(scope, Scope::Release { void } if void.iter().any(|uid| uid == job.uid()));
+        let done = self.0.iter().filter(|job| Self::state(job) == State::Done && !is_void(job));
+        done.max_by_key(|job| ended_at(job))
     }
 
     pub(super) fn is_running(job: &Object) -> bool {

@@ -22,9 +22,12 @@ const LONGEST: usize = 100 << 10;
 
 /// How often something is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum Scope<'a> {
     /// Once for a release, whoever asks again.
-    Release,
+    Release {
+        /// UIDs of Jobs that were complete and do not count any more: what they did was taken back.
+        void: &'a [String],
+    },
     /// Once for this step of this attempt.
     Step,
 }
@@ -39,7 +42,7 @@ pub struct Work<'a> {
     /// The unit it works for.
     pub unit: &'a str,
     /// How often.
-    pub scope: Scope,
+    pub scope: Scope<'a>,
     /// How often one that failed is tried again by this step.
     pub retries: u32,
     /// For one Job.
@@ -108,8 +111,8 @@ pub async fn outcome(
 ) -> Result<Outcome, DeliveryError> {
     let prepared = Prepared::of(site, work);
     let known = prepared.known(cluster, progress).await?;
-    if let Some(done) = known.complete(cluster, work).await? {
-        let ended = prepared.ended(cluster, &done, work, progress).await?;
+    if let Some(done) = known.complete(work.scope) {
+        let ended = prepared.ended(cluster, done, work, progress).await?;
         progress.say(format!("Job/{} is complete already; it is not run again", ended.name));
         return Ok(Outcome::Complete(ended));
     }
@@ -159,7 +162,7 @@ impl Prepared {
             plan = plan.with_env(name, &value);
         }
         let here = site.asker();
-        let scope = if work.scope == Scope::Release { "" } else { here.as_str() };
+        let scope = if matches!(work.scope, Scope::Release { .. }) { "" } else { here.as_str() };
         let mut object = plan.object;
         let content = Object(json!([object.0, work.purpose, work.unit, site.version, scope]));
         let key = digest_of(&content)[..16].to_owned();
@@ -271,7 +274,7 @@ mod tests {
         }
     }
 
-    fn prepared(identity: &str, scope: Scope) -> Prepared {
+    fn prepared(identity: &str, scope: Scope<'_>) -> Prepared {
         let object = Object(json!({"kind": "Job", "metadata": {"name": "m"}}));
         let plan = JobPlan { source: String::new(), container: "c".to_owned(), object };
         let timeout = Duration::from_mins(1);
@@ -287,7 +290,7 @@ mod tests {
         // A run that was begun before there was an identity goes on with its Jobs.
         assert_eq!(prepared("", Scope::Step).here, "1/deploy/1/0");
         // What is done once for a release is so for all stores.
-        let [one, other] = ["0a1b", "2c3d"].map(|identity| prepared(identity, Scope::Release).key);
+        let [one, other] = ["0a1b", "2c3d"].map(|identity| prepared(identity, Scope::Release { void: &[] }).key);
         assert_eq!(one, other);
     }
 }

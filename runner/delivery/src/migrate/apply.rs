@@ -3,23 +3,32 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::plan::SCHEMA;
-use super::{MigratePlan, Version, take_backup};
+use super::version::Said;
+use super::{MigratePlan, Version, earlier, take_backup};
 use crate::cluster::{Cluster, MANAGER, Patch};
 use crate::inputs::migrate::Direction;
 use crate::job::{self, Done, Ended, JobPlan, Scope, Work};
 use crate::progress::{once, recorded};
-use crate::{DeliveryError, Failure, Milestone, Progress, Site};
+use crate::{DeliveryError, Failure, Milestone, Progress, Site, UNCHANGED};
 
 /// Asking for the version takes no longer.
 const STATUS: Duration = Duration::from_mins(5);
+/// The first question for the version: nothing was changed yet.
+const BEFORE: &str = "status-before";
+/// What is to be done about a schema that was left half-way.
+const MEND: &str = "look at what it left, mend it by hand, take the mark away with the tool (golang-migrate: force), then: \
+                    tagline rerun RUN --failed";
 
 /// The data of the milestone `begun`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Begun {
     from: Option<Version>,
+    /// Complete migrations that did not count any more by then.
+    #[serde(default)]
+    void: Vec<String>,
 }
 
 /// Takes the backup, runs the migration once, and reads the version back.
@@ -34,23 +43,22 @@ pub async fn apply(
 ) -> Result<Done, DeliveryError> {
     let run = Run { plan, site, cluster, progress };
     let text = format!("migration of {} begun", plan.unit);
-    let begun: Begun = once(progress, "begun", &text, async {
-        Ok::<_, DeliveryError>(Begun { from: run.status("status-before").await? })
-    })
-    .await?;
+    let begun: Begun = once(progress, "begun", &text, run.begin()).await?;
     if let Some(from) = &begun.from {
         progress.say(format!("the schema is at {from}"));
-        // Once it has begun to run, what was pending is not any more.
-        if recorded(progress, "migrated").is_none() {
-            let problems = plan.problems(from);
-            if !problems.is_empty() {
-                return Err(job::refused("the migration cannot run", problems).into());
-            }
+        let mut problems = plan.problems(from);
+        problems.extend(plan.is_below(from));
+        if !problems.is_empty() {
+            return Err(job::refused("the migration cannot run", problems).into());
         }
         let pending = plan.pending(from);
-        if pending.is_empty() && !plan.files.is_empty() && recorded(progress, "migrated").is_none() {
+        if pending.is_empty() && !plan.files.is_empty() {
+            if let Some(to) = plan.to.as_ref().filter(|to| *to != from) {
+                progress.warn(format!("the schema is at {from}, beyond {to}: it stays there"));
+            }
+            run.verify().await?;
             let summary = format!("the schema is at {from}: nothing to do");
-            progress.record(Milestone { name: "migrated".to_owned(), text: summary.clone(), data: json!({}) }).await?;
+            run.migrated(&summary, json!({})).await?;
             return Ok(run.done(&begun, Some(from), "", summary));
         }
         for one in &pending {
@@ -58,17 +66,14 @@ pub async fn apply(
         }
     }
     run.back_up().await?;
-    let ended = run.migrate().await?;
-    run.verify().await?;
+    let ended = run.migrate(&begun).await?;
     let to = run.status("status-after").await?;
-    run.reached(to.as_ref())?;
     run.remember(&ended, to.as_ref()).await?;
+    run.reached(to.as_ref())?;
+    run.verify().await?;
     let at = to.as_ref().map_or_else(String::new, |to| format!(": the schema is at {to}"));
     let text = format!("migrated by Job/{}{at}", ended.name);
-    if recorded(progress, "migrated").is_none() {
-        let data = json!({"job": ended.name, "from": begun.from, "to": to});
-        progress.record(Milestone { name: "migrated".to_owned(), text: text.clone(), data }).await?;
-    }
+    run.migrated(&text, json!({"job": ended.name, "from": begun.from, "to": to})).await?;
     Ok(run.done(&begun, to.as_ref(), &ended.name, text))
 }
 
@@ -80,7 +85,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn job(&self, plan: &JobPlan, purpose: &str, scope: Scope) -> Result<Ended, DeliveryError> {
+    /// Which migrations were made before is looked up first: what ends after that counts.
+    async fn begin(&self) -> Result<Begun, DeliveryError> {
+        let jobs = earlier::of_unit(self.cluster, &self.plan.unit).await?;
+        let from = self.status(BEFORE).await?;
+        let void = earlier::void(&jobs, self.plan, &self.site.version, from.as_ref());
+        Ok(Begun { from, void })
+    }
+
+    async fn migrated(&self, text: &str, data: Value) -> Result<(), DeliveryError> {
+        if recorded(self.progress, "migrated").is_none() {
+            let milestone = Milestone { name: "migrated".to_owned(), text: text.to_owned(), data };
+            self.progress.record(milestone).await?;
+        }
+        Ok(())
+    }
+
+    async fn job(&self, plan: &JobPlan, purpose: &str, scope: Scope<'_>) -> Result<Ended, DeliveryError> {
         let inputs = &self.plan.inputs;
         let main = purpose == "migrate";
         let work = Work {
@@ -107,22 +128,33 @@ impl Run<'_> {
             .with_env("TAGLINE_BATCH", &inputs.batch.to_string())
     }
 
-    /// The version in force; None where nobody can be asked.
+    /// The version in force; None where nobody can be asked. A schema that was left half-way has none.
     async fn status(&self, purpose: &str) -> Result<Option<Version>, DeliveryError> {
+        match self.said(purpose).await? {
+            Some(Said { dirty: Some(at), .. }) => {
+                let why = "a migration ended half-way: nobody knows which of its changes are there";
+                let effect = if purpose == BEFORE { UNCHANGED } else { "nothing was deployed" };
+                Err(Failure::new(format!("the schema is dirty at {at}"), why).effect(effect).next(MEND).into())
+            }
+            said => Ok(said.map(|said| said.version)),
+        }
+    }
+
+    async fn said(&self, purpose: &str) -> Result<Option<Said>, DeliveryError> {
         let args = &self.plan.inputs.status_args;
         if args.is_empty() {
             return Ok(None);
         }
         let ended = self.job(&self.told(args), purpose, Scope::Step).await?;
-        let version = Version::said(ended.result.as_ref(), &ended.log);
-        if version.is_none() {
+        let said = Said::read(ended.result.as_ref(), &ended.log);
+        if said.is_none() {
             let why =
                 format!("Job/{} printed no version: {}", ended.name, ended.log.lines().last().unwrap_or("nothing"));
             return Err(Failure::new("the schema's version is not known", why)
                 .next("status-args must print `version N`, or JSON with `version`")
                 .into());
         }
-        Ok(version)
+        Ok(said)
     }
 
     async fn back_up(&self) -> Result<(), DeliveryError> {
@@ -139,11 +171,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn migrate(&self) -> Result<Ended, DeliveryError> {
+    async fn migrate(&self, begun: &Begun) -> Result<Ended, DeliveryError> {
         let inputs = &self.plan.inputs;
         let down = inputs.direction == Direction::Down && !inputs.down_args.is_empty();
         let plan = self.told(if down { &inputs.down_args } else { &[] });
-        match self.job(&plan, "migrate", Scope::Release).await {
+        match self.job(&plan, "migrate", Scope::Release { void: &begun.void }).await {
             Err(DeliveryError::Failed(failure)) => Err(self.left(*failure).await.into()),
             other => other,
         }
@@ -151,12 +183,14 @@ impl Run<'_> {
 
     /// With what the failed migration left behind, where that can be asked.
     async fn left(&self, failure: Failure) -> Failure {
-        let at = match self.status("status-failed").await {
-            Ok(Some(version)) => format!("the schema is at {version}"),
-            _ => "what it committed before it failed stays".to_owned(),
+        let known = Some(failure.next.clone()).filter(|next| !next.is_empty());
+        let correct = "correct the migration and tag a new version, or remove what stopped it and run again";
+        let next = known.unwrap_or_else(|| correct.to_owned());
+        let (at, next) = match self.said("status-failed").await {
+            Ok(Some(Said { dirty: Some(at), .. })) => (format!("the schema is dirty at {at}"), MEND.to_owned()),
+            Ok(Some(said)) => (format!("the schema is at {}", said.version), next),
+            _ => ("what it committed before it failed stays".to_owned(), next),
         };
-        let next = "correct the migration and tag a new version, or remove what stopped it and run again";
-        let next = if failure.next.is_empty() { next.to_owned() } else { failure.next.clone() };
         failure.effect(format!("{at}; nothing was deployed")).next(next)
     }
 
@@ -170,7 +204,7 @@ impl Run<'_> {
             Err(DeliveryError::Failed(failure)) => {
                 let next = "take it back: tagline/migrate with direction: down, or correct it by a new migration";
                 Err(failure
-                    .effect("the schema was migrated and is not as it should be; nothing was deployed")
+                    .effect("the schema is migrated and not as it should be; nothing was deployed")
                     .next(next)
                     .into())
             }
@@ -178,10 +212,14 @@ impl Run<'_> {
         }
     }
 
-    /// The version that was to be reached is reached.
+    /// The version that was to be reached is reached: exactly that, where it is known which migrations were pending.
     fn reached(&self, to: Option<&Version>) -> Result<(), DeliveryError> {
+        let missed = |now: &Version| match self.plan.is_reached(now) {
+            Some(true) => !self.plan.files.is_empty() && Some(now) != self.plan.to.as_ref(),
+            reached => reached.is_some(),
+        };
         match (to, &self.plan.to) {
-            (Some(now), Some(wanted)) if now != wanted && !self.plan.files.is_empty() => {
+            (Some(now), Some(wanted)) if missed(now) => {
                 let why = format!("its Job was complete, and the schema is at {now}, not at {wanted}");
                 Err(Failure::new("the migration did not do what it says", why)
                     .effect("nothing was deployed")

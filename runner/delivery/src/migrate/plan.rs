@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::files::{Migration, read};
-use super::{Backup, Version};
-use crate::cluster::{Cluster, ClusterError, Labels};
+use super::{Backup, Version, earlier};
+use crate::cluster::{Cluster, ClusterError};
 use crate::inputs::MigrateInputs;
 use crate::inputs::migrate::{Direction, JobKnobs, Phase, Style};
-use crate::job::{self, Asked, Image, JobPlan, OF_UNIT};
+use crate::job::{self, Asked, Image, JobPlan};
 use crate::{PlanError, Site};
 
 /// Annotation of a migration's Job: the schema's version when it was done.
@@ -58,7 +58,7 @@ pub async fn plan(site: &Site, inputs: &MigrateInputs, cluster: &Cluster) -> Res
     let job = JobPlan::make(site, cluster, &inputs.job, asked, &mut problems).await?;
     let backup = backup(site, inputs, cluster, &mut problems).await?;
     problems.extend(cluster.may(&job::verbs()).await?.iter().map(ToString::to_string));
-    let from = known(cluster, &unit).await?;
+    let from = earlier::newest(&earlier::of_unit(cluster, &unit).await?);
     let Some(job) = job else { return Err(job::refused("the migration cannot run", problems).into()) };
     let mut plan = MigratePlan { unit, inputs: inputs.clone(), job, backup, files, from, to, warnings: Vec::new() };
     if let Some(from) = plan.from.clone() {
@@ -114,17 +114,6 @@ async fn backup(
     Ok(made.map(|job| Backup { job, min_size: knobs.min_size, check: knobs.check, max_age: Some(knobs.max_age) }))
 }
 
-/// The version that the newest complete migration of the unit left behind.
-async fn known(cluster: &Cluster, unit: &str) -> Result<Option<Version>, ClusterError> {
-    let labels = Labels::from([(job::JOB.to_owned(), "migrate".to_owned())]);
-    let mut jobs = cluster.list("batch/v1", "Job", &labels).await?;
-    jobs.retain(|job| job.annotations().get(OF_UNIT).is_some_and(|of| of == unit));
-    // One that failed or runs has left nobody knows what.
-    jobs.sort_by_key(|job| job.text("/metadata/creationTimestamp").to_owned());
-    let version = jobs.last().and_then(|newest| newest.annotations().remove(SCHEMA));
-    Ok(version.and_then(|version| Version::parse(&version).ok()))
-}
-
 impl MigratePlan {
     /// The migrations that are made or taken back from a version on, in that order.
     pub fn pending(&self, from: &Version) -> Vec<&Migration> {
@@ -140,6 +129,12 @@ impl MigratePlan {
         }
     }
 
+    /// Whether a schema at this version is where this leads, or beyond it; None where only the Job knows where that is.
+    pub fn is_reached(&self, at: &Version) -> Option<bool> {
+        let to = self.to.as_ref()?;
+        Some(if self.inputs.direction == Direction::Up { at >= to } else { at <= to })
+    }
+
     /// What stands against it from a version on.
     pub fn problems(&self, from: &Version) -> Vec<String> {
         let mut problems = self.irreversible(Some(from));
@@ -151,6 +146,12 @@ impl MigratePlan {
             problems.push(format!("down from {from}: its files are not here, the newest is {}", newest.file));
         }
         problems
+    }
+
+    /// What stands against it besides, where the schema itself says that it is at a version.
+    pub fn is_below(&self, at: &Version) -> Option<String> {
+        let to = self.to.as_ref().filter(|to| self.inputs.direction == Direction::Down && at < *to)?;
+        Some(format!("down to {to}: the schema is at {at}, below it; direction: up leads there"))
     }
 
     /// The versions without a way back: by their files, and those that the step names, whether there are files or not.
@@ -218,7 +219,7 @@ impl MigratePlan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use indexmap::IndexMap;
     use serde_json::json;
 
@@ -227,7 +228,7 @@ mod tests {
     use crate::inputs::Action;
 
     /// A step with these inputs, planned without a folder of migrations.
-    fn planned(with: &[(&str, &str)]) -> MigratePlan {
+    pub(in crate::migrate) fn planned(with: &[(&str, &str)]) -> MigratePlan {
         let mut all = IndexMap::from([("job".to_owned(), "cronjob/m".to_owned())]);
         all.extend(with.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let Ok(Action::Migrate(inputs)) = Action::read("tagline/migrate@v1", &all) else { panic!("{all:?}") };
@@ -261,6 +262,15 @@ mod tests {
         problems.clear();
         target(&planned(&[("direction", "down"), ("to", "base")]).inputs, &[], &mut problems);
         assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn down_is_not_done_where_the_schema_is_below() {
+        let plan = planned(&[("direction", "down"), ("to", "3")]);
+        let said = "down to 003: the schema is at 002, below it; direction: up leads there";
+        assert_eq!(plan.is_below(&version("2")).as_deref(), Some(said));
+        assert_eq!(plan.is_below(&version("3")), None);
+        assert_eq!(planned(&[("to", "3")]).is_below(&version("2")), None);
     }
 
     #[test]

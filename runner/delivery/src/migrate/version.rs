@@ -37,21 +37,60 @@ impl Version {
         matches!(self.0.as_slice(), [one] if *one < 1_000_000)
     }
 
-    /// What a status Job says: the value `version` of its result, else the number on its last line that has one.
-    pub fn said(result: Option<&Value>, log: &str) -> Option<Self> {
-        let from_json = result.and_then(|result| match &result["version"] {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
             Value::Number(number) => Self::parse(&number.to_string()).ok(),
             Value::String(text) => Self::parse(text).ok(),
             _ => None,
+        }
+    }
+}
+
+/// What a status Job says of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The version in force.
+    pub(super) version: Version,
+    /// A migration to this version, or from it, ended half-way: the schema is neither this nor another.
+    pub(super) dirty: Option<Version>,
+}
+
+impl Said {
+    /// Of its result the values `version` and `dirty` (true, or a list of versions); else of its log the number on the last
+    /// line that has one, and the last line that calls a number dirty: `3 (dirty)`.
+    pub(super) fn read(result: Option<&Value>, log: &str) -> Option<Self> {
+        let from_json = result.and_then(|result| {
+            let version = Version::of(&result["version"])?;
+            let dirty = match &result["dirty"] {
+                Value::Array(all) => all.first().map(|one| Version::of(one).unwrap_or_else(|| version.clone())),
+                other => (*other == true).then(|| version.clone()),
+            };
+            Some(Self { version, dirty })
         });
         from_json.or_else(|| {
-            let words = |line: &str| -> Option<Self> {
-                line.split(|c: char| c.is_whitespace() || c == ',' || c == ':')
-                    .rev()
-                    .find_map(|word| Self::parse(word).ok())
-            };
-            log.lines().rev().find_map(words)
+            let version = log.lines().rev().find_map(number)?;
+            Some(Self { version, dirty: log.lines().rev().find_map(dirty) })
         })
+    }
+}
+
+fn words(line: &str) -> impl DoubleEndedIterator<Item = &str> {
+    line.split(|c: char| c.is_whitespace() || ",:=()".contains(c)).filter(|word| !word.is_empty())
+}
+
+/// The last number of a line.
+fn number(line: &str) -> Option<Version> {
+    words(line).rev().find_map(|word| Version::parse(word).ok())
+}
+
+/// The number that a line calls dirty: the word beside it, or anywhere on a line that says `dirty: true`.
+fn dirty(line: &str) -> Option<Version> {
+    let words: Vec<&str> = words(line).collect();
+    let at = words.iter().position(|word| word.eq_ignore_ascii_case("dirty"))?;
+    match words.get(at + 1) {
+        Some(&"true") => number(line),
+        Some(&("false" | "no" | "none" | "0")) => None,
+        _ => at.checked_sub(1).and_then(|before| Version::parse(words.get(before)?).ok()),
     }
 }
 
@@ -97,10 +136,34 @@ mod tests {
 
     #[test]
     fn a_status_is_understood() {
-        let said = |log: &str| Version::said(None, log).map(|version| version.to_string());
-        assert_eq!(Version::said(Some(&json!({"version": 2})), ""), Some(Version::parse("2").unwrap()));
+        let said = |log: &str| Said::read(None, log).map(|said| said.version.to_string());
+        assert_eq!(read(&json!({"version": 2})), ("002".to_owned(), None));
+        assert_eq!(read(&json!({"version": "1.10"})), ("1.10".to_owned(), None));
         assert_eq!(said("001_init applied\n002_sku pending irreversible\nversion 001\n").as_deref(), Some("001"));
         assert_eq!(said("3\n").as_deref(), Some("003"));
         assert_eq!(said("nothing\n"), None);
+    }
+
+    fn read(result: &Value) -> (String, Option<String>) {
+        let said = Said::read(Some(result), "").unwrap();
+        (said.version.to_string(), said.dirty.map(|dirty| dirty.to_string()))
+    }
+
+    #[test]
+    fn a_schema_that_was_left_half_way_is_dirty() {
+        let dirty = |at: &str| Some(at.to_owned());
+        assert_eq!(read(&json!({"version": 3, "dirty": true})), ("003".to_owned(), dirty("003")));
+        assert_eq!(read(&json!({"version": 3, "dirty": [2]})), ("003".to_owned(), dirty("002")));
+        for clean in [json!(false), json!([]), json!(null)] {
+            assert_eq!(read(&json!({"version": 3, "dirty": clean})), ("003".to_owned(), None));
+        }
+        let of_log = |log: &str| Said::read(None, log).unwrap().dirty.map(|dirty| dirty.to_string());
+        assert_eq!(of_log("3 (dirty)\n"), dirty("003"));
+        assert_eq!(of_log("001_init applied\n002 dirty\nversion 003\n"), dirty("002"));
+        assert_eq!(of_log("Dirty: true, version: 3"), dirty("003"));
+        for clean in ["3\n", "version 3, dirty: false", "version=3 dirty=false", "3 not dirty", "12:00 no dirty row\n3"]
+        {
+            assert_eq!(of_log(clean), None, "{clean}");
+        }
     }
 }
