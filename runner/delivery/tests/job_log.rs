@@ -1,8 +1,9 @@
 //! What a Job printed may be its result: its log is read once its pod has ended, and one that cannot be read is no empty one.
-//! A scripted server is asked, and no cluster.
+//! A Job that failed is told by its step, and tried again where it was put off. A scripted server is asked, and no cluster.
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::Link;
@@ -82,6 +83,11 @@ fn read(line: &str) -> Asked {
 /// Runs the Job against a server that answers so.
 async fn run(link: &Link, mut answer: impl FnMut(Asked) -> Act + Send + 'static) -> Result<Ended, DeliveryError> {
     let server = Server::answering(move |line| answer(read(line))).await;
+    of_server(&server, link, Scope::Step).await
+}
+
+/// Runs the Job against this server.
+async fn of_server(server: &Server, link: &Link, scope: Scope<'_>) -> Result<Ended, DeliveryError> {
     let folder = tempfile::tempdir().expect("a folder");
     let (cluster, site) = step(&server.url, folder.path()).await;
     let object = json!({
@@ -90,7 +96,7 @@ async fn run(link: &Link, mut answer: impl FnMut(Asked) -> Act + Send + 'static)
     });
     let plan = JobPlan { source: "job.yaml".to_owned(), container: "main".to_owned(), object: Object(object) };
     let timeout = Duration::from_mins(1);
-    let work = Work { plan: &plan, purpose: "test", unit: "shop", scope: Scope::Step, retries: 0, timeout };
+    let work = Work { plan: &plan, purpose: "test", unit: "shop", scope, retries: 0, timeout };
     job::run(&cluster, &site, &work, link).await
 }
 
@@ -179,4 +185,59 @@ async fn the_result_at_the_end_of_a_long_log_is_found() {
     let known = move |asked| if asked == Asked::Known { list(&[complete()]) } else { answer(asked) };
     let ended = run(&Link::new(), known).await.expect("it was complete");
     assert_eq!((ended.result, ended.already), (Some(json!({"rows": 3})), true));
+}
+
+/// A Job of an earlier try that failed.
+fn failed(number: u32) -> Value {
+    let mut job = complete();
+    job["metadata"]["name"] = json!(format!("checks-{number}"));
+    job["metadata"]["labels"] = json!({"tagline.dev/attempt": number.to_string()});
+    job["metadata"]["annotations"] = json!({"tagline.dev/run": "1/deploy/1/0"});
+    job["status"]["conditions"][0]["type"] = json!("Failed");
+    job
+}
+
+/// The last part of a request's path.
+fn place(line: &str) -> String {
+    let path = line.split('?').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Runs it where two tries of it have failed before; gives back how it ended, and the Jobs made and deleted.
+async fn after_failures(scope: Scope<'_>) -> (Result<Ended, DeliveryError>, Vec<String>) {
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let (seen, mut made) = (Arc::clone(&changes), false);
+    let server = Server::answering(move |line| {
+        if line.starts_with("POST ") || line.starts_with("DELETE ") {
+            seen.lock().expect("no test panics with it").push(place(line));
+        }
+        match read(line) {
+            Asked::Known => list(&[failed(1), failed(2)]),
+            _ if line.starts_with("DELETE ") => ok(&failed(1)),
+            Asked::Write => {
+                made = true;
+                ok(&complete())
+            }
+            Asked::Jobs if made => list(&[complete()]),
+            Asked::Jobs => list(&[failed(2)]),
+            Asked::Pods => list(&[pod("Succeeded")]),
+            Asked::WatchJobs | Asked::WatchPods => Act::Hold(Vec::new()),
+            Asked::Log | Asked::LastLines => log(WHOLE),
+        }
+    })
+    .await;
+    let ended = of_server(&server, &Link::new(), scope).await;
+    let changes = changes.lock().expect("no test panics with it").clone();
+    (ended, changes)
+}
+
+#[tokio::test]
+async fn what_was_put_off_is_tried_again_after_it_failed() {
+    let (ended, changes) = after_failures(Scope::Later).await;
+    assert!(!ended.expect("this try is complete").already);
+    // Of those that failed the last one stays to be looked at.
+    assert_eq!(changes, ["checks-1", "jobs"]);
+    let (told, changes) = after_failures(Scope::Step).await;
+    assert!(told.is_err(), "a step tells how its Job failed");
+    assert!(changes.is_empty(), "{changes:?}");
 }

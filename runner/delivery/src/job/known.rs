@@ -45,6 +45,14 @@ impl Known {
         self.failed().filter(|job| run_of(job) != here).collect()
     }
 
+    /// Those that failed, but for the last: nobody will look at them.
+    pub(super) fn spent(&self) -> Vec<&Object> {
+        let mut failed: Vec<&Object> = self.failed().collect();
+        failed.sort_by_key(|job| number_of(job));
+        failed.pop();
+        failed
+    }
+
     pub(super) fn highest(&self) -> u32 {
         self.0.iter().map(number_of).max().unwrap_or(0)
     }

@@ -13,7 +13,7 @@ use super::logs::{Printed, of_container};
 use super::look::{keep, since_made};
 use super::make::{JobPlan, told};
 use super::{JOB, KEY, OF_UNIT, RESULT, output};
-use crate::cluster::{Cluster, ClusterError, Labels, MANAGER, Patch};
+use crate::cluster::{Cluster, ClusterError, Labels, MANAGER, Patch, Precondition, Propagation};
 use crate::unit::{RELEASE, RUN, VERSION, digest_of, slug};
 use crate::{DeliveryError, Object, Progress, Site};
 
@@ -30,6 +30,8 @@ pub enum Scope<'a> {
     },
     /// Once for this step of this attempt.
     Step,
+    /// Once for this step too, but each call is a try of its own: one that failed is not told again, it is tried again.
+    Later,
 }
 
 /// A Job to be run.
@@ -116,12 +118,14 @@ pub async fn outcome(
         progress.say(format!("Job/{} is complete already; it is not run again", ended.name));
         return Ok(Outcome::Complete(ended));
     }
-    let mut failed = known.failed_here(&prepared.here);
-    for earlier in known.failed_elsewhere(&prepared.here) {
+    // What was put off takes no failure for its own: it would tell the first one for ever.
+    let here = if work.scope == Scope::Later { "" } else { prepared.here.as_str() };
+    let mut failed = known.failed_here(here);
+    for earlier in known.failed_elsewhere(here) {
         progress.warn(format!("Job/{} of run {} failed; it is tried again", earlier.name(), run_of(earlier)));
     }
     let mut number = known.highest();
-    let mut there = known.to_follow(&prepared.here, work.retries).cloned();
+    let mut there = known.to_follow(here, work.retries).cloned();
     loop {
         let job = if let Some(job) = there.take() {
             let how = if Known::is_running(&job) { "runs already; waiting for it" } else { "failed already" };
@@ -129,6 +133,9 @@ pub async fn outcome(
             job
         } else {
             number += 1;
+            if work.scope == Scope::Later {
+                tidy(cluster, &known).await?;
+            }
             prepared.create(cluster, number, work).await?
         };
         match follow(cluster, &job, &work.plan.container, work.timeout, progress).await? {
@@ -145,6 +152,14 @@ pub async fn outcome(
             End::Failed(last) => return Ok(Outcome::Failed(last)),
         }
     }
+}
+
+/// Takes away what earlier tries have left, but for the last: there may be many.
+async fn tidy(cluster: &Cluster, known: &Known) -> Result<(), ClusterError> {
+    for job in known.spent() {
+        cluster.delete(&job.id(), &Precondition::same(job), Propagation::Background).await?;
+    }
+    Ok(())
 }
 
 /// The Job as it is created, without its number, and who asks.

@@ -256,7 +256,9 @@ pub(super) async fn undo(
         let count = u64::try_from(note.statements.len()).unwrap_or(u64::MAX);
         let query = sql::transaction(&note.statements, Rows::Exactly(count));
         let plan = if note.statements.is_empty() { job.clone() } else { job.clone().filled("sql", &query) };
-        run_job(&plan, "undo", Duration::from_mins(10), site, cluster, progress).await?;
+        let (unit, timeout) = (site.repository.as_str(), Duration::from_mins(10));
+        let work = Work { plan: &plan, purpose: "undo", unit, scope: Scope::Later, retries: 0, timeout };
+        job::run(cluster, site, &work, progress).await?;
     }
     let mut objects = Vec::new();
     for change in note.before.iter().rev() {
