@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Change, OPERATE};
 use crate::action::{Retired, Retirement};
-use crate::cluster::{Cluster, ClusterError, Labels, Patch, Precondition, Propagation};
+use crate::cluster::{Cluster, ClusterError, Patch, Precondition, Propagation};
 use crate::job::JobPlan;
 use crate::{DeliveryError, Failure, Milestone, Object, ObjectId, Progress, Site};
 

@@ -65,7 +65,7 @@ fn found(plan: &DeployPlan, past: &[Past], shape: &Shape, survey: &Survey, pairs
 async fn notes(cluster: &Cluster) -> Result<Vec<Note>, ClusterError> {
     match Note::all(cluster).await {
         Err(ClusterError::Forbidden { .. }) => Ok(Vec::new()),
-        notes => notes,
+        notes => Ok(notes?.into_iter().map(|(note, _)| note).collect()),
     }
 }
 
