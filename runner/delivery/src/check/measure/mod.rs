@@ -13,6 +13,7 @@ mod meter;
 mod names;
 mod page;
 mod preflight;
+mod query;
 mod scope;
 mod source;
 

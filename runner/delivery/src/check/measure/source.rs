@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::history::History;
 use super::names::QUEUE_LABELS;
+use super::query;
 use super::scope::{Scope, matchers};
 use crate::check::prometheus::{Point, Prometheus};
 use crate::inputs::signal::SignalDefinition;
@@ -24,6 +25,11 @@ impl Window {
     /// Whole seconds, at least one: as PromQL takes them.
     pub(super) fn seconds(self) -> i64 {
         self.at.duration_since(self.from).as_secs().max(1)
+    }
+
+    /// As PromQL writes it: `300s`.
+    fn text(self) -> String {
+        format!("{}s", self.seconds())
     }
 }
 
@@ -99,7 +105,8 @@ impl Source<'_> {
             Self::Server { window, .. } => {
                 let selector = self.selector(metric, labels, Whose::Release);
                 let by_text = if by.is_empty() { String::new() } else { format!(" by ({by})") };
-                let points = self.ask(&format!("sum{by_text} (increase({selector}[{}s]))", window.seconds())).await?;
+                let each = query::increase(&selector, &window.text());
+                let points = self.ask(&format!("sum{by_text} ({each})")).await?;
                 Ok(points
                     .into_iter()
                     .map(|point| (point.labels.get(by).cloned().unwrap_or_default(), point.value))
@@ -137,7 +144,7 @@ impl Source<'_> {
         match self {
             Self::Server { .. } => {
                 let selector = self.selector(metric, labels, Whose::Anyone);
-                one(&self.ask(&format!("sum(max by ({}) ({selector}))", QUEUE_LABELS.join(","))).await?)
+                one(&self.ask(&query::waiting(&selector)).await?)
             }
             Self::Pods { history, .. } => {
                 let values = history.newest(metric, labels).into_iter().map(|(labels, value)| (queue(&labels), value));
@@ -151,8 +158,7 @@ impl Source<'_> {
         match self {
             Self::Server { window, .. } => {
                 let selector = self.selector(metric, labels, Whose::Anyone);
-                let (by, seconds) = (QUEUE_LABELS.join(","), window.seconds());
-                one(&self.ask(&format!("sum(max by ({by}) (deriv({selector}[{seconds}s])))")).await?)
+                one(&self.ask(&query::growth(&selector, &window.text())).await?)
             }
             Self::Pods { history, window } => {
                 let slopes = history.slopes(metric, labels, window.from, queue);
@@ -164,13 +170,9 @@ impl Source<'_> {
     /// How fast a gauge grows in the pod where it grows fastest, a second.
     pub(super) async fn steepest(&self, metric: &str, labels: Chosen<'_>) -> Answer<f64> {
         match self {
-            Self::Server { window, .. } => {
-                let selector = self.selector(metric, labels, Whose::Release);
-                // cAdvisor counts the pod's whole group once more, without a container.
-                let inner = selector.strip_suffix('}').filter(|_| metric.starts_with("container_"));
-                let selector = inner.map_or(selector.clone(), |inner| format!("{inner},container!=\"\"}}"));
-                let seconds = window.seconds();
-                one(&self.ask(&format!("max(sum by (pod, instance) (deriv({selector}[{seconds}s])))")).await?)
+            Self::Server { window, scope, .. } => {
+                let query = query::steepest(metric, &matchers(&scope.release, labels), &window.text());
+                one(&self.ask(&query).await?)
             }
             Self::Pods { history, window } => {
                 let slopes = history.slopes(metric, labels, window.from, |_| String::new());
