@@ -1,9 +1,11 @@
 //! The alert rules made of rollback rules, by Prometheus' own tool: they are valid, and fire just over the limit.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use indexmap::IndexMap;
 use tagline_delivery::check::alerts::{AlertsFor, alerts};
+use tagline_delivery::check::measure::{Metrics, Requests};
 use tagline_delivery::inputs::Action;
 
 const TESTS: &str = r#"
@@ -42,6 +44,15 @@ tests:
           - exp_labels: {severity: warning, unit: shop, environment: production}
             exp_annotations: {summary: 'shop in production: error-rate > 1% for 5m then warn', rule: 'error-rate > 1% for 5m then warn'}
   - interval: 30s
+    name: the first count of a series that was not there is seen, and an old one is not counted again
+    input_series:
+      - {series: 'payment_failures_total{namespace="prod",pod="shop-1-a"}', values: '_x20 1x40'}
+      - {series: 'payment_failures_total{namespace="prod",pod="shop-1-b"}', values: '7x60'}
+    promql_expr_test:
+      - {expr: 'count(ALERTS{alertname="ReleasePaymentsFailed"}) or vector(0)', eval_time: 9m, exp_samples: [{labels: '{}', value: 0}]}
+      - {expr: 'count(ALERTS{alertname="ReleasePaymentsFailed"}) or vector(0)', eval_time: 12m, exp_samples: [{labels: '{}', value: 1}]}
+      - {expr: 'count(ALERTS{alertname="ReleasePaymentsFailed"}) or vector(0)', eval_time: 20m, exp_samples: [{labels: '{}', value: 0}]}
+  - interval: 30s
     name: everything gone is said
     input_series:
       - {series: 'up{namespace="prod",pod="other-1-a"}', values: '1x60'}
@@ -65,7 +76,19 @@ fn the_alerts_fire_just_over_the_limit_and_not_just_under() {
     let with: IndexMap<String, String> =
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let Ok(Action::Deploy(inputs)) = Action::read("tagline/deploy@v1", &with) else { panic!("{with:?}") };
-    let about = AlertsFor::new("shop", "production", "prod", vec!["shop".to_owned()]);
+    let (metric, status) = ("http_server_requests_seconds_count".to_owned(), "status".to_owned());
+    let about = AlertsFor {
+        unit: "shop".to_owned(),
+        environment: "production".to_owned(),
+        namespace: "prod".to_owned(),
+        workloads: vec!["shop".to_owned()],
+        metrics: Metrics {
+            requests: Some(Requests { metric, status }),
+            latency: Some("http_server_requests_seconds_bucket".to_owned()),
+            memory: Some("process_resident_memory_bytes".to_owned()),
+            waiting: BTreeMap::new(),
+        },
+    };
     let made = alerts(&about, &inputs.rollback_when, &inputs.measure);
     assert_eq!(made.left_out, Vec::<String>::new());
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,12 @@
 //! Alert rules of Prometheus, made from the rules of `rollback-when`: one list drives the gate, the way back and the alerts.
 //!
 //! What an alert cannot say is left out, and named: a comparison with the release before has no meaning a day later, and
-//! `within` counts from a switch that Prometheus does not know.
+//! `within` counts from a switch that Prometheus does not know. A rule whose metric nobody found is named, too: an alert on
+//! another metric would never fire.
 
 use serde_json::{Value, json};
 
-use super::prometheus::{escaped, quoted};
+use super::measure::{Metrics, Scope, growth, increase, is_counter, matchers, steepest, waiting};
 use crate::inputs::rule::{Comparison, Condition, Then};
 use crate::inputs::signal::{Builtin, SignalName};
 use crate::inputs::{MeasureKnobs, RollbackRule};
@@ -21,14 +22,8 @@ pub struct AlertsFor {
     pub namespace: String,
     /// The workloads' names in the manifests: pods of every release begin with them.
     pub workloads: Vec<String>,
-    /// The counter of requests.
-    pub requests: String,
-    /// Its label for the status.
-    pub status: String,
-    /// The histogram of latencies: `…_bucket`.
-    pub latency: String,
-    /// The gauge of memory.
-    pub memory: String,
+    /// What built-in signals are read from: as the watch found it.
+    pub metrics: Metrics,
 }
 
 /// Alert rules as a file.
@@ -41,27 +36,15 @@ pub struct Alerts {
 }
 
 impl AlertsFor {
-    /// With the names that Micrometer gives its metrics.
-    pub fn new(unit: &str, environment: &str, namespace: &str, workloads: Vec<String>) -> Self {
-        Self {
-            unit: unit.to_owned(),
-            environment: environment.to_owned(),
-            namespace: namespace.to_owned(),
-            workloads,
-            requests: "http_server_requests_seconds_count".to_owned(),
-            status: "status".to_owned(),
-            latency: "http_server_requests_seconds_bucket".to_owned(),
-            memory: "process_resident_memory_bytes".to_owned(),
-        }
+    /// The series of whatever release is live: as the watch finds those of its own.
+    fn scope(&self, knobs: &MeasureKnobs) -> Scope {
+        Scope::of_any_release(&knobs.labels, &self.namespace, &self.workloads)
     }
 
-    fn scope(&self, knobs: &MeasureKnobs, labels: &[(String, String)]) -> String {
-        let plain = knobs.labels.iter().filter(|(_, value)| !value.contains('{'));
-        let given = plain.chain(labels).map(|(name, value)| format!(",{name}={}", quoted(value)));
-        let given: String = given.collect();
-        let names: Vec<String> = self.workloads.iter().map(|name| escaped(name)).collect();
-        let pods = quoted(&format!("(?:{})-.+", names.join("|")));
-        format!("namespace={},pod=~{pods}{given}", quoted(&self.namespace))
+    /// A metric that speaks wherever there are requests.
+    fn of_requests(&self) -> Option<&str> {
+        let requests = self.metrics.requests.as_ref().map(|requests| requests.metric.as_str());
+        requests.or(self.metrics.latency.as_deref())
     }
 }
 
@@ -76,11 +59,11 @@ pub fn alerts(about: &AlertsFor, rules: &[RollbackRule], knobs: &MeasureKnobs) -
             Err(why) => left_out.push(format!("{}: {why}", rule.text)),
         }
     }
-    if rules.iter().any(looks_at_requests) {
-        let scope = about.scope(knobs, &[]);
+    if let Some(metric) = about.of_requests().filter(|_| rules.iter().any(looks_at_requests)) {
+        let scope = about.scope(knobs).release;
         made.push(json!({
             "alert": "ReleaseHasNoData",
-            "expr": format!("absent({}{{{scope}}})", about.requests),
+            "expr": format!("absent({metric}{{{scope}}})"),
             "for": "10m",
             "labels": labels(about, "warning"),
             "annotations": {"summary": format!("{} in {} gives no metrics: its other alerts are silent", about.unit, about.environment)},
@@ -141,7 +124,7 @@ fn expression(about: &AlertsFor, rule: &RollbackRule, knobs: &MeasureKnobs) -> R
         Condition::Signal(comparison) => comparison,
         // A target that is gone has no `up` at all.
         Condition::HealthFails => {
-            let scope = about.scope(knobs, &[]);
+            let scope = about.scope(knobs).release;
             return Ok(format!("(min(up{{{scope}}}) or vector(0)) == 0"));
         }
     };
@@ -153,33 +136,47 @@ fn expression(about: &AlertsFor, rule: &RollbackRule, knobs: &MeasureKnobs) -> R
 }
 
 fn value(about: &AlertsFor, comparison: &Comparison, knobs: &MeasureKnobs) -> Result<String, String> {
-    let scope = about.scope(knobs, &comparison.signal.labels);
+    let (scope, labels) = (about.scope(knobs), &comparison.signal.labels);
     // Prometheus spells durations the same way.
     let window = knobs.window.to_string();
     let builtin = match &comparison.signal.name {
         SignalName::Builtin(builtin) => *builtin,
-        SignalName::Defined(name) => return defined(name, &scope, &window, knobs),
+        SignalName::Defined(name) => return defined(name, &scope.release, &window, knobs),
     };
-    let (requests, latency, memory) = (&about.requests, &about.latency, &about.memory);
-    let quantile =
-        |share: &str| format!("histogram_quantile({share}, sum by (le) (rate({latency}{{{scope}}}[{window}])))");
+    let (release, wide) = (matchers(&scope.release, labels), matchers(&scope.namespace, labels));
+    let unknown = || format!("the watch did not find which metric {} is read from", builtin.name());
+    let requests = || about.metrics.requests.as_ref().ok_or_else(unknown);
+    let queue = || about.metrics.waiting.get(&builtin).map(|gauge| format!("{gauge}{{{wide}}}")).ok_or_else(unknown);
     Ok(match builtin {
-        Builtin::ErrorRate => format!(
-            "sum(rate({requests}{{{scope},{}=~\"5..\"}}[{window}])) / sum(rate({requests}{{{scope}}}[{window}]))",
-            about.status
-        ),
-        Builtin::P50 => quantile("0.5"),
-        Builtin::P95 => quantile("0.95"),
-        Builtin::P99 => quantile("0.99"),
-        Builtin::Throughput => format!("sum(rate({requests}{{{scope}}}[{window}]))"),
-        Builtin::Restarts => format!("sum(increase(kube_pod_container_status_restarts_total{{{scope}}}[{window}]))"),
-        Builtin::MemorySlope => format!("max(deriv({memory}{{{scope}}}[{window}]))"),
-        Builtin::QueueDepth | Builtin::DlqGrowth | Builtin::Lag => {
-            return Err(format!(
-                "which metric {} is read from is found on the way: define it in signals",
-                builtin.name()
-            ));
+        Builtin::ErrorRate => {
+            let (metric, status) = (&requests()?.metric, &requests()?.status);
+            format!(
+                "sum(rate({metric}{{{release},{status}=~\"5..\"}}[{window}])) / sum(rate({metric}{{{release}}}[{window}]))"
+            )
         }
+        Builtin::P50 | Builtin::P95 | Builtin::P99 => {
+            let latency = about.metrics.latency.as_ref().ok_or_else(unknown)?;
+            let share = match builtin {
+                Builtin::P50 => "0.5",
+                Builtin::P95 => "0.95",
+                _ => "0.99",
+            };
+            format!("histogram_quantile({share}, sum by (le) (rate({latency}{{{release}}}[{window}])))")
+        }
+        Builtin::Throughput => format!("sum(rate({}{{{release}}}[{window}]))", requests()?.metric),
+        Builtin::Restarts => {
+            // What the cluster says of pods: it has none of the labels that the step gives its own series.
+            let pods = Scope::of_any_release(&[], &about.namespace, &about.workloads).release;
+            let pods = matchers(&pods, labels);
+            format!("sum(increase(kube_pod_container_status_restarts_total{{{pods}}}[{window}]))")
+        }
+        Builtin::MemorySlope => {
+            let memory = about.metrics.memory.as_ref().ok_or_else(unknown)?;
+            steepest(memory, &release, &window)
+        }
+        Builtin::QueueDepth | Builtin::Lag => waiting(&queue()?),
+        // A minute, as the signal is.
+        Builtin::DlqGrowth => format!("{} * 60", growth(&queue()?, &window)),
     })
 }
 
@@ -189,9 +186,7 @@ fn defined(name: &str, scope: &str, window: &str, knobs: &MeasureKnobs) -> Resul
     let query = &definition.query;
     Ok(match definition.is_metric() {
         false => format!("({})", definition.within(scope)),
-        true if query.ends_with("_total") || query.ends_with("_count") => {
-            format!("sum(increase({query}{{{scope}}}[{window}]))")
-        }
+        true if is_counter(definition) => format!("sum({})", increase(&format!("{query}{{{scope}}}"), window)),
         true => format!("sum({query}{{{scope}}})"),
     })
 }
@@ -199,11 +194,62 @@ fn defined(name: &str, scope: &str, window: &str, knobs: &MeasureKnobs) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::measure::Requests;
     use crate::check::testing::knobs;
+
+    fn about(metrics: Metrics) -> AlertsFor {
+        AlertsFor {
+            unit: "shop".to_owned(),
+            environment: "production".to_owned(),
+            namespace: "prod".to_owned(),
+            workloads: vec!["shop".to_owned()],
+            metrics,
+        }
+    }
+
+    fn requests(metric: &str, status: &str) -> Requests {
+        Requests { metric: metric.to_owned(), status: status.to_owned() }
+    }
+
+    /// The expressions of these rules, and what is left out.
+    fn expressions(metrics: Metrics, lines: &[&str], given: &[&str]) -> (Vec<String>, Vec<String>) {
+        let knobs = knobs(given);
+        let rules: Vec<_> = lines.iter().map(|line| RollbackRule::parse(line, &knobs.signals).unwrap()).collect();
+        let made = alerts(&about(metrics), &rules, &knobs);
+        let file: Value = serde_yaml::from_str(&made.yaml).unwrap();
+        let rules = file["groups"][0]["rules"].as_array().unwrap();
+        (rules.iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect(), made.left_out)
+    }
+
+    #[test]
+    fn alerts_read_what_the_watch_read() {
+        let metrics = Metrics {
+            requests: Some(requests("http_requests_total", "code")),
+            latency: None,
+            memory: Some("jvm_memory_used_bytes".to_owned()),
+            waiting: [(Builtin::QueueDepth, "jobs_queue_depth".to_owned())].into(),
+        };
+        let lines = ["error-rate > 5%", "p99 > 2s", "memory-slope > 1MiB/min", "queue-depth > 9", "lag > 9"];
+        let given = ["source: http://127.0.0.1:9", "metric-labels: namespace=x; service=shop; kubernetes_pod={pods}"];
+        let (made, left_out) = expressions(metrics, &lines, &given);
+        let wide = r#"namespace="x",service="shop""#;
+        let own = format!("{wide},kubernetes_pod=~\"(?:shop)-.+\"");
+        let rate = |more: &str| format!("sum(rate(http_requests_total{{{own}{more}}}[5m]))");
+        assert_eq!(made[0], format!("{} / {} > 0.05", rate(",code=~\"5..\""), rate("")));
+        let memory = format!("max(sum by (pod, instance) (deriv(jvm_memory_used_bytes{{{own}}}[5m])))");
+        assert!(made[1].starts_with(&memory), "{}", made[1]);
+        assert!(made[2].starts_with("sum(max by (queue,") && made[2].contains(&format!("jobs_queue_depth{{{wide}}}")));
+        assert_eq!(made[3], format!("absent(http_requests_total{{{own}}})"));
+        let named =
+            |signal: &str, rule: &str| format!("{rule}: the watch did not find which metric {signal} is read from");
+        assert_eq!(left_out, [named("p99", "p99 > 2s"), named("lag", "lag > 9")]);
+    }
 
     #[test]
     fn each_rule_is_an_alert_or_is_named() {
-        let about = AlertsFor::new("shop", "production", "prod", vec!["shop".to_owned()]);
+        let metrics =
+            Metrics { requests: Some(requests("http_server_requests_seconds_count", "status")), ..Metrics::default() };
+        let about = about(metrics);
         let lines = [
             "error-rate > 5% for 5m",
             "error-rate > 1% for 5m then warn",

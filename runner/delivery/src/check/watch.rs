@@ -17,7 +17,7 @@ use super::flock::Flock;
 use super::health::health;
 use super::logs::{LogCount, LogReport, LogScan, allowed};
 use super::look::{HEALTH, Look, number};
-use super::measure::{Baseline, Meter, Pods, add, signed};
+use super::measure::{Baseline, Meter, Metrics, Pods, add, signed};
 use super::rules::{Broken, Doubt, Watchman, signals};
 use super::subject::Subject;
 use crate::cluster::{Cluster, short};
@@ -85,6 +85,9 @@ pub struct WatchReport {
     pub logs: Option<LogReport>,
 }
 
+    /// What built-in signals were read from.
+    #[serde(default)]
+    pub metrics: Metrics,
 /// A signal over the watch, as people read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchRow {
@@ -113,6 +116,13 @@ impl WatchReport {
 impl Verdict {
     /// As people read it, where it is not good; the caller adds what it means for users.
     pub fn failure(&self) -> Option<Failure> {
+    /// What was seen.
+    pub const fn report(&self) -> &WatchReport {
+        match self {
+            Self::Good(report) | Self::Bad { report, .. } | Self::Inconclusive { report, .. } => report,
+        }
+    }
+
         match self {
             Self::Good(_) => None,
             Self::Bad { broken, report } => {
@@ -339,6 +349,7 @@ impl<'a> Watching<'a> {
                     signal: name,
                 })
             })
+        self.report.metrics = self.meter.metrics().clone();
             .collect();
     }
 

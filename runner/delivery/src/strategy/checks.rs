@@ -9,7 +9,7 @@ use crate::check::Baseline;
 use crate::check::alerts::{AlertsFor, alerts};
 use crate::check::analyse::save;
 use crate::check::look::number;
-use crate::check::measure::baseline;
+use crate::check::measure::{Metrics, baseline};
 use crate::check::rules::signals;
 use crate::check::smoke::{JobsFor, SmokeFor, SmokeReport, Where, only_at, run, run_jobs};
 use crate::check::watch::{Bake, Verdict, bake};
@@ -126,7 +126,6 @@ pub(super) async fn watch(delivery: &Delivery<'_>, before: &Snapshot) -> Result<
     }
     let measured: Option<Baseline> =
         recorded(delivery.progress, "measured").and_then(|milestone| serde_json::from_value(milestone.data).ok());
-    keep_alerts(delivery).await?;
     let subject = subjects::new(delivery)?;
     let switched_at = delivery.switched_at();
     delivery.say(format!("{} is watched for {}", delivery.plan.version, inputs.watch));
@@ -155,10 +154,9 @@ pub(super) async fn watch(delivery: &Delivery<'_>, before: &Snapshot) -> Result<
         return Err(failure.into());
     }
     let text = format!("{} was watched for {}; no rule is broken", delivery.plan.version, inputs.watch);
-    let data = match verdict {
-        Verdict::Good(report) | Verdict::Bad { report, .. } | Verdict::Inconclusive { report, .. } => json!(report),
-    };
-    delivery.record("watched", text, data).await?;
+    let report = verdict.report();
+    keep_alerts(delivery, &report.metrics).await?;
+    delivery.record("watched", text, json!(report)).await?;
     Ok(())
 }
 
@@ -175,15 +173,22 @@ fn compares(rule: &RollbackRule) -> bool {
     }
 }
 
-/// The same rules as alerts, for the time after the watch: kept with the run as `alerts.yaml`.
-async fn keep_alerts(delivery: &Delivery<'_>) -> Result<(), Stop> {
+/// The same rules as alerts, for the time after a good watch: kept with the run as `alerts.yaml`. They read what the watch
+/// read.
+async fn keep_alerts(delivery: &Delivery<'_>, metrics: &Metrics) -> Result<(), Stop> {
     let (plan, site) = (delivery.plan, delivery.site);
     if plan.inputs.rollback_when.is_empty() {
         return Ok(());
     }
     let workloads = plan.rendered.iter().filter(|object| role(object) == Role::Workload);
     let workloads = workloads.map(|object| object.name().to_owned()).collect();
-    let about = AlertsFor::new(&plan.unit, &site.environment, &site.target.namespace, workloads);
+    let about = AlertsFor {
+        unit: plan.unit.clone(),
+        environment: site.environment.clone(),
+        namespace: site.target.namespace.clone(),
+        workloads,
+        metrics: metrics.clone(),
+    };
     let made = alerts(&about, &plan.inputs.rollback_when, &plan.inputs.measure);
     for line in &made.left_out {
         delivery.say(format!("no alert can say: {line}"));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, future, stream};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
 use super::history::History;
@@ -50,16 +51,20 @@ pub(crate) struct Meter<'a> {
     history: History,
     restarts: BTreeMap<String, i64>,
     pods: BTreeSet<String>,
-    found: Found,
+    metrics: Metrics,
 }
 
 /// Metrics found for built-in signals; looked for again until they are there.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Found {
-    pub(super) requests: Option<Requests>,
-    pub(super) latency: Option<String>,
-    pub(super) memory: Option<String>,
-    pub(super) waiting: BTreeMap<Builtin, String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The counter of requests.
+    pub requests: Option<Requests>,
+    /// The histogram of latencies: `…_bucket`.
+    pub latency: Option<String>,
+    /// The gauge of memory.
+    pub memory: Option<String>,
+    /// The gauges of what waits, by signal.
+    pub waiting: BTreeMap<Builtin, String>,
 }
 
 impl<'a> Meter<'a> {
@@ -83,7 +88,7 @@ impl<'a> Meter<'a> {
             history: History::default(),
             restarts: BTreeMap::new(),
             pods: BTreeSet::new(),
-            found: Found::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -93,8 +98,8 @@ impl<'a> Meter<'a> {
     }
 
     /// The metrics that built-in signals were found in.
-    pub(super) fn found(&self) -> &Found {
-        &self.found
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What the pods' pages say a metric is; None where no page has it.
@@ -116,12 +121,12 @@ impl<'a> Meter<'a> {
                 let names = if matches!(pods, Pods::Past) { Vec::new() } else { names };
                 let scope = Scope::new(&self.knobs.labels, self.cluster.namespace(), self.subject, &names);
                 let source = Source::Server { server, scope, window };
-                self.found.look(&source, &self.signals).await;
+                self.metrics.look(&source, &self.signals).await;
                 self.read(&source).await
             }
             (None, None) => {
                 let source = Source::Pods { history: &self.history, window };
-                self.found.look(&source, &self.signals).await;
+                self.metrics.look(&source, &self.signals).await;
                 self.read(&source).await
             }
         };
@@ -197,7 +202,7 @@ impl<'a> Meter<'a> {
 
     async fn read(&self, source: &Source<'_>) -> Vec<Reading> {
         let all = self.signals.iter().map(|signal| async {
-            let reading = self.found.read(source, signal, self.knobs).await;
+            let reading = self.metrics.read(source, signal, self.knobs).await;
             reading.unwrap_or_else(Reading::Missing)
         });
         future::join_all(all).await
@@ -217,7 +222,7 @@ async fn page(cluster: &Cluster, pod: &str, port: Option<u16>, path: &str) -> Re
     Page::parse(&String::from_utf8_lossy(&answer.body), |_| true).map_err(|why| format!("Pod/{pod} {path}: {why}"))
 }
 
-impl Found {
+impl Metrics {
     /// Looks for the metrics that signals need and are not known yet.
     pub(super) async fn look(&mut self, source: &Source<'_>, signals: &[&Signal]) {
         let mut own = None;
@@ -359,7 +364,7 @@ async fn defined(source: &Source<'_>, name: &str, knobs: &MeasureKnobs) -> Answe
 }
 
 /// As counters are named everywhere.
-pub(super) fn is_counter(definition: &SignalDefinition) -> bool {
+pub(crate) fn is_counter(definition: &SignalDefinition) -> bool {
     definition.query.ends_with("_total") || definition.query.ends_with("_count")
 }
 

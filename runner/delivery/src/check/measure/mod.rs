@@ -30,8 +30,12 @@ use crate::inputs::signal::Signal;
 use crate::{Progress, Stop};
 
 pub use baseline::Baseline;
-pub(crate) use meter::{Meter, Pods};
+pub use meter::Metrics;
+pub(crate) use meter::{Meter, Pods, is_counter};
+pub use names::Requests;
 pub use preflight::preflight;
+pub(crate) use query::{growth, increase, steepest, waiting};
+pub(crate) use scope::{Scope, matchers};
 
 /// Measures the release that is live, before another one takes its traffic. A server is asked for its past; pods are looked
 /// at twice, one interval apart, and longer (at most `no-data-timeout`) where there are too few requests.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 /// Histograms of HTTP requests, in seconds: Micrometer and Quarkus, OpenTelemetry, the clients of Prometheus.
 const HISTOGRAMS: [&str; 3] =
     ["http_server_requests_seconds", "http_server_request_duration_seconds", "http_request_duration_seconds"];
@@ -35,10 +37,12 @@ pub(super) const LAG: Waiting = Waiting {
 };
 
 /// A counter of requests with its label for the status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Requests {
-    pub(super) metric: String,
-    pub(super) status: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Its name.
+    pub metric: String,
+    /// The label.
+    pub status: String,
 }
 
 /// The counters of requests that are there, best first.

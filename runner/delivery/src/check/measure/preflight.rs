@@ -118,7 +118,7 @@ async fn builtins(
     let mut meter = Meter::new(knobs, signals.to_vec(), live, live.port, cluster);
     let from = now.checked_sub(SignedDuration::try_from(*knobs.window).unwrap_or_default()).unwrap_or(now);
     let readings = meter.look(Pods::Now(&pods), from, now).await;
-    let found = meter.found();
+    let found = meter.metrics();
     let mut notes = Vec::new();
     for signal in signals {
         let builtin = match &signal.name {

@@ -5,11 +5,11 @@ use crate::check::prometheus::{escaped, quoted};
 
 /// Matchers for series: those of a release's pods, or of the whole namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     /// For what pods say of themselves.
-    pub(super) release: String,
+    pub(crate) release: String,
     /// For what others may say of it: queues, lag.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
 }
 
 impl Scope {
@@ -17,22 +17,43 @@ impl Scope {
     /// the pods' names), `{release}` or `{version}`, it says which series are the release's, and `pod` is left away.
     pub(super) fn new(labels: &[(String, String)], namespace: &str, subject: &Subject, pods: &[String]) -> Self {
         let pods = pods_pattern(subject, pods);
-        let own = |value: &str| ["{pods}", "{release}", "{version}"].iter().any(|word| value.contains(word));
+        Self::build(labels, namespace, &pods, |name, value| {
+            let said = value.replace("{release}", &subject.release).replace("{version}", &subject.version);
+            if value.contains("{pods}") {
+                format!("{name}=~{}", quoted(&said.replace("{pods}", &pods)))
+            } else {
+                format!("{name}={}", quoted(&said))
+            }
+        })
+    }
+
+    /// The same of whatever release of these workloads (their names in the manifests) is there.
+    pub(crate) fn of_any_release(labels: &[(String, String)], namespace: &str, workloads: &[String]) -> Self {
+        let names: Vec<String> = workloads.iter().map(|name| escaped(name)).collect();
+        let pods = format!("(?:{})-.+", names.join("|"));
+        Self::build(labels, namespace, &pods, |name, value| {
+            let any = value.replace("{pods}", &pods).replace("{release}", ".+").replace("{version}", ".+");
+            format!("{name}=~{}", quoted(&any))
+        })
+    }
+
+    /// `own` writes a label that says which series are the release's.
+    fn build(labels: &[(String, String)], namespace: &str, pods: &str, own: impl Fn(&str, &str) -> String) -> Self {
+        let is_own = |value: &str| ["{pods}", "{release}", "{version}"].iter().any(|word| value.contains(word));
         let mut wide = Vec::new();
         let mut narrow = Vec::new();
         if !labels.iter().any(|(name, _)| name == "namespace") {
             wide.push(format!("namespace={}", quoted(namespace)));
         }
         for (name, value) in labels {
-            let said = value.replace("{release}", &subject.release).replace("{version}", &subject.version);
-            match value.contains("{pods}") {
-                true => narrow.push(format!("{name}=~{}", quoted(&said.replace("{pods}", &pods)))),
-                false if own(value) => narrow.push(format!("{name}={}", quoted(&said))),
-                false => wide.push(format!("{name}={}", quoted(&said))),
+            if is_own(value) {
+                narrow.push(own(name, value));
+            } else {
+                wide.push(format!("{name}={}", quoted(value)));
             }
         }
         if narrow.is_empty() {
-            narrow.push(format!("pod=~{}", quoted(&pods)));
+            narrow.push(format!("pod=~{}", quoted(pods)));
         }
         let namespace = wide.join(",");
         let release = wide.into_iter().chain(narrow).collect::<Vec<_>>().join(",");
@@ -50,7 +71,7 @@ fn pods_pattern(subject: &Subject, pods: &[String]) -> String {
 }
 
 /// Matchers and the labels of a signal as a selector's inside.
-pub(super) fn matchers(scope: &str, labels: &[(String, String)]) -> String {
+pub(crate) fn matchers(scope: &str, labels: &[(String, String)]) -> String {
     let own = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
     let parts: Vec<String> = [scope.to_owned()].into_iter().filter(|scope| !scope.is_empty()).chain(own).collect();
     parts.join(",")
@@ -91,6 +112,14 @@ mod tests {
     fn pods_that_are_gone_are_found_by_their_workload() {
         let scope = Scope::new(&[], "prod", &subject(), &[]);
         assert!(scope.release.ends_with(r#"pod=~"(?:shop|shop-critical)-[a-z0-9]+(?:-[a-z0-9]+)?""#));
+    }
+
+    #[test]
+    fn any_release_is_found_by_the_same_rules() {
+        let any = |labels: &[(String, String)]| Scope::of_any_release(labels, "prod", &subject().workloads).release;
+        assert_eq!(any(&[pair("job", "a")]), r#"namespace="prod",job="a",pod=~"(?:shop|shop-critical)-.+""#);
+        let own = [pair("namespace", "x"), pair("kubernetes_pod", "{pods}"), pair("version", "v{version}")];
+        assert_eq!(any(&own), r#"namespace="x",kubernetes_pod=~"(?:shop|shop-critical)-.+",version=~"v.+""#);
     }
 
     #[test]
