@@ -313,7 +313,7 @@ impl<'a> Watching<'a> {
         let fails = knobs.no_data == NoData::Fail;
         let over = |doubt: &Doubt| {
             // There may be enough of it once the window is full.
-            let full = add(self.bake.traffic_since, *knobs.window);
+            let full = add(self.meter.since(self.bake.traffic_since), *knobs.window);
             let since = if doubt.few || fails { doubt.since.max(full) } else { doubt.since };
             at >= add(since, if fails { Duration::ZERO } else { *knobs.no_data_timeout })
         };

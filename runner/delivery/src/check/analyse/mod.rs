@@ -83,7 +83,7 @@ pub async fn run(
         let look = Look { at: now, readings };
         let rows: Vec<Row> = inputs.checks.iter().map(|check| judge::row(check, &look, baseline.as_ref())).collect();
         // Rates reach further back with every look until the window is full.
-        let full = now >= add(since, *knobs.window);
+        let full = now >= add(meter.since(since), *knobs.window);
         if let Some((outcome, why)) = tally.take(&rows, now, full) {
             let looks = [tally.good, tally.bad, tally.unknown];
             let version = subject.version.clone();

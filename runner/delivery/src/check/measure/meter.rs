@@ -52,6 +52,8 @@ pub(crate) struct Meter<'a> {
     restarts: BTreeMap<String, i64>,
     pods: BTreeSet<String>,
     metrics: Metrics,
+    /// The first page that was taken in.
+    began: Option<Timestamp>,
 }
 
 /// Metrics found for built-in signals; looked for again until they are there.
@@ -89,6 +91,7 @@ impl<'a> Meter<'a> {
             restarts: BTreeMap::new(),
             pods: BTreeSet::new(),
             metrics: Metrics::default(),
+            began: None,
         }
     }
 
@@ -100,6 +103,11 @@ impl<'a> Meter<'a> {
     /// The metrics that built-in signals were found in.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// From where on counts are known of traffic that began then: pods say nothing of the time before they were first asked.
+    pub(crate) fn since(&self, traffic: Timestamp) -> Timestamp {
+        self.began.map_or(traffic, |began| began.max(traffic))
     }
 
     /// What the pods' pages say a metric is; None where no page has it.
@@ -187,7 +195,10 @@ impl<'a> Meter<'a> {
         let mut trouble = Ok(());
         while let Some((uid, page)) = pages.next().await {
             match page {
-                Ok(page) => self.history.add(&uid, window.at, page, window.from),
+                Ok(page) => {
+                    self.began.get_or_insert(window.at);
+                    self.history.add(&uid, window.at, page, window.from);
+                }
                 Err(why) => trouble = Err(why),
             }
         }
