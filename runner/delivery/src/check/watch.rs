@@ -2,9 +2,10 @@
 //!
 //! - Looks are one `interval` apart, and one more is made at the very moment when a rule under way would be broken: from
 //!   there to the verdict it takes one look.
-//! - What rules saw is noted whenever it changes, and now and then while one holds, so that an engine that takes over
-//!   knows how long a rule has held already.
-//! - A look that cannot say anything is neither good nor bad. Too long without data, or none at the end, is inconclusive.
+//! - What is known of the rules is noted whenever it changes, and now and then while one holds: an engine that takes over goes
+//!   on from there, and one that finds a broken rule says so at once.
+//! - A look that cannot say anything is neither good nor bad. Too long without data, or none at the end, is inconclusive;
+//!   where no data may pass, a rule that is so long without it is as if it had never held.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,12 +19,13 @@ use super::health::health;
 use super::logs::{LogCount, LogReport, LogScan, allowed};
 use super::look::{HEALTH, Look, number};
 use super::measure::{Baseline, Meter, Metrics, Pods, add, signed};
-use super::rules::{Broken, Doubt, Watchman, signals};
+use super::rules::{Broken, Doubt, State, Watchman, signals};
 use super::subject::Subject;
 use crate::cluster::{Cluster, short};
 use crate::inputs::measure::NoData;
 use crate::inputs::rule::{Condition, Then};
 use crate::inputs::{MeasureKnobs, RollbackRule};
+use crate::progress::recorded;
 use crate::{Failure, Milestone, Progress, Stop};
 
 /// What is watched, and how.
@@ -83,11 +85,11 @@ pub struct WatchReport {
     pub warnings: Vec<String>,
     /// What logs held, where limits are set.
     pub logs: Option<LogReport>,
-}
-
     /// What built-in signals were read from.
     #[serde(default)]
     pub metrics: Metrics,
+}
+
 /// A signal over the watch, as people read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchRow {
@@ -114,8 +116,6 @@ impl WatchReport {
 }
 
 impl Verdict {
-    /// As people read it, where it is not good; the caller adds what it means for users.
-    pub fn failure(&self) -> Option<Failure> {
     /// What was seen.
     pub const fn report(&self) -> &WatchReport {
         match self {
@@ -123,6 +123,8 @@ impl Verdict {
         }
     }
 
+    /// As people read it, where it is not good; the caller adds what it means for users.
+    pub fn failure(&self) -> Option<Failure> {
         match self {
             Self::Good(_) => None,
             Self::Bad { broken, report } => {
@@ -144,6 +146,9 @@ impl Verdict {
 /// The action is to end.
 pub async fn bake(bake: &Bake<'_>, cluster: &Cluster, progress: &dyn Progress) -> Result<Verdict, Stop> {
     let mut watching = Watching::new(bake, cluster, progress);
+    if let Some(verdict) = watching.resume() {
+        return Ok(verdict);
+    }
     let mut flock = Flock::new(bake.subject, &cluster.with_patience(*bake.measure.interval * 2));
     let end = add(bake.switched_at, bake.watch);
     if bake.rules.is_empty() && bake.measure.log_limits.is_empty() {
@@ -224,8 +229,7 @@ struct Watching<'a> {
 impl<'a> Watching<'a> {
     fn new(bake: &'a Bake<'a>, cluster: &'a Cluster, progress: &'a dyn Progress) -> Self {
         let gap = *bake.measure.interval * 3;
-        let mut watchman = Watchman::new(bake.rules, bake.switched_at, bake.watch, bake.baseline, gap);
-        watchman.replay(&earlier(bake, progress));
+        let watchman = Watchman::new(bake.rules, bake.switched_at, bake.watch, bake.baseline, gap);
         let noted = (watchman.shape(), bake.switched_at);
         let meter = Meter::new(bake.measure, signals(bake.rules), bake.subject, bake.subject.port, cluster);
         let unscraped = meter.scrapes();
@@ -247,6 +251,16 @@ impl<'a> Watching<'a> {
             logs,
             unscraped,
         }
+    }
+
+    /// Goes on from the last note of an engine that is gone: the verdict, where it had one and was killed with it.
+    fn resume(&mut self) -> Option<Verdict> {
+        let note = earlier(self.bake, self.progress)?;
+        note.looks.iter().for_each(|look| self.keep(look));
+        self.watchman.resume(note.rules, self.progress.now());
+        self.noted.0 = self.watchman.shape();
+        let report = self.report.clone();
+        note.broken.map(|broken| Verdict::Bad { broken, report })
     }
 
     /// Whether this look was only there for the next one to compare with.
@@ -281,16 +295,19 @@ impl<'a> Watching<'a> {
         pods: &Result<Vec<crate::Object>, String>,
     ) -> Result<Option<Verdict>, Stop> {
         let broken = self.watchman.take(look);
+        if self.bake.measure.no_data == NoData::Pass {
+            self.watchman.forgive(look.at, *self.bake.measure.no_data_timeout);
+        }
         self.keep(look);
         for warning in broken.iter().filter(|broken| broken.then == Then::Warn) {
             self.progress.warn(warning.text());
             self.report.warnings.push(warning.text());
         }
         if let Some(broken) = broken.into_iter().find(|broken| broken.then != Then::Warn) {
-            self.note(look, true).await?;
+            self.note(look, Some(&broken)).await?;
             return Ok(Some(Verdict::Bad { broken, report: self.report.clone() }));
         }
-        self.note(look, false).await?;
+        self.note(look, None).await?;
         let done = over && !self.watchman.is_open() && self.doubts().is_empty();
         if let Some(verdict) = self.logs(look.at, done, pods).await? {
             return Ok(Some(verdict));
@@ -321,17 +338,18 @@ impl<'a> Watching<'a> {
         Some(format!("{}: {}, since {}", doubt.rule, doubt.why, doubt.since.strftime("%H:%M:%S")))
     }
 
-    /// The next look: an interval later, or when a rule under way would be broken, or the end.
+    /// The next look: an interval later, or when a rule under way would be broken, or where a rule's time or the watch ends.
     fn next(&self, now: Timestamp, end: Timestamp) -> Timestamp {
         let regular = add(now, *self.bake.measure.interval);
-        let next = self.watchman.deadline().map_or(regular, |deadline| deadline.min(regular));
-        let next = if now < end { next.min(end) } else { next };
+        let earlier = [self.watchman.deadline(), self.watchman.horizon(), Some(end).filter(|end| now < *end)];
+        let next = earlier.into_iter().flatten().fold(regular, Timestamp::min);
         // Never without a pause: a deadline that is over was just looked at.
         next.max(add(now, Duration::from_millis(50)))
     }
 
     fn keep(&mut self, look: &Look) {
         self.report.looks += 1;
+        self.report.metrics = self.meter.metrics().clone();
         self.report.seconds = look.at.duration_since(self.bake.switched_at).as_secs_f64();
         self.report.rows = signals(self.bake.rules)
             .into_iter()
@@ -349,22 +367,21 @@ impl<'a> Watching<'a> {
                     signal: name,
                 })
             })
-        self.report.metrics = self.meter.metrics().clone();
             .collect();
     }
 
     /// Notes what an engine that takes over has to know.
-    async fn note(&mut self, look: &Look, must: bool) -> Result<(), Stop> {
+    async fn note(&mut self, look: &Look, broken: Option<&Broken>) -> Result<(), Stop> {
         let shape = self.watchman.shape();
         let holds = shape.iter().any(|(running, _)| *running);
         let shortest = self.bake.rules.iter().filter_map(|rule| rule.hold).min().map_or(SAY_EVERY, |hold| *hold / 5);
         let due = holds && look.at >= add(self.noted.1, shortest.max(*self.bake.measure.interval));
-        if self.bake.note.is_empty() || !must && !due && shape == self.noted.0 {
+        if self.bake.note.is_empty() || broken.is_none() && !due && shape == self.noted.0 {
             return Ok(());
         }
         self.noted = (shape, look.at);
         let text = format!("watched for {}", short(elapsed(self.bake.switched_at, look.at)));
-        let data = json!({"looks": [look]});
+        let data = json!({"looks": [look], "rules": self.watchman.states(), "broken": broken});
         self.progress.record(Milestone { name: self.bake.note.to_owned(), text, data }).await
     }
 
@@ -440,22 +457,31 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     Duration::from_millis(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The looks that earlier engines noted.
-fn earlier(bake: &Bake<'_>, progress: &dyn Progress) -> Vec<Look> {
-    let looks = notes(bake, progress).flat_map(|note| note.looks).filter(|look| look.at >= bake.switched_at);
-    looks.collect()
+/// What an engine notes for the next one: after a look, or after lines of logs were found.
+#[derive(Deserialize)]
+struct Note {
+    /// The look after which it was noted; none where it is of logs.
+    looks: Vec<Look>,
+    /// What is known of each rule then.
+    #[serde(default)]
+    rules: Vec<State>,
+    /// The rule that this look broke: the verdict.
+    #[serde(default)]
+    broken: Option<Broken>,
+    /// What was counted in the logs until then.
+    #[serde(default)]
+    logs: Option<LogCount>,
+}
+
+/// The last look that an engine before this one noted, since this switch.
+fn earlier(bake: &Bake<'_>, progress: &dyn Progress) -> Option<Note> {
+    let of_looks = notes(bake, progress).filter(|note| !note.looks.is_empty());
+    of_looks.last().filter(|note| note.looks.iter().all(|look| look.at >= bake.switched_at))
 }
 
 /// What earlier engines counted in the logs.
 fn counted(bake: &Bake<'_>, progress: &dyn Progress) -> Option<LogCount> {
     notes(bake, progress).filter_map(|note| note.logs).last()
-}
-
-/// What an engine notes of a watch.
-#[derive(Deserialize)]
-struct Note {
-    looks: Vec<Look>,
-    logs: Option<LogCount>,
 }
 
 fn notes(bake: &Bake<'_>, progress: &dyn Progress) -> impl Iterator<Item = Note> {

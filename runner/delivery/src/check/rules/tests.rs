@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Broken, Watchman};
+use super::{Broken, State, Watchman};
 use crate::check::look::{HEALTH, Look, Reading};
 use crate::inputs::RollbackRule;
 use crate::inputs::signal::SignalDefinition;
@@ -144,18 +144,94 @@ fn doubt_at_the_end_of_the_watch_is_doubt_still() {
     assert_eq!(watchman.take(&look(75, "error-rate", Reading::Value(0.5))).len(), 1);
 }
 
+/// What the next engine knows: as a note holds it.
+fn noted(watchman: &Watchman<'_>) -> Vec<State> {
+    serde_json::from_str(&serde_json::to_string(watchman.states()).unwrap()).unwrap()
+}
+
 #[test]
-fn another_engine_goes_on_from_the_notes_and_the_time_without_one_does_not_count() {
+fn other_engines_go_on_from_the_notes_and_the_time_without_one_does_not_count() {
     let rules = rules(&["error-rate > 5% for 5m"]);
     let bad = |second| look(second, "error-rate", Reading::Value(0.1));
-    let mut watchman = watchman(&rules);
-    // The first engine noted the begin and once more, two minutes later; away until 600.
-    watchman.replay(&[bad(0), bad(120)]);
-    assert!(watchman.take(&bad(600)).is_empty());
-    assert_eq!(watchman.deadline(), Some(at(600 + 180)));
-    assert!(watchman.take(&bad(660)).is_empty() && watchman.take(&bad(720)).is_empty());
-    let broken = watchman.take(&bad(780));
+    let mut first = watchman(&rules);
+    assert!(first.take(&bad(0)).is_empty() && first.take(&bad(60)).is_empty() && first.take(&bad(120)).is_empty());
+    // Two engines later, each begun within the usual time between looks and long after it.
+    let mut second = watchman(&rules);
+    second.resume(noted(&first), at(180));
+    assert!(second.take(&bad(180)).is_empty() && second.take(&bad(210)).is_empty());
+    let mut third = watchman(&rules);
+    third.resume(noted(&second), at(600));
+    assert!(third.take(&bad(600)).is_empty());
+    assert_eq!(third.deadline(), Some(at(600 + 150)), "held for 120 s and 30 s");
+    assert!(third.take(&bad(660)).is_empty() && third.take(&bad(720)).is_empty());
+    let broken = third.take(&bad(750));
     assert_eq!(broken[0].since, at(0));
+}
+
+#[test]
+fn time_without_an_engine_is_no_time_without_data() {
+    let rules = rules(&["error-rate > 5%"]);
+    let away = |second| look(second, "error-rate", Reading::Missing("away".to_owned()));
+    let mut first = watchman(&rules);
+    first.take(&away(10));
+    let mut second = watchman(&rules);
+    second.resume(noted(&first), at(600));
+    second.take(&away(600));
+    assert_eq!(second.doubts()[0].since, at(600));
+}
+
+#[test]
+fn a_rule_is_judged_though_no_look_fell_in_its_time() {
+    let rules = rules(&["error-rate > 5% within 30s", "error-rate > 5% for 1m within 5m"]);
+    let bad = |second| look(second, "error-rate", Reading::Value(0.1));
+    let mut late = watchman(&rules[..1]);
+    assert_eq!(late.take(&bad(31)).len(), 1, "the first look is a moment late");
+    // Nobody looked across the end of the second rule's time.
+    let mut away = watchman(&rules[1..]);
+    away.take(&look(60, "error-rate", Reading::Value(0.0)));
+    let mut next = watchman(&rules[1..]);
+    next.resume(noted(&away), at(900));
+    assert!(next.take(&bad(900)).is_empty() && next.take(&bad(930)).is_empty());
+    assert_eq!(next.take(&bad(960))[0].since, at(900));
+    // What is not known there is doubt, and a good look there is the last.
+    let mut unknown = watchman(&rules[..1]);
+    unknown.take(&look(31, "error-rate", Reading::Missing("away".to_owned())));
+    assert_eq!(unknown.doubts().len(), 1);
+    assert_eq!(unknown.take(&bad(40)).len(), 1);
+    let mut good = watchman(&rules[..1]);
+    good.take(&look(31, "error-rate", Reading::Value(0.0)));
+    assert!(good.take(&bad(32)).is_empty());
+}
+
+#[test]
+fn the_ends_of_the_rules_times_are_looked_at() {
+    let rules = rules(&["error-rate > 5% within 30s", "restarts > 2", "p99 > 1s within 3h"]);
+    let mut watchman = watchman(&rules);
+    assert_eq!(watchman.horizon(), Some(at(30)));
+    watchman.take(&look(29, "error-rate", Reading::Value(0.0)));
+    assert_eq!(watchman.horizon(), Some(at(30)));
+    watchman.take(&look(30, "error-rate", Reading::Value(0.0)));
+    assert_eq!(watchman.horizon(), Some(at(7200)), "the end of the watch");
+    watchman.take(&look(7201, "error-rate", Reading::Value(0.0)));
+    assert_eq!(watchman.horizon(), None);
+}
+
+#[test]
+fn where_no_data_may_pass_a_rule_that_began_to_hold_ends_without_it() {
+    let rules = rules(&["error-rate > 5% for 5m"]);
+    let away = |second| look(second, "error-rate", Reading::Missing("away".to_owned()));
+    let mut watchman = Watchman::new(&rules, at(0), Duration::from_mins(2), None, Duration::from_secs(90));
+    watchman.take(&look(110, "error-rate", Reading::Value(0.1)));
+    for second in [120, 180, 239] {
+        watchman.take(&away(second));
+        watchman.forgive(at(second), Duration::from_mins(2));
+        assert!(watchman.is_open(), "{second}");
+    }
+    watchman.take(&away(240));
+    watchman.forgive(at(240), Duration::from_mins(2));
+    assert!(!watchman.is_open() && watchman.doubts().is_empty());
+    watchman.take(&away(250));
+    assert!(!watchman.is_open() && watchman.doubts().is_empty(), "its time is over");
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::judge::{Truth, judge};
 use crate::check::Baseline;
@@ -12,7 +13,7 @@ use crate::inputs::rule::{Condition, Then};
 use crate::inputs::signal::Unit;
 
 /// A rule that is broken.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Broken {
     /// Its place in the list, from 0.
     pub number: usize,
@@ -60,14 +61,17 @@ pub struct Watchman<'a> {
     states: Vec<State>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct State {
+/// What is known of one rule: an engine notes it, and the next one goes on from there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
     since: Option<Timestamp>,
     held: SignedDuration,
     /// It held at the last look.
     running: bool,
     broken: bool,
     doubt: Option<(Timestamp, String, bool)>,
+    /// A look fell at the end of its time or behind it.
+    passed: bool,
 }
 
 impl<'a> Watchman<'a> {
@@ -85,13 +89,30 @@ impl<'a> Watchman<'a> {
         Self { rules, baseline, switched_at, end, gap: signed(gap), last: None, states }
     }
 
-    /// Takes in looks of an engine that is gone. It noted every change, so between two of them nothing changed.
-    pub fn replay(&mut self, looks: &[Look]) {
-        let gap = std::mem::replace(&mut self.gap, SignedDuration::MAX);
-        for look in looks {
-            self.take(look);
+    /// What is known of each rule, in the order of the list.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// Goes on from what an engine that is gone knew. The time without one counts neither as held nor as time without data.
+    pub fn resume(&mut self, states: Vec<State>, now: Timestamp) {
+        // Notes of other rules say nothing about these.
+        if states.len() != self.rules.len() {
+            return;
         }
-        self.gap = gap;
+        self.states = states;
+        for (since, ..) in self.states.iter_mut().filter_map(|state| state.doubt.as_mut()) {
+            *since = now;
+        }
+    }
+
+    /// Where no data may pass: a rule that had none for so long is as if nothing had been seen of it.
+    pub fn forgive(&mut self, at: Timestamp, after: Duration) {
+        for state in &mut self.states {
+            if state.doubt.as_ref().is_some_and(|(since, ..)| at >= later(*since, after)) {
+                *state = State { passed: state.passed, ..State::default() };
+            }
+        }
     }
 
     /// Takes in a look; gives the rules that it broke, in the order of the list. Each is given once while it holds.
@@ -101,7 +122,7 @@ impl<'a> Watchman<'a> {
         let mut broken = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {
             let (truth, value) = self.truth(rule, look);
-            let horizon = rule.within.map_or(self.end, |within| later(self.switched_at, *within).min(self.end));
+            let horizon = self.horizon_of(rule);
             let hold = rule.hold.map_or(SignedDuration::ZERO, |hold| signed(*hold));
             if let Some(since) = self.states[number].take(&truth, look.at, passed, horizon, hold) {
                 let rule_text = rule.text.clone();
@@ -143,6 +164,16 @@ impl<'a> Watchman<'a> {
         left.min()
     }
 
+    /// The nearest end of a rule's time that no look has reached: a rule is over only when it was looked at there.
+    pub fn horizon(&self) -> Option<Timestamp> {
+        let open = self.rules.iter().zip(&self.states).filter(|(_, state)| !state.passed);
+        open.map(|(rule, _)| self.horizon_of(rule)).min()
+    }
+
+    fn horizon_of(&self, rule: &RollbackRule) -> Timestamp {
+        rule.within.map_or(self.end, |within| later(self.switched_at, *within).min(self.end))
+    }
+
     /// A rule that would end the release began to hold and is not decided.
     pub fn is_open(&self) -> bool {
         let mut all = self.rules.iter().zip(&self.states);
@@ -175,21 +206,19 @@ impl State {
         horizon: Timestamp,
         hold: SignedDuration,
     ) -> Option<Timestamp> {
-        // A rule whose time is over needs no data any more, unless it was in doubt when its time ended.
-        let in_doubt = self.doubt.as_ref().is_some_and(|(since, ..)| *since <= horizon);
-        let over = at > horizon && self.since.is_none() && !in_doubt;
+        // It was looked at when its time ended, and neither held then nor was in doubt: it is over.
+        if self.passed && self.since.is_none() && self.doubt.is_none() {
+            return None;
+        }
+        self.passed = at >= horizon;
         match truth {
             Truth::Unknown { why, few } => {
                 self.running = false;
-                self.doubt = match self.doubt.take() {
-                    _ if over => None,
-                    Some((since, ..)) => Some((since, why.clone(), *few)),
-                    None => Some((at, why.clone(), *few)),
-                };
+                let since = self.doubt.as_ref().map_or(at, |(since, ..)| *since);
+                self.doubt = Some((since, why.clone(), *few));
                 return None;
             }
-            Truth::No => *self = Self::default(),
-            Truth::Yes if over => self.doubt = None,
+            Truth::No => *self = Self { passed: self.passed, ..Self::default() },
             Truth::Yes => {
                 self.doubt = None;
                 if let Some(passed) = passed.filter(|_| self.running) {
