@@ -169,8 +169,20 @@ fn vs7_a_leak_brings_the_old_version_back_restarted() {
 fn vs7_no_traffic_is_not_good_news() {
     let Some(ground) = Ground::require() else { return };
     let shop = village::live(&ground);
+    // Nothing to compare with: no traffic moves.
     shop.tag(Release::good("1.2.3"));
     let (run, engine) = start(&shop, "1.2.3");
+    finish(engine).code(1).stderr_has("p99 > 2x baseline");
+    let reached = shop.milestones(run, "production");
+    in_order(&reached, &["smoked", "going-back", "rolled-back"]);
+    assert!(!reached.iter().any(|name| name == "switched"), "{reached:?}");
+    // Nothing to compare: it goes back.
+    shop.edit(".github/workflows/release.yml", |text| {
+        let rule = "p99 > 2x baseline for ${{ vars.LATENCY_FOR }}";
+        text.replace(rule, &format!("{rule} then warn"))
+    });
+    shop.tag(Release::good("1.2.4"));
+    let (run, engine) = start(&shop, "1.2.4");
     let said = finish(engine);
     said.code(1);
     in_order(&shop.milestones(run, "production"), &["switched", "going-back", "rolled-back"]);

@@ -10,9 +10,10 @@ use crate::check::alerts::{AlertsFor, alerts};
 use crate::check::analyse::save;
 use crate::check::look::number;
 use crate::check::measure::{Metrics, baseline};
-use crate::check::rules::signals;
+use crate::check::rules::{lacking, signals};
 use crate::check::smoke::{JobsFor, SmokeFor, SmokeReport, Where, only_at, run, run_jobs};
 use crate::check::watch::{Bake, Verdict, bake};
+use crate::inputs::measure::NoData;
 use crate::inputs::rule::{Condition, Then};
 use crate::inputs::signal::{Limit, Signal, Unit};
 use crate::inputs::smoke::SmokeTarget;
@@ -100,6 +101,9 @@ pub(super) async fn measure(delivery: &Delivery<'_>, before: &Snapshot) -> Resul
     if let Some(line) = short_drain(inputs, &signals, &measured) {
         delivery.progress.warn(line);
     }
+    if inputs.measure.no_data != NoData::Pass {
+        comparable(&inputs.rollback_when, &measured)?;
+    }
     save(&delivery.cluster, &delivery.plan.unit, delivery.plan.release.as_str(), &measured).await?;
     let text = format!("{} was measured before it loses its traffic", old.version);
     delivery.record("measured", text, json!(measured)).await?;
@@ -116,6 +120,14 @@ fn short_drain(inputs: &DeployInputs, signals: &[&Signal], measured: &Baseline) 
         let slowest = number(slowest, Unit::Seconds);
         format!("drain {} is shorter than the slowest request measured, {slowest}", knobs.drain)
     })
+}
+
+/// What rules compare with is known: where it is not, no release could keep its traffic, and none is given it.
+fn comparable(rules: &[RollbackRule], measured: &Baseline) -> Result<(), Failure> {
+    let Some((rule, why)) = lacking(rules, measured) else { return Ok(()) };
+    let what = format!("{} gives nothing to compare with", measured.version);
+    let next = "release while it has traffic, let the rule only warn (then warn), or say no-data: pass";
+    Err(Failure::new(what, format!("{}: {why}", rule.text)).next(next))
 }
 
 /// The release under traffic, by its rules and its logs.
@@ -241,5 +253,28 @@ mod tests {
         assert_eq!(said("blue-green", 3.1).as_deref(), Some(line));
         assert_eq!(said("blue-green", 1.9), None);
         assert_eq!(said("rolling", 3.1), None, "nothing is drained");
+    }
+
+    #[test]
+    fn a_release_that_cannot_be_compared_gets_no_traffic() {
+        let rules = ["error-rate > 5%", "p99 > 2x baseline"].map(|text| RollbackRule::parse(text, &[]).unwrap());
+        let mut measured = Baseline {
+            version: "1.2.2".to_owned(),
+            release: "v1-2-2-0".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            window_s: 300.0,
+            values: [("p99".to_owned(), 0.3)].into(),
+            missing: [("error-rate".to_owned(), "no requests in 5m".to_owned())].into(),
+        };
+        assert!(comparable(&rules, &measured).is_ok(), "no rule compares the error rate");
+        measured.values.clear();
+        measured.missing.insert("p99".to_owned(), "no requests in 5m".to_owned());
+        let failure = comparable(&rules, &measured).unwrap_err();
+        assert!(
+            failure.to_string().starts_with(
+                "1.2.2 gives nothing to compare with: p99 > 2x baseline: not known for 1.2.2: no requests in 5m (next: release"
+            ),
+            "{failure}"
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::check::Baseline;
 use crate::check::look::{Reading, number};
-use crate::inputs::rule::{Comparison, Op};
+use crate::inputs::RollbackRule;
+use crate::inputs::rule::{Comparison, Condition, Op, Then};
 use crate::inputs::signal::Limit;
 
 /// Whether a comparison holds.
@@ -27,10 +28,6 @@ fn unknown(why: impl Into<String>) -> Truth {
 
 /// Whether `comparison`, with this limit in place of its own, holds for a reading. No data is never a yes or a no.
 pub fn judge(comparison: &Comparison, limit: &Limit, reading: Option<&Reading>, baseline: Option<&Baseline>) -> Truth {
-    let before = || match baseline {
-        Some(baseline) => baseline.value(&comparison.signal),
-        None => Err("nothing was measured before the release".to_owned()),
-    };
     let reading = match reading {
         Some(Reading::Few { requests, needed }) => {
             return Truth::Unknown { why: format!("{requests:.0} requests, {needed} needed"), few: true };
@@ -40,18 +37,37 @@ pub fn judge(comparison: &Comparison, limit: &Limit, reading: Option<&Reading>, 
         Some(reading) => reading,
     };
     match limit {
-        Limit::Baseline(factor) => match before() {
+        Limit::Baseline(factor) => match before(comparison, limit, baseline) {
             Ok(before) => against(comparison, reading, before * factor),
             Err(why) => unknown(why),
         },
-        Limit::Change(share) => match (before(), reading) {
+        Limit::Change(share) => match (before(comparison, limit, baseline), reading) {
             (Err(why), _) => unknown(why),
-            (Ok(0.0), _) => unknown("it was 0 before the release: no share of it can be told"),
             (Ok(before), Reading::Value(value)) => plain(comparison.op, ((value - before) / before).abs(), share.get()),
             (Ok(_), other) => unknown(other.text(comparison.signal.unit())),
         },
         other => against(comparison, reading, other.value()),
     }
+}
+
+/// The value before the release, where something can be compared with it.
+fn before(comparison: &Comparison, limit: &Limit, baseline: Option<&Baseline>) -> Result<f64, String> {
+    let baseline = baseline.ok_or_else(|| "nothing was measured before the release".to_owned())?;
+    match (baseline.value(&comparison.signal)?, limit) {
+        (0.0, Limit::Change(_)) => Err("it was 0 before the release: no share of it can be told".to_owned()),
+        (value, _) => Ok(value),
+    }
+}
+
+/// The first rule that would end a release and that nobody will be able to judge, whatever the release does: what it compares
+/// with is not known. With why.
+pub fn lacking<'r>(rules: &'r [RollbackRule], baseline: &Baseline) -> Option<(&'r RollbackRule, String)> {
+    rules.iter().filter(|rule| rule.then != Then::Warn).find_map(|rule| {
+        let Condition::Signal(comparison) = &rule.condition else { return None };
+        let needs = comparison.limit.needs_baseline();
+        let why = before(comparison, &comparison.limit, Some(baseline)).err().filter(|_| needs)?;
+        Some((rule, why))
+    })
 }
 
 fn plain(op: Op, value: f64, limit: f64) -> Truth {
@@ -82,8 +98,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::inputs::RollbackRule;
-    use crate::inputs::rule::Condition;
 
     fn comparison(text: &str) -> Comparison {
         match RollbackRule::parse(text, &[]).unwrap().condition {
@@ -134,6 +148,21 @@ mod tests {
         assert!(matches!(truth("throughput change > 10%", &Reading::Value(9.0), Some(0.0)), Truth::Unknown { .. }));
         // Any error is more than twice none.
         assert_eq!(truth("error-rate > 2x baseline", &Reading::Value(0.01), Some(0.0)), Truth::Yes);
+    }
+
+    #[test]
+    fn a_rule_that_lacks_its_baseline_is_known_before_the_release() {
+        let of = |lines: &[&str], signal: &str, before: f64| {
+            let rules: Vec<_> = lines.iter().map(|line| RollbackRule::parse(line, &[]).unwrap()).collect();
+            let baseline = Baseline::of(&comparison(signal).signal, before);
+            lacking(&rules, &baseline).map(|(rule, why)| format!("{}: {why}", rule.text))
+        };
+        let both = ["error-rate > 5%", "p99 > 2x baseline", "throughput change > 10%"];
+        assert_eq!(of(&both, "error-rate > 0%", 0.0).unwrap(), "p99 > 2x baseline: p99 was not measured of 1.2.2");
+        let zero = of(&both[2..], "throughput > 1", 0.0).unwrap();
+        assert_eq!(zero, "throughput change > 10%: it was 0 before the release: no share of it can be told");
+        assert_eq!(of(&both[1..2], "p99 > 1s", 0.0), None, "more than twice nothing can be told");
+        assert_eq!(of(&["p99 > 2x baseline then warn", "health fails 3m"], "error-rate > 0%", 0.0), None);
     }
 
     proptest! {

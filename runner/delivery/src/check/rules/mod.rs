@@ -16,7 +16,7 @@ use crate::inputs::RollbackRule;
 use crate::inputs::rule::Condition;
 use crate::inputs::signal::Signal;
 
-pub use judge::{Truth, judge};
+pub use judge::{Truth, judge, lacking};
 pub use watchman::{Broken, Doubt, State, Watchman};
 
 /// The signals that rules look at, each once, in their order.
