@@ -25,7 +25,7 @@ use crate::inputs::signal::Signal;
 use crate::{Object, Progress, Stop};
 
 pub use report::{AnalyseReport, Mark, Outcome, Row};
-pub use store::{load, save};
+pub use store::{STORED, load, save};
 
 /// The signals of the checks, each once.
 pub fn signals(inputs: &AnalyseInputs) -> Vec<&Signal> {

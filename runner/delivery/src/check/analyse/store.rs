@@ -1,4 +1,7 @@
 //! Baselines that outlive a run: in a ConfigMap beside the unit. It has no label of the unit, so pruning leaves it.
+//!
+//! An apply removes the keys that its manager no longer sends. So what a person recorded has a manager of its own and stays;
+//! of what deliveries measured on their way only the newest stays.
 
 use serde_json::json;
 
@@ -6,14 +9,19 @@ use crate::Object;
 use crate::check::Baseline;
 use crate::cluster::{Apply, Cluster, ClusterError};
 
-/// The manager of stored baselines: each key is written by itself.
-const MANAGER: &str = "tagline-baseline";
+/// The key of a baseline that `baseline: record` stored; other keys are ids of releases.
+pub const STORED: &str = "stored";
+
+/// The manager of a key: of what was recorded, or of what deliveries measure.
+fn manager(key: &str) -> &'static str {
+    if key == STORED { "tagline-baseline-stored" } else { "tagline-baseline-before" }
+}
 
 fn name(unit: &str) -> String {
     format!("tagline-baseline-{unit}")
 }
 
-/// Stores a baseline under a key: `stored`, or the id of the release that came after it.
+/// Stores a baseline under a key: [`STORED`], or the id of the release that came after it.
 ///
 /// # Errors
 /// Those of writing to the cluster.
@@ -25,7 +33,7 @@ pub async fn save(cluster: &Cluster, unit: &str, key: &str, baseline: &Baseline)
         "metadata": {"name": name(unit), "labels": {"tagline.dev/baseline-of": unit}},
         "data": {key: text},
     }));
-    cluster.apply(&object, Apply::by(MANAGER)).await.map(|_| ())
+    cluster.apply(&object, Apply::by(manager(key))).await.map(|_| ())
 }
 
 /// A stored baseline; None where there is none, or none that this build understands.
