@@ -200,7 +200,7 @@ pub async fn apply(
         Kind::Operate(plan) => Ok(Outcome::of(operate::apply(plan, site, cluster, progress).await?, site)),
         Kind::RotateSecret(plan) => Ok(Outcome::of(rotate::apply(plan, site, cluster, progress).await?, site)),
         Kind::SmokeTest(plan) => Ok(tested(&smoke::action::apply(plan, site, cluster, progress).await?)),
-        Kind::Analyse(plan) => Ok(analysed(analyse::action::apply(plan, cluster, progress).await?.as_ref())),
+        Kind::Analyse(plan) => Ok(analysed(analyse::action::apply(plan, site, cluster, progress).await?.as_ref())),
     }
 }
 

@@ -25,7 +25,6 @@ use crate::cluster::{Cluster, short};
 use crate::inputs::measure::NoData;
 use crate::inputs::rule::{Condition, Then};
 use crate::inputs::{MeasureKnobs, RollbackRule};
-use crate::progress::recorded;
 use crate::{Failure, Milestone, Progress, Stop};
 
 /// What is watched, and how.

@@ -68,7 +68,7 @@ impl Action {
             _ if !protected => Vec::new(),
             Self::Deploy(inputs) => inputs.for_protected(environment),
             Self::Migrate(inputs) => inputs.for_protected(environment),
-            Self::Analyse(inputs) => inputs.measure.for_protected(environment).into_iter().collect(),
+            Self::Analyse(inputs) => inputs.for_protected(environment),
             Self::SmokeTest(_) | Self::Operate(_) | Self::RotateSecret(_) | Self::Rollback(_) => Vec::new(),
         }
     }

@@ -18,6 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::measure::MeasureKnobs;
+use super::problem::Problem;
 use super::reader::Reader;
 use super::rule::{Comparison, Op};
 use super::signal::{Limit, Signal, SignalDefinition, SignalName};
@@ -42,7 +43,7 @@ pub struct AnalyseInputs {
     pub count: u32,
     /// So many looks may be bad.
     pub failure_limit: u32,
-    /// What an inconclusive look leads to.
+    /// What follows where nobody can say.
     pub inconclusive: Inconclusive,
     /// What "baseline" is.
     pub baseline: Baseline,
@@ -59,15 +60,15 @@ pub struct AnalyseCheck {
     pub warn: Option<Limit>,
 }
 
-/// What an inconclusive look leads to, when waiting has not helped.
+/// What follows where nobody can say, when waiting (`no-data-timeout`) has not helped. `no-data: fail` has said it already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Inconclusive {
-    /// The step waits for a person.
+    /// The step looks on until it can tell, or a person cancels it.
     Pause,
     /// It counts as bad.
     Fail,
-    /// It counts as good.
+    /// It counts as good; refused in environments with reviewers without `allow-no-data`.
     Pass,
 }
 
@@ -162,6 +163,16 @@ impl AnalyseInputs {
             format!("failure-limit {limit} with count {count}: it can never fail; below {count}")
         });
         inputs
+    }
+}
+
+impl AnalyseInputs {
+    /// What an environment with reviewers asks beyond that: what nobody can say does not pass there without a reason.
+    pub(super) fn for_protected(&self, environment: &str) -> Vec<Problem> {
+        let refused = self.inconclusive == Inconclusive::Pass && self.measure.allow_no_data.is_none();
+        let message = format!("inconclusive: pass is refused for {environment}; give allow-no-data: reason");
+        let own = refused.then(|| Problem::new("inconclusive", message));
+        self.measure.for_protected(environment).into_iter().chain(own).collect()
     }
 }
 

@@ -30,7 +30,7 @@ pub struct MeasureKnobs {
     pub no_data: NoData,
     /// How long no data is waited for.
     pub no_data_timeout: Period,
-    /// Why no data may pass in an environment with reviewers.
+    /// Why no data, or an inconclusive analysis, may pass in an environment with reviewers.
     pub allow_no_data: Option<String>,
     /// Patterns that the new pods' logs may hold only so often.
     pub log_limits: Vec<LogLimit>,

@@ -170,6 +170,12 @@ fn analyse() {
     let action = Action::read("tagline/analyse@v1", &with(&[right[0], ("no-data", "pass")])).unwrap();
     let asked = action.require("production", true);
     assert_eq!(asked[0].to_string(), "no-data: no-data: pass is refused for production; give allow-no-data: reason");
+    let passes = [right[0], ("inconclusive", "pass")];
+    let asked = Action::read("tagline/analyse@v1", &with(&passes)).unwrap().require("production", true);
+    let refused = "inconclusive: inconclusive: pass is refused for production; give allow-no-data: reason";
+    assert_eq!(asked.iter().map(ToString::to_string).collect::<Vec<_>>(), [refused]);
+    let reason = [passes[0], passes[1], ("allow-no-data", "an idle service")];
+    assert!(Action::read("tagline/analyse@v1", &with(&reason)).unwrap().require("production", true).is_empty());
     let pairs = with(&[("query", "sum(rate(x[5m]))"), ("fail", "3"), ("source", "http://p:9090")]);
     let Ok(Action::Analyse(inputs)) = Action::read("tagline/analyse@v1", &pairs) else { panic!("not read") };
     assert_eq!((inputs.checks[0].text.as_str(), inputs.measure.signals[0].name.as_str()), ("query <= 3", "query"));

@@ -1,19 +1,19 @@
 //! `tagline/analyse` as a step of its own: the release of this run, under traffic.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyseReport, Outcome, load, run, save, signals};
+use super::{AnalyseReport, Outcome, STORED, load, run, save, signals};
 use crate::check::find::Found;
 use crate::check::measure::{Baseline as Measured, baseline, past, preflight};
 use crate::check::subject::Subject;
 use crate::cluster::Cluster;
 use crate::inputs::AnalyseInputs;
-use crate::inputs::analyse::Baseline;
-use crate::{DeliveryError, Failure, PlanError, Progress, Site};
-
-/// The key of a baseline that `baseline: record` stored.
-const STORED: &str = "stored";
+use crate::inputs::analyse::{Baseline, Inconclusive};
+use crate::inputs::measure::NoData;
+use crate::inputs::signal::Signal;
+use crate::progress::Later;
+use crate::{DeliveryError, Failure, PlanError, Progress, Site, Stop};
 
 /// What is analysed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub async fn plan(
     site: &Site,
     inputs: &AnalyseInputs,
     cluster: &Cluster,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<AnalysePlan, PlanError> {
     preflight(&inputs.measure, &signals(inputs), None, cluster, now).await?;
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
@@ -60,13 +60,13 @@ pub async fn plan(
     Ok(AnalysePlan { unit, version: site.version.clone(), inputs: inputs.clone() })
 }
 
-/// Analyses, or records. An inconclusive analysis is an error, as a bad one is; `pause` and `fail` differ in what the caller
-/// makes of it.
+/// Analyses, or records. With `inconclusive: pause` it looks on where nobody can say, until somebody can or cancels `run`.
 ///
 /// # Errors
-/// Something does not hold, or nobody can say; the release is not there; it is to end.
+/// Something does not hold; the release is not there; it is to end.
 pub async fn apply(
     plan: &AnalysePlan,
+    site: &Site,
     cluster: &Cluster,
     progress: &dyn Progress,
 ) -> Result<Option<AnalyseReport>, DeliveryError> {
@@ -85,23 +85,81 @@ pub async fn apply(
     let since = found.since(&pods).unwrap_or_else(|| progress.now());
     let before = match inputs.baseline {
         Baseline::Stored => load(cluster, &plan.unit, STORED).await?,
-        _ => match load(cluster, &plan.unit, &subject.release).await? {
-            Some(measured) => Some(measured),
-            None if inputs.measure.prometheus.is_some() => {
-                let at = since.checked_sub(SignedDuration::from_secs(1)).unwrap_or(since);
-                Some(past(&inputs.measure, &signals(inputs), &found.before(&subject), at, cluster).await)
+        Baseline::Before | Baseline::Record => before(plan, &found, &subject, since, cluster).await?,
+    };
+    let analysis = || -> Later<'_, _> { Box::pin(run(inputs, &subject, since, before.clone(), cluster, progress)) };
+    let report = settled(inputs, site.run, progress, analysis).await?;
+    if report.outcome == Outcome::Passed {
+        return Ok(Some(report));
+    }
+    Err(Failure { evidence: report.table(), ..Failure::new("the analysis failed", report.why.clone()) }.into())
+}
+
+/// What the deploy of this release measured before it; what it did not, from Prometheus' past.
+async fn before(
+    plan: &AnalysePlan,
+    found: &Found,
+    subject: &Subject,
+    since: Timestamp,
+    cluster: &Cluster,
+) -> Result<Option<Measured>, DeliveryError> {
+    let measured = load(cluster, &plan.unit, &subject.release).await?;
+    let knobs = &plan.inputs.measure;
+    let known = |signal: &&Signal| measured.as_ref().is_some_and(|measured| measured.value(signal).is_ok());
+    let gaps: Vec<&Signal> = signals(&plan.inputs).into_iter().filter(|signal| !known(signal)).collect();
+    if knobs.prometheus.is_none() || gaps.is_empty() {
+        return Ok(measured);
+    }
+    let at = since.checked_sub(SignedDuration::from_secs(1)).unwrap_or(since);
+    let past = past(knobs, &gaps, &found.before(subject), at, cluster).await;
+    Ok(Some(match measured {
+        Some(mut measured) => {
+            measured.fill(past);
+            measured
+        }
+        None => past,
+    }))
+}
+
+/// `inconclusive`: what follows where nobody can say. To pause is to look on: until somebody can, or somebody cancels.
+async fn settled<'a>(
+    inputs: &AnalyseInputs,
+    run: u64,
+    progress: &dyn Progress,
+    mut analysis: impl FnMut() -> Later<'a, Result<AnalyseReport, Stop>>,
+) -> Result<AnalyseReport, Stop> {
+    // What has no data is not waited for where that fails.
+    let fails = inputs.measure.no_data == NoData::Fail;
+    let mut waits = false;
+    loop {
+        let mut report = analysis().await?;
+        if report.outcome == Outcome::Inconclusive {
+            match inputs.inconclusive {
+                Inconclusive::Pass if !fails => report.answered(Outcome::Passed, "inconclusive, and passed as asked"),
+                Inconclusive::Pause if !fails => {
+                    if !std::mem::replace(&mut waits, true) {
+                        progress.warn(paused(&report.why, run));
+                    }
+                    tokio::select! {
+                        biased;
+                        stop = progress.stopped() => return Err(stop),
+                        () = progress.sleep(*inputs.measure.interval) => continue,
+                    }
+                }
+                Inconclusive::Pass | Inconclusive::Pause | Inconclusive::Fail => {
+                    report.answered(Outcome::Failed, "inconclusive");
+                }
             }
-            None => None,
-        },
-    };
-    let report = run(inputs, &subject, since, before, cluster, progress).await?;
-    let failure = match report.outcome {
-        Outcome::Passed => return Ok(Some(report)),
-        Outcome::Failed => Failure::new("the analysis failed", report.why.clone()),
-        Outcome::Inconclusive => Failure::new("the analysis is inconclusive", report.why.clone())
-            .next("see that the release is measured and has traffic, then run again"),
-    };
-    Err(Failure { evidence: report.table(), ..failure }.into())
+        }
+        return Ok(report);
+    }
+}
+
+fn paused(why: &str, run: u64) -> String {
+    format!(
+        "the analysis is inconclusive: {why}; inconclusive: pause: it looks on until it can tell; to end it: \
+         tagline cancel {run}"
+    )
 }
 
 /// Only the pods of some workloads.
@@ -127,4 +185,68 @@ fn refuse_missing(measured: &Measured) -> Result<(), Failure> {
     let evidence = measured.missing.iter().map(|(signal, why)| format!("{signal}: {why}")).collect();
     let failure = Failure::new("the baseline has gaps", format!("{signal}: {why}"));
     Err(Failure { evidence, ..failure }.effect("nothing was stored").next("record it while there is traffic"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Link, analyse};
+
+    fn report(outcome: Outcome) -> AnalyseReport {
+        let version = "1.2.3".to_owned();
+        let why = "p99 < 2s: no requests in 5m".to_owned();
+        AnalyseReport { version, outcome, why, rows: Vec::new(), looks: [0, 0, 1], baseline: None, logs: None }
+    }
+
+    /// What comes of analyses that end so, one after another.
+    async fn settle(lines: &[&str], link: &Link, ends: &[Outcome]) -> (Result<AnalyseReport, Stop>, usize) {
+        let mut made = 0;
+        let inputs = analyse(lines);
+        let analysis = || -> Later<'_, _> {
+            made += 1;
+            if made == ends.len() {
+                link.end(Stop::Cancelled("enough".to_owned()));
+            }
+            let report = report(ends[made - 1]);
+            Box::pin(async { Ok(report) })
+        };
+        let settled = settled(&inputs, 7, link, analysis).await;
+        (settled, made)
+    }
+
+    #[tokio::test]
+    async fn a_paused_analysis_looks_on_until_it_can_tell() {
+        let link = Link::default();
+        let ends = [Outcome::Inconclusive, Outcome::Inconclusive, Outcome::Passed, Outcome::Failed];
+        let (settled, made) = settle(&["inconclusive: pause"], &link, &ends).await;
+        assert_eq!((settled.unwrap().outcome, made), (Outcome::Passed, 3));
+        assert_eq!(
+            link.said(),
+            [
+                "warning: the analysis is inconclusive: p99 < 2s: no requests in 5m; inconclusive: pause: it looks on until it \
+                 can tell; to end it: tagline cancel 7"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_paused_analysis_ends_when_it_is_cancelled() {
+        let (settled, made) = settle(&[], &Link::default(), &[Outcome::Inconclusive; 2]).await;
+        assert_eq!((settled.unwrap_err(), made), (Stop::Cancelled("enough".to_owned()), 2));
+    }
+
+    #[tokio::test]
+    async fn other_answers_are_given_at_once() {
+        for (lines, outcome) in [
+            (&["inconclusive: fail"][..], Outcome::Failed),
+            (&["inconclusive: pass"], Outcome::Passed),
+            (&["inconclusive: pass", "no-data: fail"], Outcome::Failed),
+            (&["no-data: fail"], Outcome::Failed),
+        ] {
+            let (settled, made) = settle(lines, &Link::default(), &[Outcome::Inconclusive; 2]).await;
+            let report = settled.unwrap();
+            assert_eq!((report.outcome, made), (outcome, 1), "{lines:?}");
+            assert!(report.why.starts_with("inconclusive"), "{}", report.why);
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! - A look is good where every check holds, bad where one does not, and else says nothing.
 //! - It ends well after `count` good looks, badly after more than `failure-limit` bad ones. Bad looks do not count as good.
-//! - Looks that say nothing are made again until `no-data-timeout`; then `inconclusive` says what follows. It never passes by
-//!   itself.
+//! - Looks that say nothing are made again until `no-data-timeout`; then it is inconclusive, and the step's `inconclusive` says
+//!   what follows. It never passes by itself.
 
 pub mod action;
 mod judge;
@@ -19,7 +19,6 @@ use super::measure::{Baseline, Meter, Pods, add, signed};
 use super::subject::Subject;
 use crate::cluster::Cluster;
 use crate::inputs::AnalyseInputs;
-use crate::inputs::analyse::Inconclusive;
 use crate::inputs::measure::NoData;
 use crate::inputs::signal::Signal;
 use crate::{Object, Progress, Stop};
@@ -166,18 +165,9 @@ impl Tally<'_> {
             let since = *self.unknown_since.get_or_insert(now);
             let few = rows.iter().any(|row| row.mark == Mark::Inconclusive { few: true });
             let waits = knobs.no_data == NoData::Wait && now < add(since, *knobs.no_data_timeout) || few && !full;
-            return (!waits).then(|| self.give_up(format!("{}: {}", row.check, row.why)));
+            return (!waits).then(|| (Outcome::Inconclusive, format!("{}: {}", row.check, row.why)));
         }
         (self.good, self.unknown_since) = (self.good + 1, None);
         (self.good >= self.inputs.count).then_some((Outcome::Passed, String::new()))
-    }
-
-    /// `inconclusive`: what follows where nobody can say.
-    fn give_up(&self, why: String) -> (Outcome, String) {
-        match self.inputs.inconclusive {
-            Inconclusive::Pause => (Outcome::Inconclusive, why),
-            Inconclusive::Fail => (Outcome::Failed, format!("inconclusive: {why}")),
-            Inconclusive::Pass => (Outcome::Passed, format!("inconclusive, and passed as asked: {why}")),
-        }
     }
 }

@@ -73,6 +73,12 @@ pub struct AnalyseReport {
 }
 
 impl AnalyseReport {
+    /// Where nobody can say and the step has an answer to that: the answer, and how it came about.
+    pub(super) fn answered(&mut self, outcome: Outcome, how: &str) {
+        self.outcome = outcome;
+        self.why = format!("{how}: {}", self.why);
+    }
+
     /// A line for each check: signal, before, after, check, verdict.
     pub fn table(&self) -> Vec<String> {
         let before = self.baseline.as_ref().map_or("before", |baseline| &baseline.version).to_owned();

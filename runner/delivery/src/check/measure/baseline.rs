@@ -38,6 +38,19 @@ impl Baseline {
         self.values.get(&name).copied().ok_or_else(missing)
     }
 
+    /// Takes over what `other` knows and this one does not; why neither does stays as it is.
+    pub fn fill(&mut self, other: Self) {
+        for (signal, value) in other.values {
+            self.missing.remove(&signal);
+            self.values.entry(signal).or_insert(value);
+        }
+        for (signal, why) in other.missing {
+            if !self.values.contains_key(&signal) {
+                self.missing.entry(signal).or_insert(why);
+            }
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn of(signal: &Signal, value: f64) -> Self {
         Self {
@@ -48,5 +61,24 @@ impl Baseline {
             values: BTreeMap::from([(signal.to_string(), value)]),
             missing: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_filled_and_what_is_known_stays() {
+        let signal = |name: &str| Signal::parse(name, &[]).unwrap();
+        let mut known = Baseline::of(&signal("p99"), 0.3);
+        known.missing.insert("error-rate".to_owned(), "50 requests, 100 needed".to_owned());
+        let mut other = Baseline::of(&signal("p99"), 9.0);
+        other.values.insert("error-rate".to_owned(), 0.01);
+        other.missing.insert("lag".to_owned(), "no data".to_owned());
+        known.fill(other);
+        assert_eq!((known.value(&signal("p99")), known.value(&signal("error-rate"))), (Ok(0.3), Ok(0.01)));
+        assert_eq!(known.value(&signal("lag")).unwrap_err(), "not known for 1.2.2: no data");
+        assert!(!known.missing.contains_key("error-rate"));
     }
 }
