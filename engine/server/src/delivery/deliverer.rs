@@ -75,11 +75,12 @@ pub trait Deliverer: fmt::Debug + Send + Sync {
     /// How long going back may take at most, once the delivery was told to end.
     fn way_back(&self, plan: &Value) -> Duration;
 
-    /// Removes what a delivery has left, if that still may be; the milestone says what came of it. An error means that it
-    /// cannot be told now.
+    /// Removes what a delivery has left, if that still may be; the milestone says what came of it. `others`: what else of the
+    /// environment is to be removed, which may keep some of it for longer. An error means that it cannot be told now.
     fn retire<'a>(
         &'a self,
         what: &'a Value,
+        others: &'a [Value],
         site: &'a Site,
         progress: Arc<dyn Progress>,
     ) -> Later<'a, Result<Milestone, DeliveryError>>;
@@ -123,6 +124,7 @@ impl Deliverer for NoCluster {
     fn retire<'a>(
         &'a self,
         _: &'a Value,
+        _: &'a [Value],
         _: &'a Site,
         _: Arc<dyn Progress>,
     ) -> Later<'a, Result<Milestone, DeliveryError>> {

@@ -75,13 +75,19 @@ impl Deliverer for Kubernetes {
     fn retire<'a>(
         &'a self,
         what: &'a Value,
+        others: &'a [Value],
         site: &'a Site,
         progress: Arc<dyn Progress>,
     ) -> Later<'a, Result<Milestone, DeliveryError>> {
         Box::pin(async move {
-            let retirement: Retirement = serde_json::from_value(what.clone()).map_err(|error| unreadable(&error))?;
+            let mut retirement: Retirement =
+                serde_json::from_value(what.clone()).map_err(|error| unreadable(&error))?;
+            let others: Vec<Retirement> =
+                others.iter().filter_map(|other| serde_json::from_value(other.clone()).ok()).collect();
+            let kept = retirement.put_off(&others);
             let cluster = Cluster::connect(&retirement.target, &site.kubeconfig).await?;
-            let retired = action::retire(&retirement, &cluster, progress.as_ref()).await?;
+            let mut retired = action::retire(&retirement, &cluster, progress.as_ref()).await?;
+            retired.kept.extend(kept);
             Ok(came_of(&retirement, &retired))
         })
     }

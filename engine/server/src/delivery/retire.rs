@@ -73,19 +73,21 @@ pub(crate) fn is_busy(state: &RunState, environment: &str) -> bool {
     state.locks.iter().any(|((_, holder), claim)| claim.granted && of_stage(holder))
 }
 
-/// Looks again and removes it, if that may be. Returns what the run is to be told.
+/// Looks again and removes it, if that may be. `others`: what else is to be removed of its environment. Returns what the run is
+/// to be told.
 ///
 /// # Errors
 /// It cannot be told now: it is tried again.
 pub(crate) async fn retire(
     retirement: &Retirement,
+    others: &[Value],
     state: &RunState,
     deliverer: &dyn Deliverer,
 ) -> Result<Input, String> {
     let Retirement { key, attempt, step, environment, what, .. } = retirement;
     let site = site(state, environment, key, *attempt, *step, std::path::PathBuf::new())?;
     let notes = Arc::new(Notes::default());
-    let retired = tokio::time::timeout(LIMIT, deliverer.retire(what, &site, notes)).await;
+    let retired = tokio::time::timeout(LIMIT, deliverer.retire(what, others, &site, notes)).await;
     let milestone = match retired {
         Ok(Ok(milestone)) => milestone,
         Ok(Err(error)) => return Err(error.to_string()),

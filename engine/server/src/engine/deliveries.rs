@@ -172,10 +172,13 @@ impl Dispatcher {
         if busy {
             return self.wait_for(key.to_owned(), retirement, BUSY);
         }
+        let others = self.retirements.iter().filter(|(other, _)| *other != key).map(|(_, (other, _))| other);
+        let others: Vec<_> =
+            others.filter(|other| other.environment == *environment).map(|other| other.what.clone()).collect();
         let (deliverer, messages, key) = (self.config.deliverer.clone(), self.messages.clone(), key.to_owned());
         self.handle.spawn(async move {
             let run = retirement.run;
-            let told = delivery::retire::retire(&retirement, &state, deliverer.as_ref()).await;
+            let told = delivery::retire::retire(&retirement, &others, &state, deliverer.as_ref()).await;
             let input =
                 told.inspect_err(|why| tracing::warn!(key, why, "what a delivery has left cannot be removed now"));
             let _ = messages.send(Message::Retired { key, run, input: input.ok().map(Box::new) });

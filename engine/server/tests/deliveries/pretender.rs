@@ -95,6 +95,7 @@ impl Deliverer for Pretender {
     fn retire<'a>(
         &'a self,
         what: &'a Value,
+        _: &'a [Value],
         _: &'a Site,
         _: Arc<dyn Progress>,
     ) -> Later<'a, Result<Milestone, DeliveryError>> {
