@@ -169,9 +169,14 @@ async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError
         DeliveryError::Stopped(Stop::Cancelled(why)) => (None, Some(why)),
         DeliveryError::Stopped(stop) => return Err(stop.into()),
     };
+    // Where nothing was live before it, there is nothing that could take the traffic of a release that has it.
+    let nowhere = before.live.is_none() && switched;
+    if let Some(why) = cancelled.as_ref().filter(|_| nowhere) {
+        delivery.progress.warn(format!("{} stays: nothing was live before it", delivery.plan.version));
+        return Err(Stop::Cancelled(why.clone()).into());
+    }
     if let Some(failure) = &mut failure {
         let foreign = failure.what == HAND && (switched || in_place);
-        let nowhere = before.live.is_none() && switched;
         let stay = failure.effect == STAY || delivery.plan.inputs.on_failure == OnFailure::Stop;
         if foreign || nowhere || stay {
             failure.effect = match (foreign, nowhere) {
