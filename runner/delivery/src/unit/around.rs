@@ -31,6 +31,28 @@ pub(super) fn unsuitable(unit: &Unit, delivered: &[&Object], services: &[&Object
     wrong
 }
 
+/// Rendered Services that select pods that are swapped, and are not switched: their users would reach new pods before they are
+/// tested, and old ones after the switch. The preview is for tests.
+pub(super) fn left_behind(
+    unit: &Unit,
+    delivered: &[&Object],
+    services: &[&Object],
+    preview: Option<&str>,
+) -> Vec<String> {
+    let switched = |each: &Object| services.iter().any(|service| service.name() == each.name());
+    let others = unit.of(Role::Service).filter(|each| !switched(each) && Some(each.name()) != preview);
+    let wrong = others.filter_map(|service| {
+        let workload = selected_by(service, delivered).next()?;
+        Some(format!(
+            "Service \"{}\" selects pods of {} and is not switched: its users would reach both releases; name it in service, \
+             which may list several, or leave service out",
+            service.name(),
+            workload.id()
+        ))
+    });
+    wrong.collect()
+}
+
 /// A Service of the same ports that only the release's own tests know.
 pub(super) fn preview(unit: &Unit, service: &Object, name: Option<&str>) -> Object {
     let name = name.map_or_else(|| format!("{}-preview", slug(service.name(), 55)), str::to_owned);

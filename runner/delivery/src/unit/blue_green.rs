@@ -6,13 +6,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::around::{preview, unsuitable};
-use super::members::mark;
+use super::around::{left_behind, preview, unsuitable};
+use super::members::{counts, drives, mark};
 use super::rolling::pace;
 use super::{COLOUR, RELEASE, Role, Unit, WORKLOAD, role, slug};
 use crate::Object;
 use crate::inputs::{DeployInputs, Names};
-use crate::object::selects;
 
 /// One of two places that releases take in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,6 +100,7 @@ pub fn beside(
     let delivered = unit.delivered(&inputs.workloads)?;
     let chosen = unit.services(&inputs.services, &delivered)?;
     let mut wrong = unsuitable(unit, &delivered, &chosen);
+    wrong.extend(left_behind(unit, &delivered, &chosen, inputs.preview_service.as_deref()));
     let colour = (inputs.names == Names::Colours).then_some(colour);
     let is = |list: &[&Object], object: &Object| list.iter().any(|each| each.id() == object.id());
 
@@ -130,7 +130,7 @@ pub fn beside(
             }
             Role::Service if is(&chosen, object) => &mut shape.services,
             Role::Autoscaler if delivered.iter().any(|each| drives(object, each)) => &mut shape.autoscalers,
-            Role::Budget if counts(object, &delivered) => &mut shape.budgets,
+            Role::Budget if delivered.iter().any(|each| counts(object, &each.pod_labels())) => &mut shape.budgets,
             Role::Scheduled => &mut shape.after,
             _ => &mut shape.in_place,
         };
@@ -193,22 +193,13 @@ fn swap(
     new
 }
 
-fn drives(autoscaler: &Object, workload: &Object) -> bool {
-    autoscaler.text("/spec/scaleTargetRef/kind") == workload.kind()
-        && autoscaler.text("/spec/scaleTargetRef/name") == workload.name()
-}
-
-fn counts(budget: &Object, workloads: &[&Object]) -> bool {
-    let selector = budget.texts("/spec/selector/matchLabels");
-    workloads.iter().any(|each| selects(&selector, &each.pod_labels()))
-}
-
 #[cfg(test)]
 mod tests {
     use indexmap::IndexMap;
 
     use super::*;
     use crate::inputs::Action;
+    use crate::object::selects;
 
     fn inputs(extra: &[(&str, &str)]) -> DeployInputs {
         let mut with = IndexMap::from([("manifests".to_owned(), "k8s".to_owned())]);
@@ -274,6 +265,37 @@ mod tests {
         let critical = &shape.swaps[1].object;
         assert_eq!(critical.texts("/spec/selector/matchLabels")[COLOUR], "green");
         assert_eq!((colour_of("web-blue"), colour_of("blue")), (("web", Some(Colour::Blue)), ("blue", None)));
+    }
+
+    /// KEDA's ScaledObject goes with the traffic as an autoscaler does: its target has another name with each release.
+    #[test]
+    fn a_scaled_object_drives_the_new_workload() {
+        let mut unit = unit();
+        unit.objects
+            .push(Object(json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "s"},
+            "spec": {"scaleTargetRef": {"name": "web"}, "minReplicaCount": 3}})));
+        let shape = beside(&unit, &inputs(&[]), Colour::Blue, &BTreeMap::new()).unwrap();
+        let scaled = shape.autoscalers.iter().find(|each| each.kind() == "ScaledObject").unwrap();
+        assert_eq!(scaled.text("/spec/scaleTargetRef/name"), shape.swaps[0].object.name());
+        assert_eq!(crate::unit::first_pods(&shape.autoscalers, &shape.swaps[0].object), 3);
+    }
+
+    #[test]
+    fn a_service_of_the_same_pods_is_switched_too_or_refused() {
+        let mut unit = unit();
+        for (name, selector) in [("shop-grpc", json!({"pool": "web"})), ("other", json!({"app": "other"}))] {
+            unit.objects.push(Object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+                "spec": {"selector": selector}})));
+        }
+        let shaped = |with: &[(&str, &str)]| beside(&unit, &inputs(with), Colour::Blue, &BTreeMap::new());
+        assert_eq!(shaped(&[]).unwrap().services.len(), 2);
+        assert_eq!(shaped(&[("service", "shop, shop-grpc")]).unwrap().services.len(), 2);
+        assert!(shaped(&[("service", "shop"), ("preview-service", "shop-grpc")]).is_ok(), "only tests use it");
+        let wrong = shaped(&[("service", "shop")]).unwrap_err();
+        assert!(
+            wrong.len() == 1 && wrong[0].starts_with("Service \"shop-grpc\" selects pods of Deployment/web"),
+            "{wrong:?}"
+        );
     }
 
     #[test]

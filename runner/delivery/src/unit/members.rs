@@ -20,7 +20,7 @@ pub enum Role {
     Workload,
     /// CronJob.
     Scheduled,
-    /// HorizontalPodAutoscaler.
+    /// HorizontalPodAutoscaler, and KEDA's ScaledObject.
     Autoscaler,
     /// PodDisruptionBudget.
     Budget,
@@ -35,7 +35,7 @@ pub fn role(object: &Object) -> Role {
         ("v1", "Service") => Role::Service,
         ("apps/v1", "Deployment" | "StatefulSet" | "DaemonSet") => Role::Workload,
         ("batch/v1", "CronJob") => Role::Scheduled,
-        (_, "HorizontalPodAutoscaler") => Role::Autoscaler,
+        (_, "HorizontalPodAutoscaler" | "ScaledObject") => Role::Autoscaler,
         (_, "PodDisruptionBudget") => Role::Budget,
         _ => Role::Other,
     }
@@ -146,13 +146,30 @@ impl Unit {
 
 /// How many pods a workload begins with: what its manifest says, at least its autoscaler's least. `objects` hold that.
 pub fn first_pods<'a>(objects: impl IntoIterator<Item = &'a Object>, workload: &Object) -> i64 {
-    let drives = |each: &&Object| {
-        role(each) == Role::Autoscaler
-            && each.text("/spec/scaleTargetRef/kind") == workload.kind()
-            && each.text("/spec/scaleTargetRef/name") == workload.name()
+    workload.number("/spec/replicas").unwrap_or(1).max(least_pods(objects, workload).unwrap_or(0))
+}
+
+/// The least that a workload's autoscaler lets it have; None where `objects` hold none.
+pub fn least_pods<'a>(objects: impl IntoIterator<Item = &'a Object>, workload: &Object) -> Option<i64> {
+    let autoscaler = objects.into_iter().find(|each| role(each) == Role::Autoscaler && drives(each, workload))?;
+    Some(match autoscaler.kind() {
+        "ScaledObject" => autoscaler.number("/spec/minReplicaCount").unwrap_or(0),
+        _ => autoscaler.number("/spec/minReplicas").unwrap_or(1),
+    })
+}
+
+/// Whether an autoscaler's target is this workload. A ScaledObject that names no kind means a Deployment.
+pub fn drives(autoscaler: &Object, workload: &Object) -> bool {
+    let kind = match autoscaler.text("/spec/scaleTargetRef/kind") {
+        "" => "Deployment",
+        kind => kind,
     };
-    let least = objects.into_iter().find(drives).map(|each| each.number("/spec/minReplicas").unwrap_or(1));
-    workload.number("/spec/replicas").unwrap_or(1).max(least.unwrap_or(0))
+    kind == workload.kind() && autoscaler.text("/spec/scaleTargetRef/name") == workload.name()
+}
+
+/// Whether a disruption budget counts pods with these labels.
+pub fn counts(budget: &Object, labels: &BTreeMap<String, String>) -> bool {
+    selects(&budget.texts("/spec/selector/matchLabels"), labels)
 }
 
 /// Those of the workloads whose pods a Service selects.

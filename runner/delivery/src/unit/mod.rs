@@ -18,7 +18,7 @@ mod warnings;
 
 pub use blue_green::{BlueGreenShape, Colour, Swap, beside, colour_of};
 pub use change::{Change, ChangeSet, changes, value_at};
-pub use members::{Role, Unit, first_pods, pods_selector, role, template_labels};
+pub use members::{Role, Unit, counts, drives, first_pods, least_pods, pods_selector, role, template_labels};
 pub use release::{ReleaseId, digest_of, slug};
 pub use rolling::RollingShape;
 pub use warnings::warnings;
@@ -35,6 +35,9 @@ pub const COLOUR: &str = "tagline.dev/colour";
 pub const PREVIEW: &str = "tagline.dev/preview";
 /// Annotation: the version.
 pub const VERSION: &str = "tagline.dev/version";
+/// Annotation of workloads: the release that passed all its checks under traffic as this workload, and when:
+/// `v1-2-3-1a2b3c4d 2026-11-19T14:00:00Z`.
+pub const PROVED: &str = "tagline.dev/proved";
 /// Annotation: the run that applied it.
 pub const RUN: &str = "tagline.dev/run";
 /// Annotation: the digest of the object as it was rendered.
