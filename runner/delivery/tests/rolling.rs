@@ -147,3 +147,23 @@ async fn bad_input_changes_nothing() {
         whole(&space).await.into_iter().filter(|each| each["metadata"]["name"] != "kube-root-ca.crt").collect();
     assert_eq!(left, Vec::<serde_json::Value>::new());
 }
+
+/// A unit that is one StatefulSet, twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stateful_set_is_delivered_again() {
+    let Some(space) = space("roll-set").await else { return };
+    let mut before = String::new();
+    for version in ["1.2.2", "1.2.3"] {
+        let app = App::new(version).await;
+        let mut set = app.deployment("shop", 1);
+        set["kind"] = json!("StatefulSet");
+        set["spec"]["serviceName"] = json!("shop");
+        let objects = [app.manifests()[0].clone(), app.manifests()[1].clone(), set];
+        let release = plan_objects(&space, &app, &objects, &[]).await.unwrap_or_else(|error| panic!("{error:#?}"));
+        let link = Link::new();
+        let outcome = release.apply(&space, &link).await.unwrap_or_else(|error| panic!("{error:#?}"));
+        assert_eq!(outcome.outputs["previous-version"], before);
+        assert!(answer(&space).await.starts_with(version), "{:#?}", link.said());
+        version.clone_into(&mut before);
+    }
+}

@@ -8,7 +8,9 @@ use super::{Outcome, Past, many};
 use crate::cluster::Cluster;
 use crate::inputs::{DeployInputs, Names, Strategy};
 use crate::render::helm::Chart;
-use crate::strategy::{self, Delivery, LiveRelease, Survey, release_of, workloads_of};
+use crate::strategy::{
+    self, Delivery, LiveRelease, Survey, live_in_place, live_workloads, proved, release_of, workloads_of,
+};
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
 
@@ -43,6 +45,9 @@ pub struct DeployPlan {
     pub place: Option<Place>,
     /// What is live, and what the release is delivered over; nothing else.
     pub live: Option<LiveRelease>,
+    /// The release is live already, but a delivery stopped before it had passed its checks: they are carried out.
+    #[serde(default)]
+    pub unproved: bool,
     /// What differs from what the cluster has.
     pub changes: Vec<ChangeSet>,
     /// Objects of the unit that are not rendered any more, by UID; removed at the end.
@@ -117,7 +122,14 @@ impl DeployPlan {
     /// What it is going to do, in lines for people.
     pub fn summary(&self) -> Vec<String> {
         let live = self.live.as_ref().map_or("nothing", |live| &live.version);
-        if self.live.as_ref().is_some_and(|live| live.release == self.release.0) {
+        let already = self.live.as_ref().is_some_and(|live| live.release == self.release.0);
+        if already && self.unproved {
+            return vec![format!(
+                "{} has the traffic, and has not passed its checks: they are carried out",
+                self.version
+            )];
+        }
+        if already {
             return vec![format!("already live: {}", self.version)];
         }
         let mut lines = vec![format!("{live} → {} ({}), {}", self.version, self.release, self.strategy())];
@@ -164,17 +176,25 @@ pub(super) async fn plan(
         chart: source.chart,
         place: None,
         live: None,
+        unproved: false,
         changes: Vec::new(),
         prune: Vec::new(),
         warnings: source.notes,
     };
     plan.place = place(&plan, &survey)?;
     plan.live = live_of(&survey, &plan);
+    plan.unproved = is_unproved(&survey, &plan);
     look::complete(&mut plan, past, &survey, cluster).await?;
     Ok(plan)
 }
 
-/// The place that is free: the colour that is not live.
+/// Whether the release is live without having been proved.
+fn is_unproved(survey: &Survey, plan: &DeployPlan) -> bool {
+    let live = plan.shape().map(|shape| live_workloads(survey, &shape)).unwrap_or_default();
+    live.into_iter().any(|each| release_of(each).release == plan.release.0 && proved(each).is_none())
+}
+
+/// The place that is free: the colour that is not live. A release that is live already is in its own.
 pub(super) fn place(plan: &DeployPlan, survey: &Survey) -> Result<Option<Place>, DeliveryError> {
     if plan.inputs.names != Names::Colours || !matches!(plan.inputs.strategy, Strategy::BlueGreen(_)) {
         return Ok(None);
@@ -189,7 +209,8 @@ pub(super) fn place(plan: &DeployPlan, survey: &Survey) -> Result<Option<Place>,
             .next("bring them to one colour first")
             .into());
     }
-    let colour = colours.first().map_or(Colour::Blue, |live| live.other());
+    let again = live.values().any(|each| release_of(each).release == plan.release.0);
+    let colour = colours.first().map_or(Colour::Blue, |live| if again { *live } else { live.other() });
     let mut selectors = BTreeMap::new();
     for swap in &shape.swaps {
         if let Some(there) = survey.deployments.get(&format!("{}-{colour}", swap.base)) {
@@ -206,10 +227,7 @@ pub(super) fn live_of(survey: &Survey, plan: &DeployPlan) -> Option<LiveRelease>
             let live = workloads_of(survey, &shape).ok()?;
             live.values().next().map(|each| release_of(each))
         }
-        Shape::Rolling(shape) => {
-            let names = shape.objects.iter().filter(|object| object.kind() == "Deployment").map(Object::name);
-            names.filter_map(|name| survey.deployments.get(name)).map(release_of).next()
-        }
+        Shape::Rolling(shape) => live_in_place(&shape.objects, |object| survey.workload(object).map(release_of)),
     }
 }
 

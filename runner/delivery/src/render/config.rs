@@ -62,6 +62,12 @@ pub fn references(object: &Object) -> Vec<(String, String)> {
     found
 }
 
+/// ConfigMaps and Secrets that anything of an object refers to: its pods, the certificates of an Ingress, what an account
+/// brings along.
+pub fn uses(object: &Object) -> Vec<(String, String)> {
+    references(object).into_iter().chain(other_references(object)).collect()
+}
+
 /// Ten hex digits over what pods can see of it.
 fn content_hash(object: &Object) -> String {
     let mut hasher = Sha256::new();

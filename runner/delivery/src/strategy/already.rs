@@ -1,8 +1,10 @@
-//! A delivery of what is live already: nothing is written.
+//! A delivery of what is live already: nothing is written. A release that is live and was never proved, since the delivery
+//! that brought it stopped, is none: it goes through its checks.
 
 use indexmap::IndexMap;
 
 use super::begin::workloads_of;
+use super::proof::proved;
 use super::survey::{Survey, release_of};
 use super::{Delivery, LiveRelease};
 use crate::action::{Outcome, Shape};
@@ -54,9 +56,10 @@ async fn in_place(delivery: &Delivery<'_>, objects: &[Object]) -> Result<Option<
     Ok(live)
 }
 
-/// It is of this release, and all its pods run.
+/// It is of this release, it passed all checks under traffic, and all its pods run.
 fn whole(live: &Object, release: &str) -> bool {
-    release_of(live).release == release && status(live).is_some_and(|status| status.is_done())
+    let done = status(live).is_some_and(|status| status.is_done());
+    done && proved(live).is_some() && release_of(live).release == release
 }
 
 /// The outputs of a deploy.
@@ -76,4 +79,27 @@ pub(super) fn outcome(delivery: &Delivery<'_>, previous: Option<&LiveRelease>, c
     let summary =
         if changed { format!("{} serves 100 %", plan.version) } else { format!("already live: {}", plan.version) };
     Outcome { outputs, summary, retire: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::unit::{PROVED, RELEASE};
+
+    #[test]
+    fn a_release_that_stopped_before_it_was_proved_is_not_delivered() {
+        let mut live = Object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "shop", "generation": 2},
+            "spec": {"replicas": 1, "template": {"metadata": {"labels": {RELEASE: "v1"}}}},
+            "status": {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+                "availableReplicas": 1}}));
+        assert!(status(&live).unwrap().is_done());
+        assert!(!whole(&live, "v1"));
+        live.set("/metadata/annotations", json!({PROVED: "v0 2026-11-19T14:00:00Z"}));
+        assert!(!whole(&live, "v1"), "the proof of the release before");
+        live.set("/metadata/annotations", json!({PROVED: "v1 2026-11-19T14:00:00Z"}));
+        assert!(whole(&live, "v1") && !whole(&live, "v2"));
+    }
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use super::Delivery;
 use super::narrow::{Narrowing, narrowing};
 use super::snapshot::{Kept, Snapshot};
-use super::survey::{LiveRelease, Survey, release_of};
+use super::survey::{LiveRelease, Survey, live_in_place, release_of};
+use crate::action::Shape;
+use crate::cluster::Labels;
 use crate::object::selects;
 use crate::progress::once;
-use crate::unit::{BlueGreenShape, RollingShape, colour_of};
+use crate::unit::{BlueGreenShape, Role, RollingShape, Swap, colour_of, role};
 use crate::{DeliveryError, Failure, Object, UNCHANGED};
 
 /// The Deployments that are live in the places of the new ones, by their names in the manifests.
@@ -23,20 +25,8 @@ pub(crate) fn workloads_of<'a>(
     let mut wrong = Vec::new();
     let mut alone = Vec::new();
     for swap in &shape.swaps {
-        let services: Vec<&str> =
-            shape.services.iter().filter(|each| would_select(each, &swap.object)).map(Object::name).collect();
-        if services.is_empty() {
-            alone.push(swap.base.as_str());
-            continue;
-        }
-        let others = shape.swaps.iter().any(|other| {
-            other.base != swap.base
-                && shape
-                    .services
-                    .iter()
-                    .any(|each| services.contains(&each.name()) && would_select(each, &other.object))
-        });
-        match survey.counterpart(&swap.base, &services, !others) {
+        let place = if shape.services.is_empty() { survey.running(&swap.base) } else { served(survey, shape, swap) };
+        match place {
             Ok(Some(live)) => drop(found.insert(swap.base.clone(), live)),
             Ok(None) => alone.push(swap.base.as_str()),
             Err(line) => wrong.push(line),
@@ -51,6 +41,26 @@ pub(crate) fn workloads_of<'a>(
     }
     wrong.dedup();
     if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+}
+
+/// What the Services of a workload have behind them in its place.
+fn served<'a>(survey: &'a Survey, shape: &BlueGreenShape, swap: &Swap) -> Result<Option<&'a Object>, String> {
+    let services: Vec<&Object> = shape.services.iter().filter(|each| would_select(each, &swap.object)).collect();
+    let mut others = shape.swaps.iter().filter(|other| other.base != swap.base);
+    let shared = others.any(|other| services.iter().any(|each| would_select(each, &other.object)));
+    let names: Vec<&str> = services.iter().map(|each| each.name()).collect();
+    survey.counterpart(&swap.base, &names, !shared)
+}
+
+/// The workloads that are live in the places of a unit's. None where that is not clear: why, [`workloads_of`] says.
+pub(crate) fn live_workloads<'a>(survey: &'a Survey, shape: &Shape) -> Vec<&'a Object> {
+    match shape {
+        Shape::BlueGreen(shape) => workloads_of(survey, shape).unwrap_or_default().into_values().collect(),
+        Shape::Rolling(shape) => {
+            let all = shape.objects.iter().filter(|object| role(object) == Role::Workload);
+            all.filter_map(|object| survey.workload(object)).collect()
+        }
+    }
 }
 
 fn would_select(service: &Object, workload: &Object) -> bool {
@@ -71,19 +81,46 @@ pub(super) async fn blue_green(delivery: &Delivery<'_>, shape: &BlueGreenShape) 
         let touched = lists.into_iter().flatten().chain(swaps);
         let allowed = |live: &Object, object: &Object| delivery.allowed(live, object);
         let mut snapshot = Snapshot::take(&delivery.cluster, touched, allowed).await?;
-        snapshot.live = live;
-        for service in &shape.services {
-            if let Some(selector) = survey.selector(service.name())
-                && let Narrowing::To(narrowed) = narrowing(&delivery.cluster, &selector, shape, &found).await?
-            {
-                snapshot.narrowed.insert(service.name().to_owned(), narrowed);
-            }
+        if live.as_ref().is_some_and(|live| live.release == delivery.plan.release.0) {
+            snapshot.replaced = replaced(&survey, shape, &found);
+        } else {
+            snapshot.narrowed = narrow(delivery, &survey, shape, &found).await?;
         }
+        snapshot.live = live;
         snapshot.workloads = found.into_iter().map(|(base, object)| (base, Kept::of(object))).collect();
         Ok::<_, DeliveryError>(snapshot)
     })
     .await?;
     Ok(snapshot)
+}
+
+/// The Services that take in the new pods too, and what they are narrowed to. Nothing has been changed yet: where the live
+/// pods cannot be told from new ones, untested pods would get users.
+async fn narrow(
+    delivery: &Delivery<'_>,
+    survey: &Survey,
+    shape: &BlueGreenShape,
+    live: &BTreeMap<String, &Object>,
+) -> Result<BTreeMap<String, Labels>, DeliveryError> {
+    let mut narrowed = BTreeMap::new();
+    for service in shape.services.iter().filter_map(|each| survey.services.get(each.name())) {
+        match narrowing(&delivery.cluster, service, shape, live).await? {
+            Narrowing::NotNeeded => {}
+            Narrowing::To(selector) => drop(narrowed.insert(service.name().to_owned(), selector)),
+            Narrowing::Impossible(why) => {
+                let failure = Failure::new("live pods cannot be told from new ones", why);
+                return Err(failure.effect(UNCHANGED).next("plan it again once that is so").into());
+            }
+        }
+    }
+    Ok(narrowed)
+}
+
+/// What runs in the places of a release that got all traffic and stopped before it was proved: the release before it, which
+/// that delivery neither scaled down nor left to be removed.
+fn replaced(survey: &Survey, shape: &BlueGreenShape, live: &BTreeMap<String, &Object>) -> Vec<Kept> {
+    let all = shape.swaps.iter().flat_map(|swap| survey.in_place_of(&swap.base));
+    all.filter(|each| !live.values().any(|live| live.name() == each.name())).map(Kept::of).collect()
 }
 
 /// `begun` of a rolling delivery.
@@ -95,7 +132,7 @@ pub(super) async fn rolling(delivery: &Delivery<'_>, shape: &RollingShape) -> Re
         let workloads =
             snapshot.objects.extract_if(.., |kept| kept.object.template_pointer() == Some("/spec/template"));
         let workloads: BTreeMap<_, _> = workloads.map(|kept| (kept.object.id().to_string(), kept)).collect();
-        snapshot.live = workloads.values().next().map(Kept::release);
+        snapshot.live = live_in_place(&shape.objects, |each| workloads.get(&each.id().to_string()).map(Kept::release));
         snapshot.workloads = workloads;
         unchanged(delivery, snapshot.live.as_ref())?;
         Ok(snapshot)

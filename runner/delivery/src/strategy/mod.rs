@@ -15,6 +15,7 @@ mod evidence;
 mod hands;
 mod leftovers;
 mod narrow;
+mod proof;
 mod put;
 mod retire;
 mod rolling;
@@ -34,14 +35,15 @@ use crate::progress::recorded;
 use crate::{DeliveryError, Milestone, Progress, Site, Stop};
 
 pub(crate) use back::{Back, Steady, go_back};
-pub(crate) use begin::workloads_of;
+pub(crate) use begin::{live_workloads, workloads_of};
 pub(crate) use hands::{Drifted, drift};
 pub(crate) use narrow::{Narrowing, narrowing};
+pub(crate) use proof::proved;
 pub(crate) use put::{Moved, Rules, forces, prepared};
 pub(crate) use retire::retire;
 pub use snapshot::{Kept, Snapshot};
 pub use survey::LiveRelease;
-pub(crate) use survey::{Survey, id_in, is_of, release_of, settled};
+pub(crate) use survey::{Survey, id_in, is_of, live_in_place, release_of, settled};
 
 /// One delivery under way.
 pub(crate) struct Delivery<'a> {

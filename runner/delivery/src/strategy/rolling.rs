@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::proof::{prove, unprove};
 use super::put::{Moved, put, scale};
 use super::{Delivery, Snapshot, already, back, begin, checks, hands, leftovers, waits};
 use crate::action::{Outcome, Shape};
@@ -41,8 +42,9 @@ async fn forward(delivery: &Delivery<'_>, shape: &RollingShape, before: &Snapsho
     }
     checks::public(delivery).await?;
     checks::watch(delivery, before).await?;
-    leftovers::prune(delivery).await?;
-    let retire = leftovers::configuration(delivery, &shape.objects, before).await?;
+    prove(delivery, shape.objects.iter().filter(|object| status(object).is_some())).await;
+    leftovers::prune(delivery).await;
+    let retire = leftovers::configuration(delivery, before).await?;
     Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) })
 }
 
@@ -64,6 +66,7 @@ async fn apply(delivery: &Delivery<'_>, shape: &RollingShape) -> Result<Vec<Obje
             wanted.set("/spec/replicas", json!(first));
         }
         let (now, written) = put(&delivery.cluster, &wanted, Moved::Replicas, delivery.rules()).await?;
+        unprove(delivery, &now).await?;
         if let Some(count) = count.filter(|_| scaled) {
             scale(&delivery.cluster, &now, count).await?;
         }

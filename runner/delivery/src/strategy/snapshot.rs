@@ -50,6 +50,9 @@ pub struct Snapshot {
     /// For each Service: what its selector is narrowed to while two releases stand side by side. Only those that need it.
     #[serde(default)]
     pub narrowed: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where the release itself was live, but not proved: what it stands in the places of and still runs.
+    #[serde(default)]
+    pub replaced: Vec<Kept>,
 }
 
 impl Snapshot {

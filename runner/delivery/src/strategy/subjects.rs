@@ -1,6 +1,7 @@
 //! Whose pods are checked: those of the release, and those of what was live before it.
 
 use super::blue_green::original;
+use super::survey::HASH;
 use super::{Delivery, Snapshot};
 use crate::action::Shape;
 use crate::check::Subject;
@@ -40,6 +41,14 @@ pub(super) fn old(delivery: &Delivery<'_>, before: &Snapshot) -> Result<Option<S
         for (service, narrowed) in &before.narrowed {
             if selects(&original(before, service), &labels) {
                 labels.extend(narrowed.clone());
+            }
+        }
+        // Nor does a template have the hash that a Service had been narrowed by before.
+        let services = before.objects.iter().filter(|kept| kept.object.kind() == "Service");
+        for selector in services.map(|kept| kept.object.texts("/spec/selector")) {
+            let fits = selector.iter().all(|(key, value)| key == HASH || labels.get(key) == Some(value));
+            if selector.contains_key(HASH) && fits {
+                labels.extend(selector);
             }
         }
         labels

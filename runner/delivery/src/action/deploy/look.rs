@@ -11,7 +11,9 @@ use crate::check::rules::signals;
 use crate::cluster::{Apply, Cluster, ClusterError, FieldConflict, MANAGER, TRAFFIC};
 use crate::inputs::deploy::Drift;
 use crate::preflight::{self, Needs};
-use crate::strategy::{Moved, Narrowing, Rules, forces, id_in, is_of, narrowing, prepared, settled, workloads_of};
+use crate::strategy::{
+    Moved, Narrowing, Rules, forces, id_in, is_of, live_workloads, narrowing, prepared, settled, workloads_of,
+};
 use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
 use crate::{DeliveryError, Object, ObjectId};
 
@@ -67,10 +69,7 @@ pub(super) async fn complete(
 /// What keeps the step's rules from being measured, asked of the live release.
 async fn signals_of(plan: &DeployPlan, shape: &Shape, survey: &Survey, cluster: &Cluster) -> Vec<String> {
     let signals = signals(&plan.inputs.rollback_when);
-    let live: Vec<&Object> = match shape {
-        Shape::BlueGreen(shape) => workloads_of(survey, shape).unwrap_or_default().into_values().collect(),
-        Shape::Rolling(shape) => shape.objects.iter().filter_map(|each| survey.deployments.get(each.name())).collect(),
-    };
+    let live = live_workloads(survey, shape);
     if signals.is_empty() {
         return Vec::new();
     }
@@ -153,15 +152,11 @@ async fn adoption(
         return Ok(());
     }
     for service in &shape.services {
-        let Some(selector) = survey.selector(service.name()) else { continue };
-        match narrowing(cluster, &selector, shape, &live).await? {
+        let Some(service) = survey.services.get(service.name()) else { continue };
+        match narrowing(cluster, service, shape, &live).await? {
             Narrowing::NotNeeded => {}
             Narrowing::To(_) => told.push(format!("Service/{} is narrowed to the live pods first", service.name())),
-            Narrowing::Impossible => problems.push(format!(
-                "Service/{} selects pods of several workloads or templates that share no label new pods lack: deliver once \
-                 with strategy: rolling, which marks them",
-                service.name()
-            )),
+            Narrowing::Impossible(why) => problems.push(why),
         }
     }
     Ok(())

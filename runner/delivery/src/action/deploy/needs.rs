@@ -28,13 +28,16 @@ pub(super) fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
     verbs.extend(needed("v1", "Pod", &["list", "watch"]));
     verbs.push(Verb::new("get", "v1", "Pod").part("log"));
     verbs.extend(needed("v1", "Event", &["list"]));
-    verbs.extend(needed("v1", "Service", &["list"]));
+    for (api_version, kind) in [("v1", "Service"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")] {
+        verbs.extend(needed(api_version, kind, &["list"]));
+    }
     if !plan.inputs.smoke.checks.is_empty() {
         verbs.push(Verb::new("get", "v1", "Pod").part("proxy"));
     }
     if let Shape::BlueGreen(_) = shape {
         verbs.extend(needed("v1", "Service", &["get", "create", "patch", "delete"]));
         verbs.extend(needed("discovery.k8s.io/v1", "EndpointSlice", &["list", "watch"]));
+        verbs.extend(needed("apps/v1", "ReplicaSet", &["list"]));
     }
     verbs
 }

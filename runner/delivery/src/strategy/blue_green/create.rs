@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use super::super::proof::unprove;
 use super::super::put::{Moved, put, scale};
 use super::super::{Delivery, Snapshot};
 use crate::inputs::Replicas;
 use crate::rollout::status;
-use crate::unit::{BlueGreenShape, Swap, first_pods};
+use crate::unit::{BlueGreenShape, Swap, first_pods, least_pods};
 use crate::{DeliveryError, Object};
 
 /// What is no part of the switch: configuration under its own names, accounts, and the Services' other fields.
@@ -32,6 +33,7 @@ pub(super) async fn beside(
         let mut object = swap.object.clone();
         object.set("/spec/replicas", json!(replicas));
         let (now, _) = put(&delivery.cluster, &object, Moved::Replicas, delivery.rules()).await?;
+        unprove(delivery, &now).await?;
         scale(&delivery.cluster, &now, replicas).await?;
         delivery.say(format!("{} is set up beside what is live, {replicas} pods", now.id()));
     }
@@ -49,8 +51,7 @@ pub(in super::super) fn replicas(
 ) -> u32 {
     let manifest = u32::try_from(first_pods(&shape.autoscalers, &swap.object)).unwrap_or(1);
     let live = before.workloads.get(&swap.base).map(super::super::Kept::replicas);
-    let drives = |each: &&Object| each.text("/spec/scaleTargetRef/name") == swap.object.name();
-    let least = shape.autoscalers.iter().find(drives).and_then(|each| each.number("/spec/minReplicas")).unwrap_or(1);
+    let least = least_pods(&shape.autoscalers, &swap.object).unwrap_or(1);
     let asked = match delivery.plan.inputs.replicas {
         Replicas::Count(count) => count,
         Replicas::Manifest => manifest,

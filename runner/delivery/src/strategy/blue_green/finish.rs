@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::super::proof::prove;
 use super::super::put::{Moved, put, scale};
-use super::super::{Delivery, Kept, Snapshot, already, id_in, leftovers};
+use super::super::{Delivery, Kept, LiveRelease, Snapshot, already, id_in, leftovers};
 use crate::action::{Fate, Outcome, Retirement};
 use crate::inputs::BlueGreenKnobs;
 use crate::progress::recorded;
 use crate::unit::BlueGreenShape;
-use crate::{DeliveryError, ObjectId};
+use crate::{DeliveryError, ObjectId, Stop};
 
 /// What would have run new code before: CronJobs.
 pub(super) async fn after(delivery: &Delivery<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryError> {
@@ -34,81 +35,160 @@ pub(super) async fn drain(delivery: &Delivery<'_>, knobs: &BlueGreenKnobs) -> Re
     Ok(())
 }
 
-/// The old release keeps a few pods for a quick way back.
-pub(super) async fn scale_down(
+/// What is done once the release is proved. None of it can undo the release: what fails here is said, and made good when the
+/// old release is removed, or by the next one.
+pub(super) async fn tidy(
     delivery: &Delivery<'_>,
     knobs: &BlueGreenKnobs,
     shape: &BlueGreenShape,
     before: &Snapshot,
-) -> Result<(), DeliveryError> {
+) -> Result<Outcome, DeliveryError> {
+    prove(delivery, shape.swaps.iter().map(|swap| &swap.object)).await;
+    scale_down(delivery, knobs, shape, before).await?;
+    leftovers::prune(delivery).await;
+    let retire = keep(delivery, knobs, shape, before).await?;
+    Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) })
+}
+
+/// The old release keeps a few pods for a quick way back.
+async fn scale_down(
+    delivery: &Delivery<'_>,
+    knobs: &BlueGreenKnobs,
+    shape: &BlueGreenShape,
+    before: &Snapshot,
+) -> Result<(), Stop> {
     if delivery.reached("scaled-down") {
         return Ok(());
     }
+    let mut all = true;
     for kept in old(shape, before) {
-        let Some(now) = delivery.now(&kept.object).await?.filter(|now| now.uid() == kept.uid) else { continue };
-        let count = knobs.scale_old.min(kept.replicas());
-        scale(&delivery.cluster, &now, count).await?;
-        delivery.say(format!("{} is kept with {count} pods until it is removed", now.id()));
+        if let Err(error) = shrink(delivery, kept, knobs.scale_old.min(kept.replicas())).await {
+            all = false;
+            delivery.progress.warn(format!("{} has all its pods until it is removed: {error}", kept.object.id()));
+        }
+    }
+    if !all {
+        return Ok(());
     }
     let text = format!("{} keeps {} pods of each workload", before.version(), knobs.scale_old);
-    delivery.record("scaled-down", text, json!(null)).await?;
+    delivery.record("scaled-down", text, json!(null)).await
+}
+
+async fn shrink(delivery: &Delivery<'_>, kept: &Kept, count: u32) -> Result<(), DeliveryError> {
+    let now = delivery.now(&kept.object).await?;
+    let Some(now) = now.filter(|now| now.uid() == kept.uid) else { return Ok(()) };
+    scale(&delivery.cluster, &now, count).await?;
+    delivery.say(format!("{} is kept with {count} pods until it is removed", now.id()));
     Ok(())
 }
 
 /// The old workloads that are not the new ones.
 fn old<'a>(shape: &'a BlueGreenShape, before: &'a Snapshot) -> impl Iterator<Item = &'a Kept> {
     let new = |kept: &&Kept| !shape.swaps.iter().any(|swap| swap.object.name() == kept.object.name());
-    before.workloads.values().filter(new)
+    before.workloads.values().chain(&before.replaced).filter(new)
 }
 
 /// Remembers what is removed when its time has come.
-pub(super) async fn keep(
+async fn keep(
     delivery: &Delivery<'_>,
     knobs: &BlueGreenKnobs,
     shape: &BlueGreenShape,
     before: &Snapshot,
-) -> Result<Outcome, DeliveryError> {
+) -> Result<Vec<Retirement>, Stop> {
     if let Some(milestone) = recorded(delivery.progress, "kept") {
-        let retire = serde_json::from_value(milestone.data["retire"].clone()).unwrap_or_default();
-        return Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) });
+        return Ok(serde_json::from_value(milestone.data["retire"].clone()).unwrap_or_default());
     }
-    let retire: Vec<Retirement> = retirement(delivery, knobs, shape, before).await?.into_iter().collect();
-    let text = match retire.first() {
-        Some(each) => format!("{} can be gone back to until {}", each.version, each.due),
-        None => "nothing of an old release is left".to_owned(),
+    let mut retire = Vec::new();
+    for (release, kept) in releases(shape, before) {
+        retire.push(retirement(delivery, knobs, shape, release, &kept).await);
+    }
+    let text = match retire.as_slice() {
+        [] => "nothing of an old release is left".to_owned(),
+        all => all
+            .iter()
+            .map(|each| format!("{} can be gone back to until {}", each.version, each.due))
+            .collect::<Vec<_>>()
+            .join("; "),
     };
     delivery.record("kept", text, json!({"retire": retire})).await?;
-    Ok(Outcome { retire, ..already::outcome(delivery, before.live.as_ref(), true) })
+    Ok(retire)
+}
+
+/// What goes together: the release that was live, as one, and each one that the release had replaced before it was proved.
+fn releases<'a>(shape: &'a BlueGreenShape, before: &'a Snapshot) -> Vec<(LiveRelease, Vec<&'a Kept>)> {
+    let mut found: Vec<(LiveRelease, Vec<&Kept>)> = Vec::new();
+    for kept in old(shape, before) {
+        let live = before.live.clone().filter(|_| before.replaced.is_empty());
+        let release = live.unwrap_or_else(|| kept.release());
+        match found.iter_mut().find(|(known, _)| known.release == release.release) {
+            Some((_, all)) => all.push(kept),
+            None => found.push((release, vec![kept])),
+        }
+    }
+    found
 }
 
 async fn retirement(
     delivery: &Delivery<'_>,
     knobs: &BlueGreenKnobs,
     shape: &BlueGreenShape,
-    before: &Snapshot,
-) -> Result<Option<Retirement>, DeliveryError> {
-    let Some(live) = &before.live else { return Ok(None) };
-    let cluster = &delivery.cluster;
-    let mut objects: Vec<(ObjectId, String)> =
-        old(shape, before).map(|kept| (id_in(&kept.object, cluster), kept.uid.clone())).collect();
-    if objects.is_empty() {
-        return Ok(None);
-    }
+    release: LiveRelease,
+    old: &[&Kept],
+) -> Retirement {
+    let workloads = old.iter().map(|kept| (id_in(&kept.object, &delivery.cluster), kept.uid.clone()));
+    let mut objects: Vec<(ObjectId, String)> = workloads.collect();
     let fate = if shape.colour.is_some() { Fate::Empty } else { Fate::Delete };
     if fate == Fate::Delete {
-        let new = shape.swaps.iter().map(|swap| &swap.object).chain(&shape.in_place).chain(&shape.after);
-        objects.extend(leftovers::unused(delivery, new, before.workloads.values()).await?);
+        objects.extend(leftovers::unused(delivery, old.iter().copied()).await);
     }
     let keep = SignedDuration::try_from(*knobs.keep_old).unwrap_or(SignedDuration::MAX);
-    Ok(Some(Retirement {
+    Retirement {
         environment: delivery.site.environment.clone(),
         target: delivery.site.target.clone(),
         unit: delivery.plan.unit.clone(),
-        release: live.release.clone(),
-        version: live.version.clone(),
+        release: release.release,
+        version: release.version,
         services: shape.services.iter().map(|each| each.name().to_owned()).collect(),
         objects,
         fate,
         due: delivery.switched_at().checked_add(keep).unwrap_or(Timestamp::MAX),
-    }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Object;
+    use crate::unit::{RELEASE, Swap};
+
+    fn workload(name: &str, release: &str) -> Object {
+        Object(json!({"kind": "Deployment", "metadata": {"name": name, "uid": name},
+            "spec": {"template": {"metadata": {"labels": {RELEASE: release}}}}}))
+    }
+
+    /// A release that stopped after the switch and is delivered once more: what it had replaced goes, by its own release.
+    #[test]
+    fn what_a_stopped_release_had_replaced_is_scaled_down_and_goes() {
+        let swaps = vec![Swap { base: "shop".to_owned(), object: workload("shop-v2", "v2") }];
+        let (in_place, services, previews) = (Vec::new(), Vec::new(), Vec::new());
+        let (autoscalers, budgets, after) = (Vec::new(), Vec::new(), Vec::new());
+        let shape = BlueGreenShape { colour: None, in_place, swaps, services, previews, autoscalers, budgets, after };
+        let live = |name: &str, release: &str| {
+            let kept = Kept::of(&workload(name, release));
+            let workloads = BTreeMap::from([("shop".to_owned(), kept.clone())]);
+            Snapshot { live: Some(kept.release()), workloads, ..Snapshot::default() }
+        };
+        let names = |before: &Snapshot| {
+            let all = releases(&shape, before).into_iter();
+            all.map(|(release, kept)| (release.release, kept.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&live("shop-v1", "v1")), [("v1".to_owned(), 1)]);
+        let mut again = live("shop-v2", "v2");
+        assert_eq!(names(&again), []);
+        again.replaced = vec![Kept::of(&workload("shop-v1", "v1")), Kept::of(&workload("shop-v0", "v0"))];
+        assert_eq!(names(&again), [("v1".to_owned(), 1), ("v0".to_owned(), 1)]);
+        assert_eq!(old(&shape, &again).count(), 2);
+    }
 }

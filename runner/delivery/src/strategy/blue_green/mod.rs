@@ -2,7 +2,7 @@
 //!
 //! Invariants: the live workloads are not touched before the new ones have proved themselves with traffic; a Service's
 //! selector always names exactly one release; whatever fails before the switch costs users nothing, whatever fails after it
-//! costs them a switch back.
+//! costs them a switch back. What fails once the release is proved costs nothing: it is said, and made good later.
 
 mod create;
 mod finish;
@@ -12,7 +12,7 @@ mod switch;
 pub(super) use create::belongs;
 pub(super) use switch::{old_selectors, original, remove_services};
 
-use super::{Delivery, Snapshot, back, begin, checks, leftovers};
+use super::{Delivery, Snapshot, back, begin, checks};
 use crate::action::{Outcome, Shape};
 use crate::inputs::BlueGreenKnobs;
 use crate::unit::BlueGreenShape;
@@ -55,7 +55,5 @@ async fn forward(
     finish::drain(delivery, knobs).await?;
     checks::public(delivery).await?;
     checks::watch(delivery, before).await?;
-    finish::scale_down(delivery, knobs, shape, before).await?;
-    leftovers::prune(delivery).await?;
-    finish::keep(delivery, knobs, shape, before).await
+    finish::tidy(delivery, knobs, shape, before).await
 }
