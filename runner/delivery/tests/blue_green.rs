@@ -3,7 +3,8 @@
 mod common;
 
 use common::release::{
-    App, BLUE_GREEN, answer, deliver, deployments, kubectl_apply, plan, roll_back, until_ready, whole,
+    App, BLUE_GREEN, answer, deliver, deployments, kubectl_apply, node_port, plan, plan_objects, roll_back,
+    until_ready, whole,
 };
 use common::users::Users;
 use common::{Link, space};
@@ -151,4 +152,100 @@ async fn a_pair_of_colours_takes_turns() {
     }
     let seen = users.end().await;
     assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests", seen.sent);
+}
+
+/// A release that got all traffic, failed, and was left so: delivered once more it is tested, the old pods go down and the old
+/// release is removed later. Only then it is live already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_stopped_is_checked_when_it_is_delivered_again() {
+    let Some(space) = space("bg-again").await else { return };
+    deliver(&space, &App::new("1.2.2").await, &BLUE_GREEN).await;
+    let app = App::new("1.2.3").await;
+    let url = format!("http://127.0.0.1:{}", node_port(&space).await);
+    let public = [("smoke", "public / text \"never said\""), ("public-url", url.as_str()), ("on-failure", "stop")];
+    let stopped = plan(&space, &app, &[&BLUE_GREEN[..], &public].concat()).await.unwrap();
+    let link = Link::new();
+    let error = stopped.apply(&space, &link).await.unwrap_err();
+    assert!(link.reached().contains(&"switched".to_owned()), "{error}\n{:#?}", link.said());
+    assert_eq!(deployments(&space).await.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 2]);
+
+    let (release, link, outcome) = deliver(&space, &app, &BLUE_GREEN).await;
+    assert!(release.plan.summary()[0].contains("has not passed its checks"), "{:?}", release.plan.summary());
+    assert_eq!(outcome.outputs["changed"], "true", "{:#?}", link.said());
+    assert!(link.reached().contains(&"smoked".to_owned()), "{:#?}", link.reached());
+    assert_eq!(deployments(&space).await.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((outcome.retire.len(), outcome.retire[0].version.as_str()), (1, "1.2.2"), "{:#?}", outcome.retire);
+    let (_, link, outcome) = deliver(&space, &app, &BLUE_GREEN).await;
+    assert_eq!((outcome.outputs["changed"].as_str(), link.said()), ("false", vec!["already live: 1.2.3".to_owned()]));
+}
+
+/// Workers without a Service: each release takes the place of the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_without_services_sees_the_release_before() {
+    let Some(space) = space("bg-worker").await else { return };
+    let with = [&BLUE_GREEN[..], &[("smoke-port", "8080"), ("scale-old", "1")]].concat();
+    let mut before = String::new();
+    for version in ["1.2.2", "1.2.3", "1.2.4"] {
+        let app = App::new(version).await;
+        let objects = [app.manifests()[0].clone(), app.deployment("shop", 2)];
+        let release = plan_objects(&space, &app, &objects, &with).await.unwrap_or_else(|error| panic!("{error:#?}"));
+        let link = Link::new();
+        let outcome = release.apply(&space, &link).await.unwrap_or_else(|error| panic!("{error:#?}"));
+        assert_eq!(outcome.outputs["previous-version"], before, "{:#?}", link.said());
+        let full: Vec<_> = deployments(&space).await.into_iter().filter(|(_, count)| *count == 2).collect();
+        assert_eq!(full.len(), 1, "{full:?}");
+        version.clone_into(&mut before);
+    }
+}
+
+/// An adoption that was stopped half-way: the Service is narrowed by a template's hash. What is live is seen all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adoption_that_was_stopped_is_gone_on_with() {
+    let Some(space) = space("bg-stopped").await else { return };
+    kubectl_apply(&space, &App::new("1.2.1").await.manifests()).await;
+    until_ready(&space, "shop").await;
+    let users = Users::start(&space).await;
+    let with = [&BLUE_GREEN[..], &[("on-failure", "stop")]].concat();
+    let broken = plan(&space, &App::new("1.2.2").await.broken(), &with).await.unwrap();
+    broken.apply(&space, &Link::new()).await.unwrap_err();
+    let service = ObjectId::new("v1", "Service", space.namespace(), "shop");
+    let narrowed = space.cluster.get(&service).await.unwrap().unwrap();
+    assert!(narrowed.texts("/spec/selector").contains_key("pod-template-hash"), "{narrowed:?}");
+
+    let (_, link, outcome) = deliver(&space, &App::new("1.2.3").await, &BLUE_GREEN).await;
+    let seen = users.end().await;
+    assert_eq!(seen.wrong, Vec::<String>::new(), "of {} requests\n{:#?}", seen.sent, link.said());
+    assert!(answer(&space).await.starts_with("1.2.3 mode-1.2.3"));
+    let gone: Vec<String> = outcome.retire[0].objects.iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(gone, ["Deployment/shop"]);
+}
+
+/// `deployment` with a pair of colours: the autoscaler and the budget that stand beside the pair go along.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_pair_of_colours_goes_along() {
+    let Some(space) = space("bg-follow").await else { return };
+    let app = App::new("1.2.1").await;
+    let mut objects = app.manifests()[..4].to_vec();
+    for (colour, replicas) in [("blue", 2), ("green", 0)] {
+        let mut deployment = app.deployment(&format!("shop-{colour}"), replicas);
+        let labels = serde_json::json!({"app": "shop", "deployment": colour});
+        deployment["spec"]["selector"]["matchLabels"] = labels.clone();
+        deployment["spec"]["template"]["metadata"]["labels"] = labels;
+        objects.push(deployment);
+    }
+    objects[1]["spec"]["selector"] = serde_json::json!({"app": "shop", "deployment": "blue"});
+    objects[3]["spec"]["scaleTargetRef"]["name"] = serde_json::json!("shop-blue");
+    kubectl_apply(&space, &objects).await;
+    until_ready(&space, "shop-blue").await;
+
+    let image = format!("shop={}", app.image);
+    let set = [("manifests", ""), ("deployment", "shop-blue"), ("names", "colours"), ("images", image.as_str())];
+    let (_, link, _) = deliver(&space, &App::new("1.2.2").await, &[&BLUE_GREEN[..], &set].concat()).await;
+    let get = async |api: &str, kind: &str| {
+        space.cluster.get(&ObjectId::new(api, kind, space.namespace(), "shop")).await.unwrap().unwrap()
+    };
+    let hpa = get("autoscaling/v2", "HorizontalPodAutoscaler").await;
+    assert_eq!(hpa.text("/spec/scaleTargetRef/name"), "shop-green", "{:#?}", link.said());
+    let budget = get("policy/v1", "PodDisruptionBudget").await;
+    assert!(budget.texts("/spec/selector/matchLabels").contains_key("tagline.dev/release"), "{budget:?}");
 }

@@ -13,7 +13,9 @@ use crate::strategy::{
 };
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
+use bystanders::Followers;
 
+mod bystanders;
 mod drift;
 mod look;
 mod needs;
@@ -164,7 +166,8 @@ pub(super) async fn plan(
 ) -> Result<DeployPlan, PlanError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
     let survey = Survey::take(cluster).await?;
-    let source = source::read(site, inputs, &unit, &survey, cluster).await?;
+    let followers = Followers::take(cluster, inputs).await?;
+    let source = source::read(site, inputs, &unit, (&survey, &followers), cluster).await?;
     let release = Unit::new(&unit, &site.version, source.objects.clone()).release;
     let mut plan = DeployPlan {
         unit,
@@ -184,7 +187,7 @@ pub(super) async fn plan(
     plan.place = place(&plan, &survey)?;
     plan.live = live_of(&survey, &plan);
     plan.unproved = is_unproved(&survey, &plan);
-    look::complete(&mut plan, past, &survey, cluster).await?;
+    look::complete(&mut plan, past, (&survey, &followers), cluster).await?;
     Ok(plan)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::bystanders::{Followers, bystanders};
 use super::needs::{extra, prunable, verbs};
 use super::{DeployPlan, Shape, Survey, drift, services};
 use crate::action::{Past, many};
@@ -28,7 +29,7 @@ pub(super) struct Pair<'a> {
 pub(super) async fn complete(
     plan: &mut DeployPlan,
     past: &[Past],
-    survey: &Survey,
+    (survey, followers): (&Survey, &Followers),
     cluster: &Cluster,
 ) -> Result<(), DeliveryError> {
     let shape = plan.shape()?;
@@ -49,7 +50,7 @@ pub(super) async fn complete(
     problems.extend(services::in_the_way(plan, &shape, survey));
     problems.extend(signals_of(plan, &shape, survey, cluster).await);
     if let Shape::BlueGreen(shape) = &shape {
-        adoption(plan, shape, survey, cluster, &mut problems, &mut told).await?;
+        adoption(plan, shape, (survey, followers), cluster, &mut problems, &mut told).await?;
         ports(shape, survey, &mut problems);
     }
     let missing_namespace = problems.iter().any(|line| line.starts_with("namespace "));
@@ -129,7 +130,7 @@ pub(super) fn find<'a>(shape: &'a Shape, id: &ObjectId) -> Option<&'a Object> {
 async fn adoption(
     plan: &DeployPlan,
     shape: &BlueGreenShape,
-    survey: &Survey,
+    (survey, followers): (&Survey, &Followers),
     cluster: &Cluster,
     problems: &mut Vec<String>,
     told: &mut Vec<String>,
@@ -141,6 +142,10 @@ async fn adoption(
             return Ok(());
         }
     };
+    let workloads: Vec<&Object> = live.values().copied().collect();
+    let (against, worth) = bystanders(plan, shape, &workloads, survey, followers);
+    problems.extend(against);
+    told.extend(worth);
     for each in live.values().filter(|each| !is_of(each, &plan.unit)) {
         if plan.inputs.adopt {
             told.push(format!("{} is adopted: it stays as it is until the traffic has moved", each.id()));

@@ -38,6 +38,8 @@ pub(super) fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
         verbs.extend(needed("v1", "Service", &["get", "create", "patch", "delete"]));
         verbs.extend(needed("discovery.k8s.io/v1", "EndpointSlice", &["list", "watch"]));
         verbs.extend(needed("apps/v1", "ReplicaSet", &["list"]));
+        verbs.extend(needed("autoscaling/v2", "HorizontalPodAutoscaler", &["list"]));
+        verbs.extend(needed("policy/v1", "PodDisruptionBudget", &["list"]));
     }
     verbs
 }

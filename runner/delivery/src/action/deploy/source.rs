@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Survey;
+use super::bystanders::Followers;
 use crate::action::many;
 use crate::check::smoke::templates;
 use crate::cluster::{Cluster, Labels};
 use crate::inputs::deploy::ConfigOwner;
 use crate::inputs::{DeployInputs, ImageInput, Source, Strategy, WorkloadRef};
-use crate::object::selects;
 use crate::render::helm::Chart;
 use crate::render::{Programs, Request, config, images, render};
 use crate::rotate;
 use crate::strategy::settled;
-use crate::unit::{Colour, colour_of};
+use crate::unit::{Colour, PREVIEW, colour_of};
 use crate::{DeliveryError, Failure, Object, Site, UNCHANGED};
 
 /// What is delivered.
@@ -29,11 +29,11 @@ pub(super) async fn read(
     site: &Site,
     inputs: &DeployInputs,
     unit: &str,
-    survey: &Survey,
+    (survey, followers): (&Survey, &Followers),
     cluster: &Cluster,
 ) -> Result<Rendered, DeliveryError> {
     if let Source::SetImage { workload, container } = &inputs.source {
-        return set_image(inputs, workload, container.as_deref(), survey);
+        return set_image(inputs, workload, container.as_deref(), survey, followers);
     }
     let version = cluster.version().await?;
     let request = Request {
@@ -90,12 +90,13 @@ async fn follow_rotations(objects: &mut [Object], cluster: &Cluster) -> Result<V
     Ok(notes.into_iter().collect())
 }
 
-/// The live Deployment and the Services that select it, with one container's image set.
+/// The live Deployment, the Services that select it and what follows it, with one container's image set.
 fn set_image(
     inputs: &DeployInputs,
     workload: &WorkloadRef,
     container: Option<&str>,
     survey: &Survey,
+    followers: &Followers,
 ) -> Result<Rendered, DeliveryError> {
     let [ImageInput { image, .. }] = inputs.images.as_slice() else {
         return Err(Failure::new("deployment sets one image", "images gives none or several").into());
@@ -108,9 +109,17 @@ fn set_image(
     }
     images::set_container(&mut deployment, container, image)
         .map_err(|why| Failure::new("the image cannot be set", why).effect(UNCHANGED))?;
-    let labels = live.pod_labels();
-    let behind = survey.services.values().filter(|service| selects(&service.texts("/spec/selector"), &labels));
-    let objects = behind.map(plain).chain([deployment]).collect();
+    let behind = survey.services.values().filter(|service| survey.routes(service, live));
+    let behind = behind.filter(|service| !service.labels().contains_key(PREVIEW)).map(plain);
+    let base = deployment.name().to_owned();
+    let follow = followers.of(live).map(|follower| {
+        let mut follower = plain(follower);
+        if follower.0.pointer("/spec/scaleTargetRef").is_some() {
+            follower.set("/spec/scaleTargetRef/name", base.clone().into());
+        }
+        follower
+    });
+    let objects = behind.chain(follow).chain([deployment]).collect();
     Ok(Rendered { objects, jobs: Vec::new(), chart: None, notes: Vec::new() })
 }
 
@@ -121,10 +130,7 @@ fn live_deployment<'a>(
     survey: &'a Survey,
 ) -> Result<&'a Object, DeliveryError> {
     let base = colour_of(&workload.name).0;
-    let live = |object: &&&Object| {
-        let labels = object.pod_labels();
-        survey.services.values().any(|service| selects(&service.texts("/spec/selector"), &labels))
-    };
+    let live = |object: &&&Object| survey.services.values().any(|service| survey.routes(service, object));
     let pair = [Colour::Blue, Colour::Green].map(|colour| survey.deployments.get(&format!("{base}-{colour}")));
     let pair: Vec<&Object> = pair.into_iter().flatten().collect();
     let by_colour = matches!(inputs.strategy, Strategy::BlueGreen(_)).then(|| pair.iter().find(live)).flatten();
