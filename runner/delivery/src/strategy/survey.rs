@@ -39,7 +39,7 @@ pub(crate) struct Survey {
     /// StatefulSets and DaemonSets.
     pub(crate) others: Vec<Object>,
     /// For each template hash that a Service selects by: the Deployments that made pods of it, where that is known.
-    hashes: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) hashes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Survey {

@@ -82,7 +82,7 @@ mod tests {
 
     fn survey(services: Vec<Object>) -> Survey {
         let services = services.into_iter().map(|each| (each.name().to_owned(), each)).collect();
-        Survey { services, deployments: BTreeMap::new() }
+        Survey { services, ..Survey::default() }
     }
 
     #[test]
