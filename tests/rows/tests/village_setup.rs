@@ -183,8 +183,8 @@ fn vs11_vs15_sealed_and_external_secrets_pass_where_their_kinds_are_served() {
     let load = Load::of(&ground, &shop.url(PRODUCTION, SERVICE), 100, "10%");
     shop.tag(Release::good("1.2.4")).release("1.2.4").success();
     load.end().none_failed(1_000);
-    let sealed = kubectl.get(["sealedsecret", "village-storefront-db"]);
-    assert_eq!(sealed["spec"]["encryptedData"]["password"], "AgBexample", "as it stands in the repository");
+    let sealed = kubectl.get(["sealedsecret", "village-storefront-r2"]);
+    assert_eq!(sealed["spec"]["encryptedData"]["access-key-id"], "AgBexample", "as it stands in the repository");
     assert_eq!(kubectl.get(["externalsecret", "village-storefront-stripe"])["spec"]["refreshInterval"], "1h");
     assert_eq!(kubectl.names("servicemonitors"), ["village-storefront-workers"]);
 }
