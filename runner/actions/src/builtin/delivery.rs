@@ -287,8 +287,8 @@ const ROTATE_SECRET: &[Input] = &[
     input("secret", Text).required(),
     input("values", Lines),
     input("generate", Lines),
-    input("workloads", Lines),
-    input("every", Text).or("90d"),
+    // Of a database 90d, of a key that the workloads alone use 180d.
+    input("every", Text),
     input("accounts", Choice(&["two", "dual-password", "none"])).or("two"),
     input("job", Text),
     input("args", Lines),
@@ -296,7 +296,8 @@ const ROTATE_SECRET: &[Input] = &[
     input("image", Text),
     input("verify", Lines).required(),
     input("verify-args", Lines),
-    input("keep-old", Text).or("24h"),
+    // As long as a release's way back is open.
+    input("keep-old", Text),
     input("timeout", Text).or("10m"),
     input("force", Boolean).or("false"),
 ];

@@ -96,7 +96,7 @@ impl Outcome {
             version: site.version.clone(),
             services: Vec::new(),
             objects: vec![(later.note, later.uid)],
-            fate: Fate::Recorded,
+            fate: later.after_run.map_or(Fate::Recorded, |run| Fate::RunEnded { run }),
             due: later.due,
         });
         Self { outputs: done.outputs, summary: done.summary, retire: retire.collect() }
@@ -169,8 +169,11 @@ async fn kind(site: &Site, action: &Action, past: &[Past], cluster: &Cluster) ->
             let now = jiff::Timestamp::now();
             Kind::Analyse(Box::new(analyse::action::plan(site, inputs, cluster, now).await?))
         }
-        Action::Operate(inputs) => Kind::Operate(Box::new(operate::plan(site, inputs, cluster).await?)),
-        Action::RotateSecret(inputs) => Kind::RotateSecret(Box::new(rotate::plan(site, inputs, cluster).await?)),
+        Action::Operate(inputs) => Kind::Operate(Box::new(Box::pin(operate::plan(site, inputs, cluster)).await?)),
+        Action::RotateSecret(inputs) => {
+            let window = past.iter().find_map(Past::window);
+            Kind::RotateSecret(Box::new(Box::pin(rotate::plan(site, inputs, window, cluster)).await?))
+        }
     })
 }
 
@@ -197,8 +200,11 @@ pub async fn apply(
         Kind::Deploy(plan) => deploy::apply(plan, site, cluster, progress).await,
         Kind::Rollback(plan) => rollback::apply(plan, site, cluster, progress).await,
         Kind::Migrate(plan) => Ok(Outcome::of(migrate::apply(plan, site, cluster, progress).await?, site)),
-        Kind::Operate(plan) => Ok(Outcome::of(operate::apply(plan, site, cluster, progress).await?, site)),
-        Kind::RotateSecret(plan) => Ok(Outcome::of(rotate::apply(plan, site, cluster, progress).await?, site)),
+        // Boxed, so that the futures of all actions are not as large as those of the longest.
+        Kind::Operate(plan) => Ok(Outcome::of(Box::pin(operate::apply(plan, site, cluster, progress)).await?, site)),
+        Kind::RotateSecret(plan) => {
+            Ok(Outcome::of(Box::pin(rotate::apply(plan, site, cluster, progress)).await?, site))
+        }
         Kind::SmokeTest(plan) => Ok(tested(&smoke::action::apply(plan, site, cluster, progress).await?)),
         Kind::Analyse(plan) => Ok(analysed(analyse::action::apply(plan, site, cluster, progress).await?.as_ref())),
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ActionPlan, DeployPlan, Kind};
+use crate::inputs::{Period, Strategy};
 use crate::strategy::Snapshot;
 
 /// A delivery of this environment that ended well, as its run remembers it.
@@ -21,6 +22,17 @@ impl Past {
     pub(crate) fn deploy(&self, unit: &str) -> Option<&DeployPlan> {
         match &self.plan.kind {
             Kind::Deploy(plan) if plan.unit == unit => Some(plan),
+            _ => None,
+        }
+    }
+
+    /// How long what was live before it is kept for the way back, where it says so.
+    pub(crate) fn window(&self) -> Option<Period> {
+        match &self.plan.kind {
+            Kind::Deploy(plan) => match &plan.inputs.strategy {
+                Strategy::BlueGreen(knobs) => Some(knobs.keep_old),
+                Strategy::Rolling(_) => None,
+            },
             _ => None,
         }
     }

@@ -59,6 +59,11 @@ pub enum Fate {
     Empty,
     /// What a note says is done: an operation is undone, an old account locked. The objects are notes.
     Recorded,
+    /// The same, when a run has ended, however it ended.
+    RunEnded {
+        /// The run.
+        run: u64,
+    },
 }
 
 /// What became of a retirement.
@@ -82,7 +87,7 @@ pub async fn retire(
 ) -> Result<Retired, DeliveryError> {
     match retirement.fate {
         Fate::Delete | Fate::Empty => crate::strategy::retire(retirement, cluster, progress).await,
-        Fate::Recorded => crate::operate::retire(retirement, cluster, progress).await,
+        Fate::Recorded | Fate::RunEnded { .. } => crate::operate::retire(retirement, cluster, progress).await,
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Period;
 use super::migrate::{JobKnobs, verbatim};
 use super::operate::read_job;
 use super::reader::Reader;
 use super::smoke::SmokeCheck;
 use super::units::dns_subdomain;
-use super::{Period, WorkloadRef};
 
 /// `tagline/rotate-secret`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,6 @@ pub struct RotateInputs {
     pub values: BTreeMap<String, String>,
     /// The keys that get new random values of letters and digits, with how many.
     pub generate: BTreeMap<String, u32>,
-    /// Workloads that refer to it; those found to do so where there is none.
-    pub workloads: Vec<WorkloadRef>,
     /// How often: younger ones are left alone, unless `force`.
     pub every: Period,
     /// What kind of accounts stand behind it.
@@ -34,8 +32,8 @@ pub struct RotateInputs {
     pub verify: Vec<SmokeCheck>,
     /// Arguments of a second run of `job` that logs in with the new values.
     pub verify_args: Vec<String>,
-    /// How long the old Secret and the old account stay.
-    pub keep_old: Period,
+    /// How long the old Secret and the old account stay; as long as a release's way back is open where it is not given.
+    pub keep_old: Option<Period>,
     /// The whole step.
     pub timeout: Period,
     /// Rotates though it is not due.
@@ -52,6 +50,17 @@ pub enum Accounts {
     DualPassword,
     /// Nobody has to be told: a key that the workloads alone use.
     None,
+}
+
+impl Accounts {
+    /// How often where the step does not say: what a database knows, 90 days; a key that the workloads alone use, 180.
+    const fn every(self) -> Period {
+        const DAY: u64 = 24 * 3600;
+        match self {
+            Self::Two | Self::DualPassword => Period::from_secs(90 * DAY),
+            Self::None => Period::from_secs(180 * DAY),
+        }
+    }
 }
 
 const ACCOUNTS: [(&str, Accounts); 3] =
@@ -74,20 +83,20 @@ impl RotateInputs {
             Some((key, _)) if is_key(key.trim()) => Err(format!("\"{}\" is empty", key.trim())),
             _ => Err("a line is not KEY=VALUE".to_owned()),
         });
-        let inputs = Self {
+        let mut inputs = Self {
             secret: reader.read("secret", dns_subdomain).unwrap_or_default(),
             values: values.into_iter().collect(),
             generate: reader.lines("generate", generated).into_iter().collect(),
-            workloads: reader.words("workloads", WorkloadRef::parse),
-            every: reader.period("every"),
+            every: Period::default(),
             accounts: reader.choice("accounts", "a kind of accounts", &ACCOUNTS),
             job: read_job(reader),
             verify: reader.lines("verify", SmokeCheck::parse),
             verify_args: reader.lines("verify-args", verbatim),
-            keep_old: reader.period("keep-old"),
+            keep_old: reader.maybe_period("keep-old"),
             timeout: reader.period("timeout"),
             force: reader.flag("force"),
         };
+        inputs.every = reader.maybe_period("every").unwrap_or_else(|| inputs.accounts.every());
         let nothing = inputs.values.is_empty() && inputs.generate.is_empty();
         reader.rule(&["values", "generate"], nothing, || {
             "nothing is rotated; KEY=VALUE lines, or generate: KEY for random ones".to_owned()
@@ -100,10 +109,11 @@ impl RotateInputs {
             "nothing makes the new value known to its source; cronjob/NAME, a manifest's path, or accounts: none"
                 .to_owned()
         });
-        let (keep, every) = (inputs.keep_old, inputs.every);
-        reader.rule(&["keep-old", "every"], keep >= every, || {
-            format!("keep-old {keep} is not shorter than every {every}: three values would be in use")
-        });
+        if let (Some(keep), every) = (inputs.keep_old, inputs.every) {
+            reader.rule(&["keep-old", "every", "accounts"], keep >= every, || {
+                format!("keep-old {keep} is not shorter than every {every}: three values would be in use")
+            });
+        }
         inputs
     }
 }

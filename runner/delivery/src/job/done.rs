@@ -26,6 +26,8 @@ pub struct Later {
     pub uid: String,
     /// Not before.
     pub due: Timestamp,
+    /// Not before this run has ended, however it ends.
+    pub after_run: Option<u64>,
 }
 
 impl Done {

@@ -1,4 +1,4 @@
-//! Carrying an operation out, and undoing one.
+//! Carrying an operation out.
 
 use std::time::Duration;
 
@@ -8,14 +8,16 @@ use serde_json::{Value, json};
 use super::field::Change;
 use super::note::Note;
 use super::plan::{Act, OperatePlan};
-use super::{OPERATE, exec, restore, sql};
-use crate::cluster::{Cluster, ClusterError, Filter, Patch, Tries};
+use super::put::{put, same, settle};
+use super::sql::{self, Row};
+use super::undo::undo;
+use super::{exec, restore};
+use crate::cluster::Cluster;
 use crate::inputs::operate::{FlagKnobs, FlagStore, Rows, Verb};
-use crate::job::{self, Done, Ended, JobPlan, Later, Scope, Work};
+use crate::job::{self, Done, Ended, JobPlan, Scope, Work};
 use crate::migrate::take_backup;
 use crate::progress::{once, recorded};
-use crate::rollout::{Wait, WaitError, wait_for, wait_ready};
-use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, UNCHANGED};
+use crate::{DeliveryError, Failure, Milestone, Progress, Site, Stop, UNCHANGED};
 
 /// Does it, or undoes it.
 ///
@@ -56,7 +58,18 @@ impl Run<'_> {
             let lasting = SignedDuration::try_from(*lasting).unwrap_or(SignedDuration::MAX);
             self.progress.now().saturating_add(lasting).unwrap_or(jiff::Timestamp::MAX)
         });
-        Note::new(what, self.site, self.plan.inputs.reason.as_deref(), due)
+        let ends_with = self.plan.inputs.finally.then_some(self.site.run);
+        Note { ends_with, ..Note::new(what, self.site, self.plan.inputs.reason.as_deref(), due) }
+    }
+
+    /// What is written down about an act of which this step found so much.
+    fn note_of(&self, act: &Act, found: &[Change]) -> Note {
+        let own = |change: &&Change| act.changes.iter().any(|each| each.id == change.id);
+        let mut note = self.note(&act.what);
+        note.before = found.iter().filter(own).cloned().collect();
+        note.set.clone_from(&act.changes);
+        note.reread = act.changes.first().filter(|_| act.rereads).map(|change| change.id.clone());
+        note
     }
 
     async fn acts(&self) -> Result<Done, DeliveryError> {
@@ -64,17 +77,14 @@ impl Run<'_> {
         let text = format!("{} begun", plan.inputs.verb.name());
         // What this very step found: a way back goes there, not to what an older operation found.
         let found: Vec<Change> = once(self.progress, "begun", &text, self.found()).await?;
-        let mut later = Vec::new();
-        for act in plan.acts.iter().filter(|act| act.remembered) {
-            let own = |change: &&Change| act.changes.iter().any(|each| each.id == change.id);
-            let mut note = self.note(&act.what);
-            note.before = found.iter().filter(own).cloned().collect();
-            let (note, there) = note.keep(self.cluster, plan.inputs.verb.name()).await?;
-            later.extend(note.due.map(|due| Later { note: there.id(), uid: there.uid().to_owned(), due }));
+        let remembered = || plan.acts.iter().filter(|act| act.remembered);
+        let notes: Vec<Note> = remembered().map(|act| self.note_of(act, &found)).collect();
+        if let Err(error) = self.carry_out(&notes).await {
+            return Err(self.back(&found, &notes, error).await);
         }
-        let done = self.carry_out().await;
-        if let Err(error) = done {
-            return Err(self.back(&found, error).await);
+        let mut later = Vec::new();
+        for note in &notes {
+            later.extend(note.confirm(self.cluster).await?);
         }
         let after: Vec<Change> = plan.acts.iter().flat_map(|act| act.changes.clone()).collect();
         let changed = found.iter().zip(&after).any(|(found, after)| found.fields != after.fields);
@@ -96,7 +106,10 @@ impl Run<'_> {
         Ok(found)
     }
 
-    async fn carry_out(&self) -> Result<(), DeliveryError> {
+    async fn carry_out(&self, notes: &[Note]) -> Result<(), DeliveryError> {
+        for note in notes {
+            note.keep(self.cluster, self.plan.inputs.verb.name()).await?;
+        }
         let mut objects = Vec::new();
         for change in self.plan.acts.iter().flat_map(|act: &Act| &act.changes) {
             objects.push(put(self.cluster, change).await?);
@@ -104,9 +117,9 @@ impl Run<'_> {
         settle(self.cluster, &objects, *self.plan.inputs.timeout, self.progress).await
     }
 
-    /// Puts back what this step found.
-    async fn back(&self, found: &[Change], error: DeliveryError) -> DeliveryError {
-        if matches!(error, DeliveryError::Stopped(crate::Stop::EngineEnds)) {
+    /// Puts back what this step found, and forgets it where it is put back.
+    async fn back(&self, found: &[Change], notes: &[Note], error: DeliveryError) -> DeliveryError {
+        if matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) {
             return error;
         }
         let back = async {
@@ -116,22 +129,29 @@ impl Run<'_> {
             Ok::<(), DeliveryError>(())
         };
         let effect = match back.await {
-            Ok(()) => "what was there before is put back".to_owned(),
-            Err(error) => format!("and it could not be put back: {error}"),
+            Ok(()) => {
+                self.drop_fresh(notes).await;
+                "what was there before is put back".to_owned()
+            }
+            Err(error) => {
+                format!(
+                    "and it could not be put back: {error}; it is remembered: the same step with undo: true does it"
+                )
+            }
         };
         self.progress.say(effect.clone());
-        for act in self.plan.acts.iter().filter(|act| act.remembered) {
-            // Only what this step has written down: an older operation is still in force.
-            if let Ok(Some((note, there))) = Note::get(self.cluster, &Note::name_of(&act.what)).await
-                && note.before.iter().all(|change| found.contains(change))
-                && let Err(error) = Note::forget(self.cluster, &there).await
-            {
-                self.progress.warn(format!("{} stays: {error}", there.id()));
-            }
-        }
         match error {
             DeliveryError::Failed(failure) => failure.effect(effect).into(),
             stopped @ DeliveryError::Stopped(_) => stopped,
+        }
+    }
+
+    /// Forgets what this step has written down of something that did not come to be.
+    async fn drop_fresh(&self, notes: &[Note]) {
+        for note in notes {
+            if let Err(error) = note.drop_fresh(self.cluster).await {
+                self.progress.warn(format!("ConfigMap/{} stays: {error}", note.name));
+            }
         }
     }
 
@@ -197,18 +217,24 @@ impl Run<'_> {
             return Err(Failure::new("the flag is not known", why).effect(UNCHANGED).into());
         }
         let failed = |why: String| Failure::new(format!("{table} is no table of flags"), why).effect(UNCHANGED);
-        let changes = sql::flag_changes(table, &rows, &knobs.value).map_err(failed)?;
-        let (set, back): (Vec<String>, Vec<String>) = changes.into_iter().unzip();
+        let rows_of = Row::of_flag(table, &rows, &knobs.value).map_err(failed)?;
+        let set: Vec<String> = rows_of.iter().map(Row::forward).collect();
         let mut note = self.note(&what);
-        note.statements = back;
+        note.rows = rows_of;
         note.job.clone_from(&self.plan.job);
-        let (note, there) = note.keep(self.cluster, "flag").await?;
-        let later = note.due.map(|due| Later { note: there.id(), uid: there.uid().to_owned(), due });
+        note.keep(self.cluster, "flag").await?;
         let count = u64::try_from(set.len()).unwrap_or(u64::MAX);
-        self.query(&sql::transaction(&set, Rows::Exactly(count)), "flag").await?;
+        if let Err(error) = self.query(&sql::transaction(&set, Rows::Exactly(count)), "flag").await {
+            // The transaction has changed nothing.
+            if !matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) {
+                self.drop_fresh(&[note]).await;
+            }
+            return Err(error);
+        }
+        let later = note.confirm(self.cluster).await?;
         let text = format!("flag {}{of} is {}: {count} rows", knobs.key, knobs.value);
         self.reached("operated", &text, json!({"before": rows})).await?;
-        let done = Done { summary: text, later: later.into_iter().collect(), ..Done::default() };
+        let done = Done { summary: text, later, ..Done::default() };
         Ok(done
             .output("changed", "true")
             .output("before", Value::from(rows).to_string())
@@ -223,7 +249,7 @@ impl Run<'_> {
     }
 }
 
-async fn run_job(
+pub(super) async fn run_job(
     plan: &JobPlan,
     purpose: &str,
     timeout: Duration,
@@ -233,180 +259,6 @@ async fn run_job(
 ) -> Result<Ended, DeliveryError> {
     let work = Work { plan, purpose, unit: &site.repository, scope: Scope::Step, retries: 0, timeout };
     job::run(cluster, site, &work, progress).await
-}
-
-/// Puts back what a note remembers, and takes the note away.
-pub(super) async fn undo(
-    note: &Note,
-    there: &Object,
-    site: &Site,
-    cluster: &Cluster,
-    progress: &dyn Progress,
-) -> Result<(), DeliveryError> {
-    for (id, uid) in &note.delete {
-        let there = cluster.get(id).await?.is_some_and(|now| now.uid() == uid);
-        if let Some(reader) = crate::rotate::reader_of(cluster, &id.name).await?.filter(|_| there) {
-            let why = format!("{reader} still refers to {id}");
-            return Err(Failure::new(format!("{} cannot be ended", note.what), why)
-                .next("release it anew, or rotate again")
-                .into());
-        }
-    }
-    if let Some(job) = &note.job {
-        let count = u64::try_from(note.statements.len()).unwrap_or(u64::MAX);
-        let query = sql::transaction(&note.statements, Rows::Exactly(count));
-        let plan = if note.statements.is_empty() { job.clone() } else { job.clone().filled("sql", &query) };
-        let (unit, timeout) = (site.repository.as_str(), Duration::from_mins(10));
-        let work = Work { plan: &plan, purpose: "undo", unit, scope: Scope::Later, retries: 0, timeout };
-        job::run(cluster, site, &work, progress).await?;
-    }
-    let mut objects = Vec::new();
-    for change in note.before.iter().rev() {
-        // Only what is gone for good is passed over: any other failure keeps the note, and the next undo goes on.
-        if find(cluster, change).await?.is_none() {
-            progress.warn(format!("{} is not there any more; there is nothing to put back", change.id));
-            continue;
-        }
-        let object = put(cluster, change).await?;
-        objects.push(release_fields(cluster, object).await?);
-    }
-    settle(cluster, &objects, Duration::from_mins(10), progress).await?;
-    for (id, uid) in &note.delete {
-        if let Some(now) = cluster.get(id).await?.filter(|now| now.uid() == uid) {
-            use crate::cluster::{Precondition, Propagation};
-            cluster.delete(id, &Precondition::same(&now), Propagation::Background).await?;
-            progress.say(format!("{id} is removed"));
-        }
-    }
-    let data = json!({"note": note.what});
-    progress.record(Milestone { name: "undone".to_owned(), text: format!("undone: {}", note.what), data }).await?;
-    Note::forget(cluster, there).await?;
-    Ok(())
-}
-
-/// The object that a change was decided on; none where it is gone, whatever bears its name now.
-async fn find(cluster: &Cluster, change: &Change) -> Result<Option<Object>, ClusterError> {
-    let found = cluster.get(&change.id).await?;
-    Ok(found.filter(|found| found.uid() == change.uid && !found.is_terminating()))
-}
-
-/// The same; that it is gone is a failure.
-async fn same(cluster: &Cluster, change: &Change) -> Result<Object, DeliveryError> {
-    find(cluster, change).await?.ok_or_else(|| {
-        let why = "another one bears its name, or none";
-        Failure::new(format!("{} is not there any more", change.id), why).next("plan it again").into()
-    })
-}
-
-/// Sets the places, if they are not so already; gives back the object as it is then.
-pub(crate) async fn put(cluster: &Cluster, change: &Change) -> Result<Object, DeliveryError> {
-    let mut tries = Tries::default();
-    loop {
-        let now = same(cluster, change).await?;
-        let wanted = change.on(&now);
-        if wanted == now {
-            return Ok(now);
-        }
-        let patch = difference(&now, &wanted);
-        match cluster.patch(&change.id, OPERATE, &Patch::Merge(patch)).await {
-            Err(error) if tries.again(&error) => {}
-            patched => return Ok(patched?),
-        }
-    }
-}
-
-/// A merge patch from one to the other, for this version of the object only.
-fn difference(now: &Object, wanted: &Object) -> Value {
-    let mut patch = merge(&now.0, &wanted.0).unwrap_or_else(|| json!({}));
-    patch["metadata"]["resourceVersion"] = json!(now.resource_version());
-    patch
-}
-
-fn merge(now: &Value, wanted: &Value) -> Option<Value> {
-    match (now, wanted) {
-        _ if now == wanted => None,
-        (Value::Object(now), Value::Object(wanted)) => {
-            let mut patch = serde_json::Map::new();
-            for key in now.keys().filter(|key| !wanted.contains_key(*key)) {
-                patch.insert(key.clone(), Value::Null);
-            }
-            for (key, value) in wanted {
-                match now.get(key) {
-                    Some(old) => patch.extend(merge(old, value).map(|part| (key.clone(), part))),
-                    None => drop(patch.insert(key.clone(), value.clone())),
-                }
-            }
-            Some(patch.into())
-        }
-        _ => Some(wanted.clone()),
-    }
-}
-
-/// What is put back belongs to whoever applies it next. On an object that never holds still it stays with us: it is put back
-/// all the same.
-async fn release_fields(cluster: &Cluster, mut object: Object) -> Result<Object, ClusterError> {
-    let mut tries = Tries::default();
-    loop {
-        let entries = object.list("/metadata/managedFields");
-        let others: Vec<&Value> = entries.iter().filter(|entry| entry["manager"] != OPERATE).collect();
-        if others.len() == entries.len() || others.is_empty() {
-            return Ok(object);
-        }
-        let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "managedFields": others}});
-        match cluster.patch(&object.id(), OPERATE, &Patch::Merge(patch)).await {
-            // Its controller was quicker.
-            Err(error @ ClusterError::Changed { .. }) => {
-                object = cluster.get(&object.id()).await?.ok_or(error)?;
-                if !tries.one_more() {
-                    return Ok(object);
-                }
-            }
-            patched => return patched,
-        }
-    }
-}
-
-/// Waits until what was changed runs so: ready, or, with 0 replicas, gone.
-pub(crate) async fn settle(
-    cluster: &Cluster,
-    objects: &[Object],
-    timeout: Duration,
-    progress: &dyn Progress,
-) -> Result<(), DeliveryError> {
-    let (idle, busy): (Vec<Object>, Vec<Object>) =
-        objects.iter().cloned().partition(|each| each.number("/spec/replicas") == Some(0));
-    let wait = Wait { timeout, ..Wait::default() };
-    // Watches share one filter: workloads of one namespace need not have a label in common.
-    for workload in &busy {
-        match wait_ready(cluster, std::slice::from_ref(workload), &wait, progress).await {
-            Ok(_) => {}
-            Err(WaitError::Stopped(stop)) => return Err(stop.into()),
-            Err(WaitError::Cluster(error)) => return Err(error.into()),
-            Err(WaitError::NotReady { why, pods, .. }) => {
-                let scene = crate::diagnose::scene(cluster, &pods, std::slice::from_ref(workload)).await;
-                let what = format!("{} does not come up", workload.id());
-                let cause = scene.cause().unwrap_or_default();
-                let why = if cause.what.is_empty() { why } else { format!("{}: {}", cause.what, cause.why) };
-                return Err(Failure { what, why, ..cause }.into());
-            }
-        }
-    }
-    for workload in idle.iter().filter(|each| each.template_pointer().is_some()) {
-        let labels = workload.texts("/spec/selector/matchLabels");
-        let gone = |pods: &[Object]| pods.is_empty().then_some(());
-        let ended = wait_for(cluster, ("v1", "Pod"), Filter::labels(&labels), timeout, progress, gone).await;
-        match ended {
-            Ok(Some(())) => progress.say(format!("{} has no pods any more", workload.id())),
-            Ok(None) => {
-                let why = format!("its pods were still there after {} s", timeout.as_secs());
-                return Err(Failure::new(format!("{} does not stop", workload.id()), why).into());
-            }
-            Err(WaitError::Stopped(stop)) => return Err(stop.into()),
-            Err(WaitError::Cluster(error)) => return Err(error.into()),
-            Err(WaitError::NotReady { why, .. }) => return Err(Failure::new(why, "").into()),
-        }
-    }
-    Ok(())
 }
 
 /// Short values for outputs; variables without theirs.

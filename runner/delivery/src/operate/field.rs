@@ -1,8 +1,11 @@
-//! Single places of objects, read and set.
+//! Single places of objects, read, set, and put back.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::inputs::Quantity;
 use crate::render::config::{references, rewrite};
 use crate::{Object, ObjectId};
 
@@ -55,6 +58,21 @@ pub struct Change {
     pub uid: String,
     /// What they are set to.
     pub fields: Vec<Field>,
+}
+
+impl fmt::Display for Place {
+    /// `spec.replicas`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(pointer) => {
+                let keys = pointer.trim_start_matches('/').replace('/', ".");
+                f.write_str(&keys.replace("~1", "/").replace("~0", "~"))
+            }
+            Self::Env { container, name } => write!(f, "variable {name} of {container}"),
+            Self::Resource { container, part, name } => write!(f, "{part}.{name} of {container}"),
+            Self::Reference { kind, .. } => write!(f, "{kind} that it reads"),
+        }
+    }
 }
 
 impl Place {
@@ -114,6 +132,76 @@ impl Place {
             (Self::Reference { .. }, None) => {}
         }
     }
+
+    /// Whether two values of it mean the same, however they are written: the server writes some in its own way.
+    fn means(&self, one: Option<&Value>, other: Option<&Value>) -> bool {
+        let amount = |value: &Value| Quantity::parse(value.as_str()?).ok().map(|quantity| quantity.milli());
+        match (self, one, other) {
+            (Self::Resource { .. }, Some(one), Some(other)) if amount(one).is_some() => amount(one) == amount(other),
+            // An empty text is left out.
+            (Self::Env { .. }, Some(one), Some(other)) if one.get("valueFrom").is_none() => {
+                let text = |value: &Value| value.get("value").and_then(Value::as_str).unwrap_or_default().to_owned();
+                other.get("valueFrom").is_none() && text(one) == text(other)
+            }
+            _ => one == other,
+        }
+    }
+
+    /// Where an entry of `managedFields` says that somebody owns it.
+    fn owned(&self, object: &Object) -> Option<Vec<String>> {
+        let keys = |pointer: &str| -> Vec<String> {
+            let keys = pointer.split('/').skip(1);
+            keys.map(|key| format!("f:{}", key.replace("~1", "/").replace("~0", "~"))).collect()
+        };
+        let named = |name: &str| format!("k:{}", json!({"name": name}));
+        let container = |name: &str| {
+            let mut path = keys(&format!("{}/spec/containers", object.template_pointer()?));
+            path.push(named(name));
+            Some(path)
+        };
+        match self {
+            Self::At(pointer) => Some(keys(pointer)),
+            Self::Env { container: of, name } => {
+                let mut path = container(of)?;
+                path.extend(["f:env".to_owned(), named(name)]);
+                Some(path)
+            }
+            Self::Resource { container: of, part, name } => {
+                let mut path = container(of)?;
+                path.extend(["f:resources".to_owned(), format!("f:{part}"), format!("f:{name}")]);
+                Some(path)
+            }
+            Self::Reference { .. } => None,
+        }
+    }
+}
+
+/// The `managedFields` of an object when a manager gives up these places and keeps the rest; none where nothing changes.
+pub(super) fn given_up(object: &Object, manager: &str, places: &[Place]) -> Option<Vec<Value>> {
+    let before = object.list("/metadata/managedFields");
+    let mut after = before.to_vec();
+    for entry in after.iter_mut().filter(|entry| entry["manager"] == manager) {
+        for path in places.iter().filter_map(|place| place.owned(object)) {
+            forget(&mut entry["fieldsV1"], &path);
+        }
+    }
+    let is_empty = |entry: &Value| entry["fieldsV1"].as_object().is_none_or(serde_json::Map::is_empty);
+    after.retain(|entry| entry["manager"] != manager || !is_empty(entry));
+    // An empty list means to the server that nothing was said.
+    (after != before && !after.is_empty()).then_some(after)
+}
+
+/// Takes a path out of a tree of owned fields, and what is empty without it. Whether the tree is empty then.
+fn forget(tree: &mut Value, path: &[String]) -> bool {
+    let (Some(map), [first, rest @ ..]) = (tree.as_object_mut(), path) else { return false };
+    let goes = map.get_mut(first).is_some_and(|child| rest.is_empty() || forget(child, rest));
+    if goes {
+        map.shift_remove(first);
+    }
+    goes && map.keys().all(|key| key == ".") && {
+        map.clear();
+        true
+    }
 }
 
 fn container_of<'o>(object: &'o Object, name: &str) -> Option<&'o Value> {
@@ -141,6 +229,24 @@ impl Change {
             field.place.set(&mut changed, field.value.as_ref());
         }
         changed
+    }
+
+    /// What of it is to be put back on an object, and which places are left as they are: those that hold something else than
+    /// what was there and what was `set` since. Somebody changed them.
+    pub fn back(&self, set: &[Self], now: &Object) -> (Self, Vec<Place>) {
+        let of_object = |change: &&Self| change.id == self.id && change.uid == self.uid;
+        let values = |place: &Place| -> Vec<Option<Value>> {
+            let fields = set.iter().filter(of_object).flat_map(|change| &change.fields);
+            fields.filter(|field| field.place == *place).map(|field| field.value.clone()).collect()
+        };
+        let is_ours = |field: &&Field| {
+            let (now, set) = (field.place.get(now), values(&field.place));
+            let means = |value: &Option<Value>| field.place.means(now.as_ref(), value.as_ref());
+            set.is_empty() || means(&field.value) || set.iter().any(means)
+        };
+        let (ours, theirs): (Vec<&Field>, Vec<&Field>) = self.fields.iter().partition(is_ours);
+        let back = Self { fields: ours.into_iter().cloned().collect(), ..self.clone() };
+        (back, theirs.into_iter().map(|field| field.place.clone()).collect())
     }
 }
 
@@ -180,5 +286,65 @@ mod tests {
         assert_eq!(change.now(&changed), change);
         let back = before.on(&changed);
         assert_eq!(before.now(&back), before);
+    }
+
+    fn change(fields: &[(&str, Value)]) -> Change {
+        let field = |(pointer, value): &(&str, Value)| Field {
+            place: Place::At((*pointer).to_owned()),
+            value: Some(value.clone()),
+        };
+        let id = ObjectId::new("apps/v1", "Deployment", "n", "a");
+        Change { id, uid: "1".to_owned(), fields: fields.iter().map(field).collect() }
+    }
+
+    #[test]
+    fn only_what_was_set_is_put_back() {
+        let before = change(&[("/spec/replicas", json!(2)), ("/spec/paused", json!(false))]);
+        let set = [change(&[("/spec/replicas", json!(0)), ("/spec/paused", json!(true))])];
+        let mut now = deployment();
+        now.set("/spec/paused", json!(true));
+        let (back, left) = before.back(&set, &now);
+        assert_eq!((back, left), (change(&[("/spec/paused", json!(false))]), vec![before.fields[0].place.clone()]));
+        // Set once more, on top of it: that is ours too.
+        let set = [set[0].clone(), change(&[("/spec/replicas", json!(3))])];
+        assert_eq!(before.back(&set, &now), (before.clone(), Vec::new()));
+        // Another object of that name was never set.
+        let other = [Change { uid: "2".to_owned(), ..set[0].clone() }];
+        assert_eq!(before.back(&other, &now), (before.clone(), Vec::new()));
+        assert_eq!(before.back(&[], &now), (before.clone(), Vec::new()), "a note that says nothing about it");
+    }
+
+    #[test]
+    fn a_value_is_the_same_however_the_server_writes_it() {
+        let container = || "c".to_owned();
+        let cpu = Place::Resource { container: container(), part: "limits".to_owned(), name: "cpu".to_owned() };
+        assert!(cpu.means(Some(&json!("1000m")), Some(&json!("1"))) && !cpu.means(Some(&json!("1")), None));
+        assert!(!cpu.means(Some(&json!("900m")), Some(&json!("1"))));
+        let env = Place::Env { container: container(), name: "A".to_owned() };
+        assert!(env.means(Some(&json!({"name": "A"})), Some(&json!({"name": "A", "value": ""}))));
+        assert!(!env.means(Some(&json!({"name": "A", "value": "1"})), Some(&json!({"name": "A", "value": ""}))));
+        assert!(!env.means(Some(&json!({"name": "A", "valueFrom": {}})), Some(&json!({"name": "A", "value": ""}))));
+    }
+
+    #[test]
+    fn only_what_was_put_back_is_given_up() {
+        let mut object = deployment();
+        let ours = json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {
+            "f:env": {".": {}, "k:{\"name\":\"A\"}": {".": {}, "f:name": {}, "f:value": {}}},
+            "f:resources": {"f:limits": {"f:cpu": {}}}}}}}}});
+        let entry = |manager: &str, fields: &Value| json!({"manager": manager, "fieldsV1": fields});
+        let other = entry("kubectl", &json!({"f:spec": {"f:replicas": {}}}));
+        object.set("/metadata/managedFields", json!([other, entry("us", &ours)]));
+        let env = Place::Env { container: "c".to_owned(), name: "A".to_owned() };
+        let replicas = Place::At("/spec/replicas".to_owned());
+        let cpu = Place::Resource { container: "c".to_owned(), part: "limits".to_owned(), name: "cpu".to_owned() };
+        let left = given_up(&object, "us", &[env.clone(), replicas.clone()]).unwrap();
+        assert_eq!(
+            left[1]["fieldsV1"],
+            json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {
+            "k:{\"name\":\"c\"}": {"f:resources": {"f:limits": {"f:cpu": {}}}}}}}}})
+        );
+        assert_eq!(given_up(&object, "us", &[env, replicas.clone(), cpu]).unwrap(), [other]);
+        assert_eq!(given_up(&object, "nobody", &[replicas]), None);
     }
 }

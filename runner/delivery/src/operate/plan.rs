@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::field::{Change, Field, Place};
-use super::find::{Live, container, containers, workloads};
+use super::find::{Live, container, containers, named_by_content, workloads};
 use super::note::Note;
+use super::restore::{is_live, new_database};
 use super::sql::QUOTE;
 use crate::cluster::{Cluster, Labels, Verb as Right};
-use crate::inputs::operate::{FlagKnobs, FlagStore, Hpa, Verb};
+use crate::inputs::operate::{FlagKnobs, FlagStore, Hpa, RestoreKnobs, Verb};
 use crate::inputs::{OperateInputs, WorkloadRef};
 use crate::job::{self, Asked, Image, JobPlan};
 use crate::migrate::Backup;
@@ -42,6 +43,9 @@ pub struct Act {
     pub changes: Vec<Change>,
     /// A restart leaves nothing to remember.
     pub remembered: bool,
+    /// Whoever reads the first thing that is changed starts again, when it is put back too.
+    #[serde(default)]
+    pub rereads: bool,
 }
 
 /// How long a Job of an operation is kept.
@@ -57,10 +61,6 @@ pub async fn plan(site: &Site, inputs: &OperateInputs, cluster: &Cluster) -> Res
     let plan =
         OperatePlan { inputs: inputs.clone(), acts, undone, workloads, job: None, backup: None, warnings: Vec::new() };
     let mut draft = Draft { site, cluster, live: &live, plan, problems: Vec::new(), whats: Vec::new() };
-    if inputs.finally {
-        let instead = "give for: 1h, or a last step with undo: true and if: always()";
-        draft.problems.push(format!("finally: true is not carried out yet; {instead}"));
-    }
     draft.act(&inputs.verb).await?;
     draft.job().await?;
     if inputs.undo {
@@ -97,9 +97,13 @@ impl Draft<'_> {
     }
 
     fn push(&mut self, what: String, changes: Vec<Change>, remembered: bool) {
-        self.whats.push(what.clone());
+        self.act_of(Act { what, changes, remembered, rereads: false });
+    }
+
+    fn act_of(&mut self, act: Act) {
+        self.whats.push(act.what.clone());
         if !self.plan.inputs.undo {
-            self.plan.acts.push(Act { what, changes, remembered });
+            self.plan.acts.push(act);
         }
     }
 
@@ -164,7 +168,15 @@ impl Draft<'_> {
                 let tenant = tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
                 self.whats.push(format!("flag {key}{tenant} in {table}"));
             }
-            Verb::Restore(knobs) => drop(self.find(&knobs.writers)),
+            Verb::Restore(knobs) => {
+                drop(self.find(&knobs.writers));
+                let name = || new_database(self.cluster.namespace(), &knobs.backup);
+                if let Verb::Restore(planned) = &mut self.plan.inputs.verb
+                    && planned.in_place.is_none()
+                {
+                    planned.into.get_or_insert_with(name);
+                }
+            }
             Verb::Exec { workloads, .. } => drop(self.find(workloads)),
             Verb::Sql { sql, .. } if sql.contains(QUOTE) => {
                 self.problems.push(format!("sql: it holds {QUOTE}, which is ours"));
@@ -188,33 +200,11 @@ impl Draft<'_> {
             let count = field("/spec/replicas", Some(json!(replicas)));
             let mut changes = vec![change(&one, vec![count])];
             if let Some(scaler) = scaler.filter(|_| !self.plan.inputs.undo) {
-                let (least, most) =
-                    (scaler.number("/spec/minReplicas").unwrap_or(1), scaler.number("/spec/maxReplicas").unwrap_or(1));
-                let wanted = i64::from(replicas);
-                match hpa {
-                    Hpa::Respect | Hpa::SetMin if wanted > most => self.problems.push(format!(
-                        "{replicas} is above maxReplicas {most}; change the HPA{}",
-                        if hpa == Hpa::Respect && wanted <= most {
-                            " or use hpa: set-min"
-                        } else {
-                            ", or use hpa: suspend with for"
-                        }
-                    )),
-                    Hpa::Respect if wanted < least => self.problems.push(format!(
-                        "{replicas} is below minReplicas {least} of {}; use hpa: set-min, or hpa: suspend with for",
-                        scaler.id()
-                    )),
-                    Hpa::Respect => {}
-                    Hpa::SetMin => {
-                        changes.push(change(scaler, vec![field("/spec/minReplicas", Some(json!(wanted.max(1))))]));
-                    }
-                    // At 0 an autoscaler stands still by itself; otherwise its bounds leave it no choice.
-                    Hpa::Suspend if replicas == 0 => {}
-                    Hpa::Suspend => {
-                        let bounds = ["minReplicas", "maxReplicas"]
-                            .map(|name| field(&format!("/spec/{name}"), Some(json!(replicas))));
-                        changes.insert(0, change(scaler, bounds.to_vec()));
-                    }
+                match bounds(scaler, replicas, hpa) {
+                    // First: it must not undo the count between the two.
+                    Ok(bounds) if !bounds.is_empty() => changes.insert(0, change(scaler, bounds)),
+                    Ok(_) => {}
+                    Err(problem) => self.problems.push(problem),
                 }
             }
             self.push(format!("scale {}", one.id()), changes, true);
@@ -241,31 +231,33 @@ impl Draft<'_> {
         let fields = data.iter().map(|(key, value)| field(&place(key), value.clone().map(Value::from))).collect();
         let mut changes = vec![change(&map, fields)];
         if restart {
-            let mark = read_mark(what, data);
+            let digest = crate::unit::digest_of(&Object(json!([what, data])));
+            let mark = reading(&digest[..16]);
             changes.extend(
                 self.live.readers("ConfigMap", map.name()).into_iter().map(|reader| change(reader, vec![mark.clone()])),
             );
         }
-        self.push(what.to_owned(), changes, true);
+        self.act_of(Act { what: what.to_owned(), changes, remembered: true, rereads: restart });
         Ok(())
     }
 
-    /// The ConfigMap of that name, or the one that stands for it under a name by content.
+    /// The ConfigMap of that name, or the one that stands for it under a name by content and is in use.
     async fn config_map(&mut self, name: &str) -> Result<Option<Object>, DeliveryError> {
-        if let Some(found) = self.cluster.get(&self.cluster.id("v1", "ConfigMap", name)).await? {
-            return Ok(Some(found));
-        }
         let all = self.cluster.list("v1", "ConfigMap", &Labels::new()).await?;
-        let by_content = |each: &&Object| {
-            let hash = each.name().strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-            hash.is_some_and(|hash| hash.len() == 10) && !self.live.readers("ConfigMap", each.name()).is_empty()
-        };
-        let found = all.iter().find(by_content).cloned();
-        if found.is_none() {
-            let guess = crate::inputs::did_you_mean(name, all.iter().map(Object::name));
-            self.problems.push(format!("there is no ConfigMap {name}{guess}"));
+        let stands_for = |each: &&str| *each == name || named_by_content(each, name);
+        let names: Vec<&str> = all.iter().map(Object::name).filter(stands_for).collect();
+        match self.live.in_use("ConfigMap", name, &names, &[]) {
+            Ok(Some(used)) => Ok(all.iter().find(|each| each.name() == used).cloned()),
+            Ok(None) => {
+                let guess = crate::inputs::did_you_mean(name, all.iter().map(Object::name));
+                self.problems.push(format!("there is no ConfigMap {name}{guess}"));
+                Ok(None)
+            }
+            Err(several) => {
+                self.problems.push(format!("config: {several}"));
+                Ok(None)
+            }
         }
-        Ok(found)
     }
 
     async fn flag_is_known(&mut self, name: &str, key: &str) -> Result<(), DeliveryError> {
@@ -311,6 +303,12 @@ impl Draft<'_> {
         if let (Verb::Backup { min_size, check, .. }, Some(job)) = (&verb, &job) {
             self.plan.backup = Some(Backup { job: job.clone(), min_size: *min_size, check: *check, max_age: None });
         }
+        if let (Verb::Restore(RestoreKnobs { into: Some(into), .. }), Some(job)) = (&verb, &job)
+            && is_live(into, job, self.cluster).await?
+        {
+            self.problems
+                .push(format!("into: {into} is the live one; restore into the live database needs in-place: reason"));
+        }
         self.plan.job = job;
         Ok(())
     }
@@ -331,6 +329,10 @@ impl Draft<'_> {
         for change in self.plan.acts.iter().flat_map(|act| &act.changes) {
             rights.push(Right::new("patch", &change.id.api_version, &change.id.kind));
         }
+        if matches!(&self.plan.inputs.verb, Verb::Restore(knobs) if knobs.stop_writers) {
+            let writers = self.plan.workloads.iter().map(|(id, _)| id);
+            rights.extend(writers.map(|id| Right::new("patch", &id.api_version, &id.kind)));
+        }
         if self.plan.job.is_some() {
             rights.extend(job::verbs());
         }
@@ -341,10 +343,31 @@ impl Draft<'_> {
     }
 }
 
-/// Pods are made anew when what they are to read differs.
-fn read_mark(what: &str, data: &[(String, Option<String>)]) -> Field {
-    let digest = crate::unit::digest_of(&Object(json!([what, data])));
-    field("/spec/template/metadata/annotations/tagline.dev~1config-read", Some(digest[..16].into()))
+/// Pods are made anew when what they are to read differs, which the mark says.
+pub(super) fn reading(mark: &str) -> Field {
+    field("/spec/template/metadata/annotations/tagline.dev~1config-read", Some(mark.into()))
+}
+
+/// What becomes of an autoscaler's bounds, so that it leaves this count alone.
+fn bounds(scaler: &Object, replicas: u32, hpa: Hpa) -> Result<Vec<Field>, String> {
+    let bound = |name: &str| scaler.number(&format!("/spec/{name}")).unwrap_or(1);
+    let (least, most, wanted) = (bound("minReplicas"), bound("maxReplicas"), i64::from(replicas));
+    let set = |name: &str| field(&format!("/spec/{name}"), Some(json!(wanted.max(1))));
+    match hpa {
+        Hpa::Respect if wanted > most => {
+            Err(format!("{replicas} is above maxReplicas {most}; change the HPA or use hpa: set-min"))
+        }
+        Hpa::Respect if wanted < least => {
+            let id = scaler.id();
+            Err(format!("{replicas} is below minReplicas {least} of {id}; use hpa: set-min, or hpa: suspend with for"))
+        }
+        Hpa::Respect => Ok(Vec::new()),
+        Hpa::SetMin if wanted > most => Ok(vec![set("minReplicas"), set("maxReplicas")]),
+        Hpa::SetMin => Ok(vec![set("minReplicas")]),
+        // At 0 an autoscaler stands still by itself; otherwise its bounds leave it no choice.
+        Hpa::Suspend if replicas == 0 => Ok(Vec::new()),
+        Hpa::Suspend => Ok(vec![set("minReplicas"), set("maxReplicas")]),
+    }
 }
 
 fn field(pointer: &str, value: Option<Value>) -> Field {
@@ -380,6 +403,11 @@ impl OperatePlan {
         if let Verb::Sql { sql, .. } = &inputs.verb {
             lines.extend(sql.lines().map(|line| format!("  {line}")));
         }
+        if let Verb::Restore(knobs) = &inputs.verb {
+            let where_to =
+                knobs.into.as_ref().map_or_else(|| "the live database".to_owned(), |into| format!("database {into}"));
+            lines.push(format!("restore {} into {where_to}", knobs.backup));
+        }
         if let Verb::Exec { command, pods, .. } = &inputs.verb {
             lines.push(format!("run in {pods:?} of the pods: {}", command.join(" ")).to_lowercase());
         }
@@ -388,20 +416,46 @@ impl OperatePlan {
         }
         lines.extend(inputs.reason.iter().map(|reason| format!("because: {reason}")));
         lines.extend(inputs.lasting.iter().map(|lasting| format!("undone after {lasting}")));
+        lines.extend(inputs.finally.then(|| "undone when the run ends, however it ends".to_owned()));
         lines
     }
 }
 
 fn line(id: &ObjectId, field: &Field) -> String {
-    let place = match &field.place {
-        Place::At(pointer) => pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~"),
-        Place::Env { container, name } => {
-            let how = if field.value.is_some() { "is set" } else { "is removed" };
-            return format!("  {id}: variable {name} of {container} {how}");
-        }
-        Place::Resource { container, part, name } => format!("{part}.{name} of {container}"),
-        Place::Reference { kind, .. } => format!("{kind} that it reads"),
-    };
+    if let Place::Env { .. } = field.place {
+        return format!("  {id}: {} is {}", field.place, if field.value.is_some() { "set" } else { "removed" });
+    }
     let value = field.value.as_ref().map_or_else(|| "removed".to_owned(), ToString::to_string);
-    format!("  {id}: {place} = {value}")
+    format!("  {id}: {} = {value}", field.place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_autoscaler_leaves_the_count_alone_or_it_is_refused_with_what_helps() {
+        let scaler = Object(json!({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "shop"},
+            "spec": {"minReplicas": 2, "maxReplicas": 10}}));
+        let said = |replicas, hpa| bounds(&scaler, replicas, hpa);
+        let high = "15 is above maxReplicas 10; change the HPA or use hpa: set-min";
+        assert_eq!(said(15, Hpa::Respect).unwrap_err(), high);
+        assert!(
+            said(1, Hpa::Respect).unwrap_err().starts_with("1 is below minReplicas 2 of HorizontalPodAutoscaler/shop")
+        );
+        assert_eq!(said(5, Hpa::Respect), Ok(Vec::new()));
+        let set = |replicas, hpa| -> Vec<String> {
+            said(replicas, hpa).unwrap().iter().map(|field| line(&scaler.id(), field)).collect()
+        };
+        let (least, most) =
+            ("  HorizontalPodAutoscaler/shop: spec.minReplicas", "  HorizontalPodAutoscaler/shop: spec.maxReplicas");
+        // What the refusal says does help.
+        assert_eq!(set(15, Hpa::SetMin), [format!("{least} = 15"), format!("{most} = 15")]);
+        assert_eq!(
+            (set(5, Hpa::SetMin), set(0, Hpa::SetMin)),
+            (vec![format!("{least} = 5")], vec![format!("{least} = 1")])
+        );
+        assert_eq!(set(4, Hpa::Suspend), [format!("{least} = 4"), format!("{most} = 4")]);
+        assert_eq!(set(0, Hpa::Suspend), [""; 0]);
+    }
 }

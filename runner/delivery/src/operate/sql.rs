@@ -1,5 +1,6 @@
 //! Statements that say how many rows they touched, in one transaction.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::inputs::operate::Rows;
@@ -91,29 +92,78 @@ const KEYS: [&str; 3] = ["flag_key", "key", "name"];
 const TENANTS: [&str; 2] = ["tenant_id", "tenant"];
 const VALUES: [&str; 2] = ["enabled", "value"];
 
-/// For each row as it was read: the statement that sets its value, and the one that puts it back.
-pub(super) fn flag_changes(table: &str, rows: &[Value], value: &str) -> Result<Vec<(String, String)>, String> {
-    rows.iter().map(|row| flag_change(table, row.as_object().ok_or("a row is no object")?, value)).collect()
+/// The value of a flag in one row: as it was, and what was set there. Everything as SQL reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    table: String,
+    column: String,
+    /// What its key's columns hold.
+    place: String,
+    before: String,
+    /// What operations have set, each in its turn.
+    set: Vec<String>,
 }
 
-fn flag_change(table: &str, row: &Map<String, Value>, value: &str) -> Result<(String, String), String> {
-    let find = |names: &[&'static str]| names.iter().copied().find(|name| row.contains_key(*name));
-    let key = find(&KEYS).ok_or("the table has no column flag_key, key or name")?;
-    let column = find(&VALUES).ok_or("the table has no column enabled or value")?;
-    let literal = |value: &Value| match value {
-        Value::Null => "null".to_owned(),
-        Value::String(text) => quoted(text),
-        other => quoted(&other.to_string()),
-    };
-    let mut places = vec![format!("{} = {}", named(key), literal(&row[key]))];
-    if let Some(tenant) = find(&TENANTS) {
-        places.push(match &row[tenant] {
-            Value::Null => format!("{} is null", named(tenant)),
-            value => format!("{} = {}", named(tenant), literal(value)),
-        });
+impl Row {
+    /// Each row as it was read, with what it is set to.
+    pub(super) fn of_flag(table: &str, rows: &[Value], value: &str) -> Result<Vec<Self>, String> {
+        let row = |row: &Value| Self::new(table, row.as_object().ok_or("a row is no object")?, value);
+        rows.iter().map(row).collect()
     }
-    let set = |value: &str| format!("update {table} set {} = {value} where {}", named(column), places.join(" and "));
-    Ok((set(&quoted(value)), set(&literal(&row[column]))))
+
+    fn new(table: &str, row: &Map<String, Value>, value: &str) -> Result<Self, String> {
+        let find = |names: &[&'static str]| names.iter().copied().find(|name| row.contains_key(*name));
+        let key = find(&KEYS).ok_or("the table has no column flag_key, key or name")?;
+        let column = find(&VALUES).ok_or("the table has no column enabled or value")?;
+        let literal = |value: &Value| match value {
+            Value::Null => "null".to_owned(),
+            Value::String(text) => quoted(text),
+            other => quoted(&other.to_string()),
+        };
+        let mut places = vec![format!("{} = {}", named(key), literal(&row[key]))];
+        if let Some(tenant) = find(&TENANTS) {
+            places.push(match &row[tenant] {
+                Value::Null => format!("{} is null", named(tenant)),
+                value => format!("{} = {}", named(tenant), literal(value)),
+            });
+        }
+        let (before, set) = (literal(&row[column]), vec![quoted(value)]);
+        Ok(Self { table: table.to_owned(), column: named(column), place: places.join(" and "), before, set })
+    }
+
+    /// Sets it.
+    pub(super) fn forward(&self) -> String {
+        let value = self.set.last().map_or("null", String::as_str);
+        format!("update {} set {} = {value} where {}", self.table, self.column, self.place)
+    }
+
+    /// Puts it back, if it holds what was set: otherwise somebody has changed it since.
+    ///
+    /// The union makes PostgreSQL read our text as a value of the column, whatever its type is, before they are compared.
+    pub(super) fn back(&self) -> String {
+        let Self { table, column, place, before, set } = self;
+        let values: Vec<String> = set.iter().map(|value| format!("union all select {value}")).collect();
+        format!(
+            "update {table} set {column} = {before} where {place} and {column}::text in \
+             (select v::text from (select {column} from {table} where false {}) as ours(v))",
+            values.join(" ")
+        )
+    }
+
+    /// Adds what newer rows say: of one that is known, what it was set to; the others as they are.
+    pub(super) fn merge(known: &mut Vec<Self>, newer: &[Self]) {
+        for row in newer {
+            let is_it =
+                |one: &&mut Self| (&one.table, &one.column, &one.place) == (&row.table, &row.column, &row.place);
+            match known.iter_mut().find(is_it) {
+                Some(one) => {
+                    let new: Vec<_> = row.set.iter().filter(|value| !one.set.contains(value)).cloned().collect();
+                    one.set.extend(new);
+                }
+                None => known.push(row.clone()),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,21 +195,29 @@ mod tests {
             json!({"flag_key": "new'ui", "tenant_id": null, "enabled": true}),
             json!({"flag_key": "new'ui", "tenant_id": "a", "enabled": null}),
         ];
-        let changes = flag_changes("feature_flags", &rows, "false").unwrap();
-        assert_eq!(
-            changes,
-            [
-                (
-                    "update feature_flags set \"enabled\" = 'false' where \"flag_key\" = 'new''ui' and \"tenant_id\" is null".to_owned(),
-                    "update feature_flags set \"enabled\" = 'true' where \"flag_key\" = 'new''ui' and \"tenant_id\" is null".to_owned(),
-                ),
-                (
-                    "update feature_flags set \"enabled\" = 'false' where \"flag_key\" = 'new''ui' and \"tenant_id\" = 'a'".to_owned(),
-                    "update feature_flags set \"enabled\" = null where \"flag_key\" = 'new''ui' and \"tenant_id\" = 'a'".to_owned(),
-                ),
-            ]
-        );
-        assert!(flag_changes("t", &[json!({"a": 1})], "x").unwrap_err().contains("no column"));
+        let rows = Row::of_flag("feature_flags", &rows, "false").unwrap();
+        let set = "update feature_flags set \"enabled\" = 'false' where \"flag_key\" = 'new''ui' and \"tenant_id\"";
+        assert_eq!([rows[0].forward(), rows[1].forward()], [format!("{set} is null"), format!("{set} = 'a'")]);
+        let ours = "and \"enabled\"::text in (select v::text from (select \"enabled\" from feature_flags where false \
+                    union all select 'false') as ours(v))";
+        let (yes, none) = (set.replace("= 'false'", "= 'true'"), set.replace("= 'false'", "= null"));
+        assert_eq!([rows[0].back(), rows[1].back()], [format!("{yes} is null {ours}"), format!("{none} = 'a' {ours}")]);
+        assert!(Row::of_flag("t", &[json!({"a": 1})], "x").unwrap_err().contains("no column"));
         assert_eq!(quoted("a\\'b"), "E'a\\\\''b'");
+    }
+
+    #[test]
+    fn rows_of_two_operations_are_one_each() {
+        let row = |tenant: &str, value: bool| json!({"key": "ui", "tenant": tenant, "value": value});
+        let mut known = Row::of_flag("t", &[row("a", true)], "false").unwrap();
+        let newer = Row::of_flag("t", &[row("a", false), row("b", true)], "off").unwrap();
+        Row::merge(&mut known, &newer);
+        Row::merge(&mut known, &newer);
+        assert_eq!(known.len(), 2, "the row that came later too");
+        assert_eq!(
+            (known[0].before.as_str(), known[0].set.as_slice()),
+            ("'true'", &["'false'".to_owned(), "'off'".to_owned()][..])
+        );
+        assert_eq!(known[1], newer[1]);
     }
 }

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::plan::RotatePlan;
-use super::{ROTATED, ROTATION, new};
+use super::{ROTATED, ROTATES, ROTATION, back, new, readers_of, refer};
 use crate::check::smoke::{SmokeFor, Where};
-use crate::cluster::{Cluster, ClusterError, Labels, MANAGER, Precondition, Propagation};
+use crate::cluster::{Cluster, ClusterError, Labels, MANAGER, Patch};
 use crate::inputs::Period;
 use crate::inputs::smoke::{SmokeInputs, SmokeTarget};
 use crate::job::{self, Done, JobPlan, Later, Scope, Work};
-use crate::operate::{Change, Field, Note, Place, put, settle};
+use crate::operate::{Note, settle, undo};
 use crate::progress::{once, recorded};
 use crate::rollout::is_ready;
 use crate::{DeliveryError, Failure, Milestone, Object, Progress, Site, Stop, UNCHANGED};
@@ -32,8 +32,12 @@ pub async fn apply(
         let text = format!("{} is not due before {}", plan.inputs.secret, begun.next);
         return Ok(done(&plan.live.0.name, "", false, begun.next, text));
     }
+    // Another engine was on its way back: it is gone to its end.
+    if let Some(error) = back::reason(progress) {
+        return Err(back::go(&run, error).await);
+    }
     match run.rotate(&begun).await {
-        Err(error) if !matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) => Err(run.back(error).await),
+        Err(error) if !matches!(error, DeliveryError::Stopped(Stop::EngineEnds)) => Err(back::go(&run, error).await),
         other => other,
     }
 }
@@ -46,11 +50,11 @@ struct Begun {
     at: Timestamp,
 }
 
-struct Run<'a> {
-    plan: &'a RotatePlan,
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a RotatePlan,
     site: &'a Site,
-    cluster: &'a Cluster,
-    progress: &'a dyn Progress,
+    pub(super) cluster: &'a Cluster,
+    pub(super) progress: &'a dyn Progress,
 }
 
 fn after(now: Timestamp, period: Period) -> Timestamp {
@@ -64,8 +68,22 @@ impl Run<'_> {
         hex::encode(Sha256::digest(step))[..16].to_owned()
     }
 
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         format!("rotate-secret {}", self.plan.inputs.secret)
+    }
+
+    /// What this rotation has made.
+    pub(super) async fn made(&self) -> Result<Vec<Object>, ClusterError> {
+        let labels = Labels::from([(ROTATION.to_owned(), self.rotation())]);
+        let mut made = self.cluster.list("v1", "Secret", &labels).await?;
+        made.retain(|one| !one.is_terminating());
+        Ok(made)
+    }
+
+    /// All names that a reader may know the values by.
+    fn names(&self) -> Vec<String> {
+        let own = [self.plan.inputs.secret.clone(), self.plan.live.0.name.clone()];
+        self.plan.names.iter().cloned().chain(own).collect()
     }
 
     async fn live(&self) -> Result<Object, DeliveryError> {
@@ -84,25 +102,28 @@ impl Run<'_> {
         let made: Timestamp = made.parse().unwrap_or(now);
         let next = after(made, self.plan.inputs.every);
         let due = self.plan.inputs.force || next <= now;
-        if let Some((note, _)) = Note::get(self.cluster, &Note::name_of(&self.what())).await?.filter(|_| due) {
-            let until = note.due.map(|due| due.to_string()).unwrap_or_default();
-            let why = format!("the values before these are kept until {until}; a third set would be in use");
-            return Err(Failure::new(format!("{} was rotated just now", self.plan.inputs.secret), why)
-                .next("wait until then")
-                .into());
+        if let Some((note, there)) = Note::get(self.cluster, &Note::name_of(&self.what())).await?.filter(|_| due) {
+            if let Some(until) = note.due.filter(|until| *until > now) {
+                let why = format!("the values before these are kept until {until}; a third set would be in use");
+                let what = format!("{} was rotated just now", self.plan.inputs.secret);
+                return Err(Failure::new(what, why).next("wait until then").into());
+            }
+            // Their time is over, and whoever began to read them since has kept them from going.
+            undo(&note, &there, self.site, self.cluster, self.progress).await?;
         }
         Ok(Begun { due, next, at: now })
     }
 
     async fn rotate(&self, begun: &Begun) -> Result<Done, DeliveryError> {
         let live = self.live().await?;
-        let secret = self.secret(&live, begun).await?;
+        let secret = self.secret(&live).await?;
         self.reached("created", &format!("{} is there", secret.id()), json!({"secret": secret.name()})).await?;
         self.make_known(&live, &secret).await?;
         self.log_in(&live, &secret).await?;
-        self.switch(&secret).await?;
+        let readers = self.switch(&secret).await?;
         self.reached("switched", &format!("everything reads {}", secret.name()), Value::Null).await?;
-        self.verify().await?;
+        self.verify(&readers).await?;
+        self.in_force(&secret, begun).await?;
         self.reached("verified", "the new values work everywhere", Value::Null).await?;
         let later = self.later(&live, &secret).await?;
         let next = after(begun.at, self.plan.inputs.every);
@@ -119,19 +140,15 @@ impl Run<'_> {
     }
 
     /// The new Secret: made once by this step.
-    async fn secret(&self, live: &Object, begun: &Begun) -> Result<Object, DeliveryError> {
-        let rotation = self.rotation();
-        let labels = Labels::from([(ROTATION.to_owned(), rotation.clone())]);
-        if let Some(there) =
-            self.cluster.list("v1", "Secret", &labels).await?.into_iter().find(|one| !one.is_terminating())
-        {
+    async fn secret(&self, live: &Object) -> Result<Object, DeliveryError> {
+        if let Some(there) = self.made().await?.into_iter().next() {
             return Ok(there);
         }
         let mut others = Vec::new();
         for (_, name, _) in &self.plan.copied {
             others.extend(self.cluster.get(&self.cluster.id("v1", "Secret", name)).await?);
         }
-        let made = new::make(self.plan, live, &others, &rotation, &begun.at.to_string());
+        let made = new::make(self.plan, live, &others, &self.rotation());
         let made = made.map_err(|why| Failure::new("the new Secret cannot be made", why).effect(UNCHANGED))?;
         match self.cluster.create(&made, MANAGER).await {
             Err(ClusterError::AlreadyExists { maybe_ours: true, .. }) => {
@@ -180,28 +197,31 @@ impl Run<'_> {
         self.run(&self.job(&job, "verify", secret.name(), live, secret), "rotate-verify").await
     }
 
-    /// Every reader, one after the other; each rolls by itself as its strategy says.
-    async fn switch(&self, secret: &Object) -> Result<(), DeliveryError> {
-        for reader in &self.plan.readers {
-            self.send(reader, secret.name()).await?;
+    /// Everything that reads the values now, one after the other; each rolls by itself as its strategy says.
+    async fn switch(&self, secret: &Object) -> Result<Vec<Object>, DeliveryError> {
+        let mut names = self.names();
+        names.push(secret.name().to_owned());
+        let readers = readers_of(self.cluster, &names).await?;
+        for reader in &readers {
+            if !self.plan.readers.contains(&reader.id()) {
+                self.progress.say(format!("{} reads it since this was planned: it is sent too", reader.id()));
+            }
+            let sent = refer(self.cluster, reader, &names, secret.name()).await?;
+            settle(self.cluster, &[sent], *self.plan.inputs.timeout, self.progress).await?;
         }
+        Ok(readers)
+    }
+
+    /// From now on releases and rotations know it as the one that stands for the Secret of the manifests.
+    async fn in_force(&self, secret: &Object, begun: &Begun) -> Result<(), DeliveryError> {
+        let patch = json!({"metadata": {"uid": secret.uid(), "annotations": {ROTATED: begun.at.to_string()}}});
+        self.cluster.patch(&secret.id(), MANAGER, &Patch::Merge(patch)).await?;
         Ok(())
     }
 
-    async fn send(&self, reader: &Change, to: &str) -> Result<(), DeliveryError> {
-        let mut names = self.plan.names.clone();
-        names.push(self.plan.inputs.secret.clone());
-        let place = |from: String| Place::Reference { kind: "Secret".to_owned(), names: [from, to.to_owned()] };
-        let field = |from: String| Field { place: place(from), value: Some(to.into()) };
-        let fields = names.into_iter().filter(|name| name != to).map(field).collect();
-        let object = put(self.cluster, &Change { fields, ..reader.clone() }).await?;
-        settle(self.cluster, &[object], *self.plan.inputs.timeout, self.progress).await
-    }
-
-    async fn verify(&self) -> Result<(), DeliveryError> {
+    async fn verify(&self, readers: &[Object]) -> Result<(), DeliveryError> {
         let mut pods = Vec::new();
-        for reader in self.plan.readers.iter().filter(|reader| reader.id.kind != "CronJob") {
-            let Some(workload) = self.cluster.get(&reader.id).await? else { continue };
+        for workload in readers.iter().filter(|reader| reader.kind() != "CronJob") {
             let found = self.cluster.pods(&workload.texts("/spec/selector/matchLabels")).await?;
             pods.extend(found.into_iter().filter(is_ready));
         }
@@ -223,58 +243,24 @@ impl Run<'_> {
         checked.map(drop).map_err(|error| Failure::new("the new values do not work", error.to_string()).into())
     }
 
-    /// Written down: when nobody reads the old values any more, the old account is locked and the old Secret goes.
+    /// Written down: when nobody reads the old values any more, the old account is locked and the old Secret goes, with
+    /// what rotations have left that did not come to their end.
     async fn later(&self, live: &Object, secret: &Object) -> Result<Later, DeliveryError> {
-        let due = after(self.progress.now(), self.plan.inputs.keep_old);
+        let due = after(self.progress.now(), self.plan.keep_old);
         let mut note = Note::new(&self.what(), self.site, None, Some(due));
         note.job = self.plan.job.as_ref().map(|job| self.job(job, "retire", secret.name(), live, secret));
         note.delete = vec![(live.id(), live.uid().to_owned())];
+        note.successor = Some(secret.name().to_owned());
+        let labels = Labels::from([(ROTATES.to_owned(), self.plan.inputs.secret.clone())]);
+        let left = self.cluster.list("v1", "Secret", &labels).await?;
+        let left = left.iter().filter(|one| ![live.uid(), secret.uid()].contains(&one.uid()));
+        note.delete.extend(left.map(|one| (one.id(), one.uid().to_owned())));
         let (note, there) = note.keep(self.cluster, "rotate-secret").await?;
-        Ok(Later { note: there.id(), uid: there.uid().to_owned(), due: note.due.unwrap_or(due) })
+        let uid = there.uid().to_owned();
+        Ok(Later { note: there.id(), uid, due: note.due.unwrap_or(due), after_run: None })
     }
 
-    /// Everything reads the old values again, which were never touched; the new Secret goes.
-    async fn back(&self, error: DeliveryError) -> DeliveryError {
-        if recorded(self.progress, "rotated").is_some() {
-            return error;
-        }
-        let effect = match self.go_back().await {
-            Ok(()) => format!("everything reads {} as before, and it works", self.plan.live.0.name),
-            Err(wrong) => format!("and it could not be put back everywhere: {wrong}"),
-        };
-        self.progress.say(effect.clone());
-        match error {
-            DeliveryError::Failed(failure) => failure.effect(effect).into(),
-            stopped @ DeliveryError::Stopped(_) => stopped,
-        }
-    }
-
-    async fn go_back(&self) -> Result<(), DeliveryError> {
-        let labels = Labels::from([(ROTATION.to_owned(), self.rotation())]);
-        let made = self.cluster.list("v1", "Secret", &labels).await?;
-        let mut objects = Vec::new();
-        for secret in &made {
-            let names = [secret.name().to_owned(), self.plan.live.0.name.clone()];
-            let place = Place::Reference { kind: "Secret".to_owned(), names };
-            let field = Field { place, value: Some(self.plan.live.0.name.clone().into()) };
-            for reader in &self.plan.readers {
-                objects.push(put(self.cluster, &Change { fields: vec![field.clone()], ..reader.clone() }).await?);
-            }
-        }
-        let text = format!("everything reads {} again", self.plan.live.0.name);
-        self.reached("rolled-back", &text, Value::Null).await?;
-        // A pod that is still on its way with the new values would not start without them: while that may be, they stay.
-        if let Err(error) = settle(self.cluster, &objects, *self.plan.inputs.timeout, self.progress).await {
-            self.progress.warn(format!("the new Secret stays for now: {error}"));
-            return Ok(());
-        }
-        for secret in &made {
-            self.cluster.delete(&secret.id(), &Precondition::same(secret), Propagation::Background).await?;
-        }
-        Ok(())
-    }
-
-    async fn reached(&self, name: &str, text: &str, data: Value) -> Result<(), DeliveryError> {
+    pub(super) async fn reached(&self, name: &str, text: &str, data: Value) -> Result<(), DeliveryError> {
         if recorded(self.progress, name).is_none() {
             self.progress.record(Milestone { name: name.to_owned(), text: text.to_owned(), data }).await?;
         }

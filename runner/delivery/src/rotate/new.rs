@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::plan::RotatePlan;
-use super::{ROTATED, ROTATES, ROTATION};
+use super::{ROTATES, ROTATION};
 use crate::Object;
 
 /// What passwords are made of: nothing that a URL, a shell or SQL would read.
@@ -32,20 +32,26 @@ fn random(length: u32) -> std::io::Result<String> {
 }
 
 /// The values of a Secret; those that are no text are left out.
-pub(super) fn values(secret: &Object) -> BTreeMap<String, String> {
+pub(crate) fn values(secret: &Object) -> BTreeMap<String, String> {
     let decode = |text: &str| String::from_utf8(STANDARD.decode(text).ok()?).ok();
     let all = secret.texts("/data").into_iter();
     all.filter_map(|(key, value)| Some((key, decode(&value)?))).collect()
 }
 
-/// The new Secret: all keys of the old one, with new values where they are asked for. `others`: Secrets to copy from.
-pub(super) fn make(
-    plan: &RotatePlan,
-    live: &Object,
-    others: &[Object],
-    rotation: &str,
-    at: &str,
-) -> Result<Object, String> {
+/// Whether the keys that are not changed can follow the changed ones; which one cannot, and what to give.
+pub(super) fn follows(live: &Object, changed: &[&str], account: Option<&str>) -> Result<(), String> {
+    let old = values(live);
+    if let Some(account) = account.filter(|account| !old.contains_key(*account)) {
+        return Err(format!("key {account} is no text"));
+    }
+    // What the new values are does not matter here.
+    let new = changed.iter().copied().chain(account).map(|key| (key.to_owned(), String::new())).collect();
+    derived(&old, &new, account).map(drop)
+}
+
+/// The new Secret: all keys of the old one, with new values where they are asked for. `others`: Secrets to copy from. It is
+/// not in force yet.
+pub(super) fn make(plan: &RotatePlan, live: &Object, others: &[Object], rotation: &str) -> Result<Object, String> {
     let old = values(live);
     let mut new = BTreeMap::new();
     for (key, length) in &plan.inputs.generate {
@@ -71,7 +77,7 @@ pub(super) fn make(
         "apiVersion": "v1", "kind": "Secret", "type": kind, "immutable": true,
         "metadata": {
             "name": format!("{base}-{}", &digest[..10]), "namespace": live.namespace(),
-            "labels": {ROTATES: base, ROTATION: rotation}, "annotations": {ROTATED: at},
+            "labels": {ROTATES: base, ROTATION: rotation},
         },
         "data": data,
     })))
@@ -146,6 +152,21 @@ mod tests {
         );
         let hidden = map(&[("password", "old-secret"), ("dsn", "user=shop password=old-secret")]);
         assert!(derived(&hidden, &new, None).unwrap_err().contains("key dsn holds the old value of password too"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_follow_is_known_beforehand() {
+        let secret = |dsn: &str| {
+            let data = [("username", "shop"), ("password", "old-secret"), ("dsn", dsn)];
+            let data: serde_json::Map<String, Value> =
+                data.iter().map(|(key, value)| ((*key).to_owned(), STANDARD.encode(value).into())).collect();
+            Object(json!({"kind": "Secret", "data": data}))
+        };
+        let said = follows(&secret("user=shop password=old-secret"), &["password"], Some("username"));
+        assert!(said.unwrap_err().contains("give its new value, as values: dsn=secret/NAME/KEY"));
+        assert_eq!(follows(&secret("postgres://shop:old-secret@db/shop"), &["password"], Some("username")), Ok(()));
+        assert_eq!(follows(&secret("user=shop password=old-secret"), &["password", "dsn"], Some("username")), Ok(()));
+        assert_eq!(follows(&secret(""), &["password"], Some("user")), Err("key user is no text".to_owned()));
     }
 
     #[test]

@@ -84,7 +84,9 @@ fn missing(wanted: &[Needed], objects: &[Object], live: &[Object]) -> Vec<String
         there.entry(secret.name()).or_default().extend(keys(secret));
     }
     let made: Vec<&str> = objects.iter().filter_map(made_by_an_operator).collect();
-    let stands_for = current(live);
+    let rendered = |name: &str| objects.iter().any(|object| object.kind() == "Secret" && object.name() == name);
+    let mut stands_for = current(live);
+    stands_for.retain(|name, _| !rendered(name));
     let mut lines = Vec::new();
     for need in wanted.iter().filter(|need| !made.contains(&need.secret.as_str())) {
         let name = stands_for.get(&need.secret).map_or(need.secret.as_str(), String::as_str);

@@ -86,7 +86,7 @@ async fn remove(fate: Fate, cluster: &Cluster, id: &ObjectId, now: &Object) -> R
             cluster.scale(id, 0, &Precondition::same(now), MANAGER).await?;
             Ok(true)
         }
-        Fate::Empty | Fate::Recorded => Ok(false),
+        Fate::Empty | Fate::Recorded | Fate::RunEnded { .. } => Ok(false),
     }
 }
 

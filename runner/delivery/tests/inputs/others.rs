@@ -249,6 +249,7 @@ fn operate() {
                 &[("into", "new"), ("in-place", "why")],
                 "into: given together with in-place; either a new database or the live one",
             ),
+            (&[("in-place", "true")], "in-place: restore into the live database needs in-place: reason"),
         ],
     );
     each(
@@ -298,8 +299,19 @@ fn rotate_secret() {
                 &[("keep-old", "100d")],
                 "keep-old: keep-old 100d is not shorter than every 90d: three values would be in use",
             ),
+            (&[("workloads", "web")], "workloads: unknown input \"workloads\" of tagline/rotate-secret"),
         ],
     );
+    let every = |accounts: &str, every: &str| {
+        let pairs = [right[0], right[1], right[2], right[3], ("accounts", accounts), ("every", every)];
+        match Action::read("tagline/rotate-secret@v1", &with(&pairs)) {
+            Ok(Action::RotateSecret(inputs)) => (inputs.every.to_string(), inputs.keep_old),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(every("two", ""), ("90d".to_owned(), None));
+    assert_eq!(every("none", ""), ("180d".to_owned(), None), "a key that the workloads alone use");
+    assert_eq!(every("none", "30d"), ("30d".to_owned(), None));
     let pairs = with(&[("secret", "db"), ("values", "password=hunter2"), ("accounts", "none"), ("verify", "/")]);
     let action = Action::read("tagline/rotate-secret@v1", &pairs).unwrap();
     assert!(!format!("{action:?}{}", serde_json::to_string(&action).unwrap()).contains("hunter2"));

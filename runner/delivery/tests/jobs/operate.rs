@@ -78,7 +78,7 @@ impl Stage {
             version: "1.2.3".to_owned(),
             services: Vec::new(),
             objects: vec![(later.note.clone(), later.uid.clone())],
-            fate: Fate::Recorded,
+            fate: later.after_run.map_or(Fate::Recorded, |run| Fate::RunEnded { run }),
             due: later.due,
         }
     }
@@ -132,7 +132,7 @@ async fn replicas_are_set_remembered_and_put_back() {
     stage.space.apply(web("scaled", "v1", "one", 1)).await;
     stage.space.apply(scaler("scaled", 1, 4)).await;
     let refused = stage.plan(&[("do", "scale"), ("workloads", "scaled"), ("replicas", "15")]).await.unwrap_err();
-    assert!(refused.why.starts_with("15 is above maxReplicas 4; change the HPA"), "{refused}");
+    assert_eq!(refused.why, "15 is above maxReplicas 4; change the HPA or use hpa: set-min");
     let unknown = stage.plan(&[("do", "scale"), ("workloads", "shops, scaled"), ("replicas", "0")]).await.unwrap_err();
     assert!(
         unknown.evidence[0].contains("there is no workload shops; there are: scaled, shop; did you mean shop?"),
@@ -269,9 +269,41 @@ async fn configuration_reaches_every_pod_and_comes_back() {
         .await
         .unwrap_err();
     assert!(wrong.why.contains("matches 0 keys of ConfigMap/conf; did you mean maintenance?"), "{wrong}");
-    let finally =
-        stage.plan(&[("do", "config"), ("config", "conf"), ("data", "a=b"), ("finally", "true")]).await.unwrap_err();
-    assert!(finally.why.contains("finally: true is not carried out yet"), "{finally}");
+}
+
+#[tokio::test]
+async fn what_ends_with_its_run_is_undone_and_what_others_changed_is_left() {
+    let Some(stage) = Stage::new("operate-finally").await else { return };
+    stage.space.apply(web("shop", "v1", "one", 1)).await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf"}, "data": {"mode": "old"}});
+    stage.space.apply(map).await;
+    let data = async || stage.get("v1", "ConfigMap", "conf").await.0["data"].clone();
+    let set = [("do", "config"), ("config", "conf"), ("data", "mode=new\nextra=1"), ("finally", "true")];
+    let retirement = stage.retirement(&stage.operate(&set).await.unwrap());
+    assert!(matches!(retirement.fate, Fate::RunEnded { .. }), "{retirement:?}");
+    // Another run's end is not this one's.
+    let other = Retirement { fate: Fate::RunEnded { run: 999 }, ..retirement.clone() };
+    assert!(action::retire(&other, &stage.space.cluster, &*Link::new()).await.unwrap().removed.is_empty());
+    // Somebody has set one of the two since.
+    let patch = tagline_delivery::cluster::Patch::Merge(json!({"data": {"extra": "2"}}));
+    let id = stage.space.cluster.id("v1", "ConfigMap", "conf");
+    stage.space.cluster.patch(&id, "kubectl", &patch).await.unwrap();
+    // A release that came since reads it too.
+    let mut later = web("later", "v2", "one", 1);
+    later["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "conf"}}]);
+    stage.space.apply(later).await;
+    let link = Link::new();
+    let ended = action::retire(&retirement, &stage.space.cluster, &*link).await.unwrap();
+    assert_eq!(ended.removed, ["config conf"]);
+    assert_eq!(data().await, json!({"mode": "old", "extra": "2"}));
+    assert!(
+        link.said().iter().any(|line| line.contains("data.extra is not what config conf set")),
+        "{:?}",
+        link.said()
+    );
+    let later = stage.deployment("later").await;
+    assert!(!later.text("/spec/template/metadata/annotations/tagline.dev~1config-read").is_empty(), "it started again");
+    assert_eq!(stage.notes().await, 0);
 }
 
 const TABLES: [(&str, &str); 2] = [
@@ -320,6 +352,19 @@ async fn flags_and_statements_touch_exactly_the_rows_that_are_meant() {
     assert_eq!((flags()[1]["enabled"].clone(), flags()[2]["enabled"].clone()), (json!("t"), json!("f")));
     stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("tenant", "a"), ("undo", "true")])).await.unwrap();
     assert_eq!(flags(), before);
+    // The other way round, and over rows that came in between: each row ends where it began.
+    stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("tenant", "a"), ("value", "false")])).await.unwrap();
+    stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("value", "false")])).await.unwrap();
+    database.query("insert into feature_flags values ('ui', 'c', true)");
+    stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("value", "off")])).await.unwrap();
+    stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("tenant", "a"), ("undo", "true")])).await.unwrap();
+    stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("undo", "true")])).await.unwrap();
+    assert_eq!(flags()[4]["enabled"], "t", "the row that came later");
+    database.query("delete from feature_flags where tenant_id = 'c'");
+    assert_eq!(flags(), before);
+    // A statement that fails leaves nothing that an undo would put back.
+    let failed = stage.operate(&sql(&[("do", "flag"), ("key", "ui"), ("value", "perhaps")])).await;
+    assert!(failed.is_err() && stage.notes().await == 0, "{failed:?}");
     let none = stage.operate(&sql(&[("do", "flag"), ("key", "FEATURE_NAME"), ("value", "false")])).await.unwrap_err();
     assert_eq!(none.why, "flag \"FEATURE_NAME\" matches 0 rows of feature_flags");
 
@@ -393,10 +438,17 @@ async fn a_backup_comes_back_while_nobody_writes() {
     assert_eq!(database.query("select count(*) as count from orders")[0]["count"], "0");
     let missing = stage.operate(&restore(&[("backup", "second")])).await.unwrap_err();
     assert!(missing.effect.contains("the live database is as it was; Deployment/writer is started again"), "{missing}");
+    // Half restored, the writers stay stopped; the next attempt knows how many there were.
+    let half = stage.operate(&restore(&[("backup", "second"), ("in-place", "rows are lost")])).await.unwrap_err();
+    assert!(half.effect.ends_with("its writers stay stopped (Deployment/writer, it had 2)"), "{half}");
+    assert_eq!(stage.deployment("writer").await.number("/spec/replicas"), Some(0));
+    let live = [("into", database.name())];
+    let refused = stage.plan(&restore(&live.map(|(key, name)| (key, &*name.to_owned().leak())))).await.unwrap_err();
+    assert!(refused.why.contains("restore into the live database needs in-place: reason"), "{refused}");
     let done = stage.operate(&restore(&[])).await.unwrap();
     assert!(done.outputs["after"].contains("\"swapped\":true"), "{done:?}");
     assert_eq!(database.query("select note from orders order by id")[1]["note"], "two\tand\nmore");
-    assert_eq!(stage.deployment("writer").await.number("/spec/replicas"), Some(2));
+    assert_eq!((stage.deployment("writer").await.number("/spec/replicas"), stage.notes().await), (Some(2), 0));
     let result: Value = serde_json::from_str(&done.outputs["after"]).unwrap();
     database.admin(&format!("drop database {}", result["before"].as_str().unwrap()));
     std::fs::remove_dir_all(format!("/tmp/tagline-{}", database.name())).unwrap();

@@ -75,7 +75,9 @@ impl Stage {
     }
 
     async fn plan(&self, with: &[(&str, &str)]) -> Result<RotatePlan, Failure> {
-        rotate::plan(&self.site(1), &inputs(with), &self.space.cluster).await.map_err(|error| failure(error.into()))
+        rotate::plan(&self.site(1), &inputs(with), None, &self.space.cluster)
+            .await
+            .map_err(|error| failure(error.into()))
     }
 
     async fn secrets(&self) -> Vec<String> {
@@ -201,11 +203,6 @@ async fn everybody_logs_in_anew_and_the_old_values_go_when_their_time_is_over() 
     // Twice is as good as once.
     let again = rotate::apply(&plan, &site, &stage.space.cluster, &*link).await.unwrap();
     assert_eq!((again.outputs.clone(), stage.secrets().await.len()), (done.outputs.clone(), 2));
-    // A third set of values while the old ones are kept is refused.
-    let third = stage.plan(&[]).await.unwrap();
-    let refused =
-        failure(rotate::apply(&third, &stage.site(2), &stage.space.cluster, &*Link::new()).await.unwrap_err());
-    assert!(refused.why.contains("a third set would be in use"), "{refused}");
     action::retire(&stage.retirement(&done), &stage.space.cluster, &*Link::new()).await.unwrap();
     assert_eq!(stage.secrets().await, std::slice::from_ref(&new));
     assert!(!stage.may_log_in(&stage.account));
@@ -217,6 +214,11 @@ async fn everybody_logs_in_anew_and_the_old_values_go_when_their_time_is_over() 
     let second = rotate::apply(&second, &stage.site(4), &stage.space.cluster, &*Link::new()).await.unwrap();
     assert_eq!(stage.users().await, [second.outputs["secret"].clone()]);
     assert!(stage.may_log_in(&stage.account));
+    // A third set of values while the old ones are kept is refused.
+    let third = stage.plan(&[]).await.unwrap();
+    let refused =
+        failure(rotate::apply(&third, &stage.site(5), &stage.space.cluster, &*Link::new()).await.unwrap_err());
+    assert!(refused.why.contains("a third set would be in use"), "{refused}");
 }
 
 #[tokio::test]
@@ -272,7 +274,37 @@ async fn what_does_not_work_goes_back_to_the_old_values() {
     let (ended, ()) = tokio::join!(rotate::apply(&plan, &site, &stage.space.cluster, &*link), stop);
     assert!(matches!(ended, Err(DeliveryError::Stopped(Stop::Cancelled(_)))), "{ended:?}");
     stage.rolled_out().await;
-    assert_eq!(stage.users().await, ["db"]);
+    assert_eq!((stage.users().await, stage.secrets().await), (vec!["db".to_owned()], vec!["db".to_owned()]));
+    // Nothing counts as rotated: it is planned from the old values, and done.
+    let plan = stage.plan(&[]).await.unwrap();
+    let done = rotate::apply(&plan, &stage.site(3), &stage.space.cluster, &*Link::new()).await.unwrap();
+    assert_eq!((done.outputs["rotated"].as_str(), done.outputs["previous-secret"].as_str()), ("true", "db"));
+}
+
+/// A rotation that was given up halfway leaves a Secret that nobody takes for the one in force.
+#[tokio::test]
+async fn what_was_not_verified_is_not_in_force_and_late_readers_are_sent() {
+    let Some(stage) = Stage::new("rotate-late").await else { return };
+    stage.rolled_out().await;
+    let left = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db-0123456789",
+        "labels": {"tagline.dev/rotates": "db", "tagline.dev/rotation": "0000"}}, "stringData": {"password": "unknown"}});
+    stage.space.apply(left).await;
+    let plan = stage.plan(&[("keep-old", "1ms")]).await.unwrap();
+    assert_eq!(plan.live.0.name, "db");
+    let done = rotate::apply(&plan, &stage.site(1), &stage.space.cluster, &*Link::new()).await.unwrap();
+    // Somebody applies what still says the first name.
+    let mut late = stage.space.cluster.get(&stage.space.cluster.id("apps/v1", "Deployment", "workers")).await.unwrap();
+    let patch = json!([{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/valueFrom/secretKeyRef/name", "value": "db"}]);
+    let late = late.take().unwrap();
+    stage.space.cluster.patch(&late.id(), "kubectl", &tagline_delivery::cluster::Patch::Json(patch)).await.unwrap();
+    stage.rolled_out().await;
+    let ended = action::retire(&stage.retirement(&done), &stage.space.cluster, &*Link::new()).await.unwrap();
+    assert_eq!(ended.removed, ["rotate-secret db"]);
+    stage.rolled_out().await;
+    assert_eq!(
+        (stage.users().await, stage.secrets().await),
+        (vec![done.outputs["secret"].clone()], vec![done.outputs["secret"].clone()])
+    );
 }
 
 #[tokio::test]

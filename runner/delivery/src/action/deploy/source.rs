@@ -72,9 +72,10 @@ pub(super) async fn read(
 /// Lets workloads refer to the Secret that stands for theirs since it was rotated: the manifests still say its first name,
 /// which goes when the old values do.
 async fn follow_rotations(objects: &mut [Object], cluster: &Cluster) -> Result<Vec<String>, DeliveryError> {
-    let made: Vec<&str> = objects.iter().filter(|one| one.kind() == "Secret").map(Object::name).collect();
+    let made: BTreeSet<String> =
+        objects.iter().filter(|one| one.kind() == "Secret").map(|one| one.name().to_owned()).collect();
     let references = objects.iter().flat_map(config::references);
-    let outside = references.into_iter().any(|(kind, name)| kind == "Secret" && !made.contains(&name.as_str()));
+    let outside = references.into_iter().any(|(kind, name)| kind == "Secret" && !made.contains(&name));
     if !outside {
         return Ok(Vec::new());
     }
@@ -82,7 +83,8 @@ async fn follow_rotations(objects: &mut [Object], cluster: &Cluster) -> Result<V
     let mut notes = BTreeSet::new();
     for object in objects {
         config::rewrite(object, |kind, name| {
-            let now = stands_for.get(name).filter(|_| kind == "Secret")?;
+            // What the manifests hold is what they say, whatever stood for it before they did.
+            let now = stands_for.get(name).filter(|_| kind == "Secret" && !made.contains(name))?;
             notes.insert(format!("Secret/{name} was rotated: the release uses Secret/{now}"));
             Some(now.clone())
         });

@@ -120,7 +120,7 @@ pub enum Hpa {
     Respect,
     /// It is switched off until this is undone.
     Suspend,
-    /// Its minimum is set.
+    /// Its minimum is set, and its maximum where that is below.
     SetMin,
 }
 
@@ -175,7 +175,7 @@ pub struct RestoreKnobs {
     pub job: JobKnobs,
     /// Which backup, by the name that `backup` gave as its output.
     pub backup: String,
-    /// The new database it is restored into; made from the backup's name where it is not given.
+    /// The new database it is restored into; named after the namespace and the backup where it is not given.
     pub into: Option<String>,
     /// Why it may be restored into the live one.
     pub in_place: Option<String>,

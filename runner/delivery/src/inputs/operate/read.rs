@@ -294,6 +294,8 @@ fn restore(reader: &mut Reader<'_>) -> Verb {
     reader.rule(&["into", "in-place"], knobs.into.is_some() && knobs.in_place.is_some(), || {
         "given together with in-place; either a new database or the live one".to_owned()
     });
+    let no_reason = knobs.in_place.as_deref().is_some_and(|why| matches!(why, "true" | "false" | "yes" | "no"));
+    reader.rule(&["in-place"], no_reason, || "restore into the live database needs in-place: reason".to_owned());
     reader.rule(&["writers", "stop-writers"], knobs.stop_writers && knobs.writers.is_empty(), || {
         "stop-writers needs to know who writes; workloads, or stop-writers: false".to_owned()
     });
