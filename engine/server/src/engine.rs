@@ -28,8 +28,8 @@ use tokio::task::AbortHandle;
 
 use crate::attend::{self, Attendant, Errand};
 use crate::clock;
-use crate::delivery::Deliverer;
 use crate::delivery::retire::Retirement;
+use crate::delivery::{self, Deliverer};
 use crate::executors::Executors;
 use crate::faults::Faults;
 use crate::ledger::{self, Cleanup, Heard, Ledger, TellError, Told};
@@ -153,6 +153,7 @@ impl Engine {
             timers: Timers::new(messages.clone()),
             preparing: BTreeMap::new(),
             retirements: BTreeMap::new(),
+            undoing: BTreeSet::new(),
             attendants: BTreeMap::new(),
             waiting: VecDeque::new(),
             cleaned: Vec::new(),
@@ -259,6 +260,8 @@ struct Dispatcher {
     preparing: BTreeMap<(RunId, GateId), AbortHandle>,
     /// What deliveries have left, by the key of the outbox row, and who waits for its time.
     retirements: BTreeMap<String, (Retirement, AbortHandle)>,
+    /// Those among them that a run's end asked for and that are under way.
+    undoing: BTreeSet<String>,
     attendants: BTreeMap<(RunId, JobKey, Token), Attendant>,
     /// Legs that may start as soon as there is room, in the order they asked.
     waiting: VecDeque<(RunId, JobKey, Attempt)>,
@@ -392,16 +395,18 @@ impl Dispatcher {
         }
     }
 
-    /// Lets the attendants of jobs that have ended remove their folders, and what earlier engines left go. What takes too
-    /// long is left to the next engine, which the outbox tells.
+    /// Lets the attendants of jobs that have ended remove their folders, what earlier engines left go, and what is undone
+    /// when a run ends be undone, which may take its time. What takes too long is left to the next engine, which the outbox
+    /// tells.
     fn let_clean_up(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) {
         let ledger = &self.ledger;
         self.attendants.retain(|(run, key, _), attendant| {
             let ended = ledger.get(*run).is_none_or(|entry| entry.state.leg(key).is_none_or(|leg| leg.ended.is_some()));
             ended && attendant.removes_folders
         });
-        let deadline = tokio::time::Instant::now() + LEAVE;
-        while self.cleaning > 0 || !self.attendants.is_empty() {
+        let limit = if self.undoing.is_empty() { LEAVE } else { delivery::retire::LIMIT };
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.cleaning > 0 || !self.attendants.is_empty() || !self.undoing.is_empty() {
             let next = self.handle.block_on(async { tokio::time::timeout_at(deadline, inbox.recv()).await });
             match next {
                 Ok(Some(Message::Left { cleanup, token, cleaned })) => {
@@ -409,6 +414,7 @@ impl Dispatcher {
                     self.cleaned.extend(cleaned.then(|| cleanup.outbox_key()));
                 }
                 Ok(Some(Message::Cleaned { key })) => self.cleaned_one(key),
+                Ok(Some(Message::Retired { key, run, input })) => self.retired(key, run, input, &mut BTreeSet::new()),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
             }
@@ -535,6 +541,9 @@ impl Dispatcher {
                     self.publish(told.run, &told.events);
                     if told.events.iter().any(|event| matches!(event.fact, Fact::Milestone { .. })) {
                         self.watch_retirements();
+                    }
+                    if told.events.iter().any(|event| matches!(event.fact, Fact::RunFinished { .. })) {
+                        self.run_ended(told.run);
                     }
                 }
                 Ok(_) => {}

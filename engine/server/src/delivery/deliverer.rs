@@ -49,6 +49,9 @@ pub struct Earlier {
 pub struct Due {
     /// Not before.
     pub at: Timestamp,
+    /// Not before the run has ended, however it ends; the engine that sees the end waits for it.
+    #[serde(default)]
+    pub after_run: bool,
     /// What; its deliverer's business.
     pub what: Value,
 }

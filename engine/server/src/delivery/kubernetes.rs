@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use tagline_delivery::action::{self, ActionPlan, Kind, Past, Retired, Retirement};
+use tagline_delivery::action::{self, ActionPlan, Fate, Kind, Past, Retired, Retirement};
 use tagline_delivery::cluster::Cluster;
 use tagline_delivery::inputs::Action;
 use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site};
@@ -57,7 +57,8 @@ impl Deliverer for Kubernetes {
             let outcome = action::apply(&plan, site, &cluster, progress.as_ref()).await?;
             let due = |retirement: &Retirement| {
                 let what = serde_json::to_value(retirement).map_err(|error| unreadable(&error))?;
-                Ok::<Due, Failure>(Due { at: retirement.due, what })
+                let after_run = matches!(retirement.fate, Fate::RunEnded { .. });
+                Ok::<Due, Failure>(Due { at: retirement.due, after_run, what })
             };
             let retire = outcome.retire.iter().map(due).collect::<Result<Vec<Due>, Failure>>()?;
             Ok(Delivered { outputs: outcome.outputs, text: outcome.summary, retire })
@@ -98,6 +99,10 @@ fn came_of(retirement: &Retirement, retired: &Retired) -> Milestone {
     let version = &retirement.version;
     let removed = retired.removed.join(", ");
     let kept = retired.kept.join("; ");
+    if matches!(retirement.fate, Fate::Recorded | Fate::RunEnded { .. }) {
+        let text = if removed.is_empty() { "nothing was left to undo".to_owned() } else { format!("ended: {removed}") };
+        return Milestone { name: "undone".to_owned(), text, data: Value::Null };
+    }
     let (name, text) = match (removed.is_empty(), kept.is_empty()) {
         (true, true) => ("deleted", format!("nothing was left of {version}")),
         (false, true) => ("deleted", format!("{version} is removed: {removed}")),

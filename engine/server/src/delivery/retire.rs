@@ -1,8 +1,10 @@
-//! What deliveries leave to be removed later: an old release that is kept for a day.
+//! What deliveries leave to be removed later: an old release that is kept for a day, an operation that is undone when its
+//! run ends.
 //!
 //! Invariants: it stands in the outbox since the transaction that says the delivery is done, with its time; it is looked at
 //! again before it is removed; its end is a milestone, stored in the transaction that ticks it off. No environment is
-//! tidied while something is delivered to it.
+//! tidied while something is delivered to it. What waits for a run's end is done however the run ends, by the engine that
+//! sees it end, or by the next one.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +27,7 @@ pub(crate) const RETIRE: &str = "retire/";
 /// How long a cluster that does not answer is left alone.
 pub(crate) const AGAIN: Duration = Duration::from_mins(2);
 /// How long it may take to look at it and remove it.
-const LIMIT: Duration = Duration::from_mins(10);
+pub(crate) const LIMIT: Duration = Duration::from_mins(10);
 
 /// A row of the outbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub(crate) struct Retirement {
     pub(crate) environment: String,
     /// Not before.
     pub(crate) due: Timestamp,
+    /// Not before the run has ended.
+    #[serde(default)]
+    pub(crate) after_run: bool,
     /// What; the deliverer's business.
     pub(crate) what: Value,
 }
@@ -58,6 +63,7 @@ pub(crate) fn outgoing(run: RunId, state: &RunState, events: &[Event]) -> Vec<Ou
                 step: *step,
                 environment: environment.clone(),
                 due: due.at,
+                after_run: due.after_run,
                 what: due.what,
             };
             let body = serde_json::to_string(&retirement).expect("a retirement is plain data");

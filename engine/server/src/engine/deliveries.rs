@@ -158,6 +158,10 @@ impl Dispatcher {
     /// Has something looked at and removed, unless its environment is being delivered to.
     pub(super) fn retire(&mut self, key: &str) {
         let Some((retirement, _)) = self.retirements.get(key).cloned() else { return };
+        // Its time and the end of its run may ask both.
+        if self.undoing.contains(key) {
+            return;
+        }
         let root = self.ledger.load(retirement.run).map(|entry| (entry.state.clone(), entry.root.clone()));
         let (state, root) = match root {
             Ok(loaded) => loaded,
@@ -165,12 +169,18 @@ impl Dispatcher {
         };
         if state.finished.is_some() {
             self.ledger.forget(retirement.run);
+        } else if retirement.after_run {
+            // The end of the run asks again.
+            return;
         }
         let environment = &retirement.environment;
         let here = self.ledger.runs().filter(|(_, entry)| entry.root == root);
         let busy = here.into_iter().any(|(_, entry)| delivery::retire::is_busy(&entry.state, environment));
         if busy {
             return self.wait_for(key.to_owned(), retirement, BUSY);
+        }
+        if retirement.after_run {
+            self.undoing.insert(key.to_owned());
         }
         let others = self.retirements.iter().filter(|(other, _)| *other != key).map(|(_, (other, _))| other);
         let others: Vec<_> =
@@ -185,6 +195,14 @@ impl Dispatcher {
         });
     }
 
+    /// A run has ended: what waits for that is due.
+    pub(super) fn run_ended(&self, run: RunId) {
+        let waits = self.retirements.iter().filter(|(_, (one, _))| one.run == run && one.after_run);
+        for (key, _) in waits {
+            let _ = self.messages.send(Message::Due { key: key.clone() });
+        }
+    }
+
     /// Stores what became of it and ticks it off, in one transaction.
     pub(super) fn retired(
         &mut self,
@@ -193,6 +211,7 @@ impl Dispatcher {
         input: Option<Box<Input>>,
         touched: &mut BTreeSet<RunId>,
     ) {
+        self.undoing.remove(&key);
         let Some((retirement, _)) = self.retirements.remove(&key) else { return };
         let Some(input) = input else { return self.wait_for(key, retirement, AGAIN) };
         self.cleaned.push(key.clone());

@@ -83,6 +83,49 @@ fn the_first_runs_of_two_stores_are_told_apart() {
     assert!(first.len() == 32 && first != second, "{first} {second}");
 }
 
+/// What was left ended with its run: once, after the run, and nothing waits for it any more.
+fn assert_ended_with(place: &place::Place, run: tagline_run::RunId) {
+    assert_eq!(place.did().iter().filter(|what| what.starts_with("retire")).count(), 1, "{:?}", place.did());
+    let store = tagline_store::Store::open_read_only(&place.folder).unwrap();
+    assert!(!store.outbox().unwrap().iter().any(|row| row.key.starts_with("retire/")));
+    let events = store.events(run, 0).unwrap();
+    let at = |found: &dyn Fn(&Fact) -> bool| events.iter().position(|(_, event)| found(&event.fact)).unwrap();
+    let end = at(&|fact| matches!(fact, Fact::RunFinished { .. }));
+    let gone = at(&|fact| matches!(fact, Fact::Milestone { milestone, .. } if milestone.name == "deleted"));
+    assert!(end < gone, "not before the run has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_with_its_run_is_done_before_the_engine_goes() {
+    let place = place();
+    *place.stage.retire_in.lock().unwrap() = Some(SignedDuration::ZERO);
+    *place.stage.finally.lock().unwrap() = true;
+    let run = place.begin();
+    let engine = place.engine();
+    place.approved(&engine, run).await;
+    place.on.send_replace(true);
+    until(&engine, run, finished).await;
+    engine.stop();
+    assert_ended_with(&place, run);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_with_its_run_is_done_by_the_next_engine_too() {
+    let place = place();
+    *place.stage.retire_in.lock().unwrap() = Some(SignedDuration::ZERO);
+    *place.stage.finally.lock().unwrap() = true;
+    let run = place.begin();
+    let first = place.engine();
+    place.approved(&first, run).await;
+    place.on.send_replace(true);
+    until(&first, run, reached("delivered")).await;
+    drop(first);
+    let second = place.engine();
+    until(&second, run, finished).await;
+    second.stop();
+    assert_ended_with(&place, run);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_delivery_goes_back_before_its_job_ends() {
     let place = place();

@@ -17,6 +17,8 @@ pub(crate) struct Stage {
     pub(crate) plan: Mutex<Value>,
     pub(crate) did: Mutex<Vec<String>>,
     pub(crate) retire_in: Mutex<Option<SignedDuration>>,
+    /// What it leaves is removed when its run ends.
+    pub(crate) finally: Mutex<bool>,
 }
 
 /// A deliverer: it does `begun`, waits to be let on, does `switched`.
@@ -82,7 +84,9 @@ impl Deliverer for Pretender {
             }
             progress.record(milestone("switched")).await?;
             let retire_in = *self.stage.retire_in.lock().unwrap();
-            let retire = retire_in.map(|after| Due { at: progress.now() + after, what: json!("the old one") });
+            let after_run = *self.stage.finally.lock().unwrap();
+            let due = |after| Due { at: progress.now() + after, after_run, what: json!("the old one") };
+            let retire = retire_in.map(due);
             let outputs = IndexMap::from([("release".to_owned(), "v1".to_owned())]);
             Ok(Delivered { outputs, text: "it serves".into(), retire: retire.into_iter().collect() })
         })
