@@ -33,7 +33,7 @@ pub fn selectors(objects: &[Object]) -> Vec<Problem> {
                 .push(Problem::new(message, "make spec.selector.matchLabels a part of spec.template.metadata.labels"));
         }
     }
-    problems
+    problems.into_iter().map(|problem| Problem { of_input: true, ..problem }).collect()
 }
 
 /// Every image that the objects' pods use, once.

@@ -22,6 +22,7 @@ pub use manifests::{images, selectors};
 pub use nodes::node_problems;
 pub use privileges::{Privilege, privileges};
 pub use quantity::Quantity;
+pub use references::{Needed, needed};
 pub(crate) use role::unplanned;
 pub use role::{role, who};
 
@@ -34,11 +35,13 @@ pub struct Problem {
     pub next: String,
     /// It may still work out (new nodes may come): to be told, not to refuse for.
     pub advice: bool,
+    /// What the step gives is not right, or lacks what it refers to; else the cluster is in the way.
+    pub of_input: bool,
 }
 
 impl Problem {
     fn new(message: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { message: message.into(), next: next.into(), advice: false }
+        Self { message: message.into(), next: next.into(), advice: false, of_input: false }
     }
 }
 
@@ -61,10 +64,7 @@ pub async fn check(cluster: &Cluster, needs: &Needs<'_>) -> Result<Vec<Problem>,
     let mut problems = selectors(needs.objects);
     let exists = namespace(cluster, needs.objects, &mut problems).await?;
     served(cluster, needs.objects, &mut problems).await?;
-    let verbs = servable(cluster, needs.verbs).await?;
-    for missing in cluster.may(&verbs).await? {
-        problems.push(Problem::new(missing.to_string(), "grant it: tagline doctor --role | kubectl apply -f -"));
-    }
+    problems.extend(rights(cluster, needs.verbs).await?);
     if exists {
         problems.extend(references::problems(cluster, needs.objects).await?);
     }
@@ -72,6 +72,13 @@ pub async fn check(cluster: &Cluster, needs: &Needs<'_>) -> Result<Vec<Problem>,
         capacity(cluster, needs.extra, &mut problems).await?;
     }
     Ok(problems)
+}
+
+/// The rights that are missing.
+pub(crate) async fn rights(cluster: &Cluster, verbs: &[Verb]) -> Result<Vec<Problem>, ClusterError> {
+    let missing = cluster.may(&servable(cluster, verbs).await?).await?;
+    let grant = "grant it: tagline doctor --role | kubectl apply -f -";
+    Ok(missing.iter().map(|missing| Problem::new(missing.to_string(), grant)).collect())
 }
 
 /// Rights on kinds that are not served are no question: that they are not served is said already.

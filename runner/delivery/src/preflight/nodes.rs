@@ -31,6 +31,7 @@ pub fn node_problems(extra: &[Extra], nodes: &[Object], pods: &[Object], limits:
                 format!("{} needs {} more pods{size}, the nodes have room for {placed}", each.name, each.pods);
             problems.push(Problem {
                 advice: true,
+                of_input: false,
                 ..Problem::new(message, "add nodes, or deliver with fewer pods at once")
             });
         }

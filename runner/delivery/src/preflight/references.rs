@@ -8,23 +8,88 @@ use super::Problem;
 use crate::cluster::{Cluster, ClusterError};
 use crate::{Object, ObjectId};
 
-/// Kind and name, with the keys that are asked for and who asks.
-type Wanted = BTreeMap<(&'static str, String), (BTreeSet<String>, String)>;
+/// A ConfigMap or Secret that pods refer to, or one key of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needed {
+    /// `ConfigMap` or `Secret`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The key; None: the object itself.
+    pub key: Option<String>,
+    /// Who needs it: `Deployment/shop`.
+    pub by: String,
+    /// Pods are made without it and may run: the password of a registry, for an image that is there already.
+    pub may_lack: bool,
+}
+
+/// All that an object's pods cannot start without; what is marked optional is left out.
+pub fn needed(object: &Object) -> Vec<Needed> {
+    let at = object.template_pointer().unwrap_or("/none");
+    let Some(spec) = object.0.pointer(&format!("{at}/spec")) else { return Vec::new() };
+    let by = format!("{}/{}", object.kind(), object.name());
+    let mut found = Vec::new();
+    let mut push = |kind: &'static str, reference: &Value, name: &str, key: Option<&str>, may_lack: bool| {
+        if let Some(name) = reference[name].as_str().filter(|_| reference["optional"] != true) {
+            let (name, key) = (name.to_owned(), key.map(str::to_owned));
+            found.push(Needed { kind, name, key, by: by.clone(), may_lack });
+        }
+    };
+    for container in ["initContainers", "containers"].iter().flat_map(|list| items(spec, list)) {
+        for variable in items(container, "env") {
+            for (kind, of) in [("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")] {
+                let reference = &variable["valueFrom"][of];
+                push(kind, reference, "name", reference["key"].as_str(), false);
+            }
+        }
+        for source in items(container, "envFrom") {
+            push("ConfigMap", &source["configMapRef"], "name", None, false);
+            push("Secret", &source["secretRef"], "name", None, false);
+        }
+    }
+    for secret in items(spec, "imagePullSecrets") {
+        push("Secret", secret, "name", None, true);
+    }
+    let mut mounted = |kind: &'static str, source: &Value, name: &str| {
+        push(kind, source, name, None, false);
+        items(source, "items").for_each(|item| push(kind, source, name, item["key"].as_str(), false));
+    };
+    for volume in items(spec, "volumes") {
+        mounted("ConfigMap", &volume["configMap"], "name");
+        mounted("Secret", &volume["secret"], "secretName");
+        for source in items(&volume["projected"], "sources") {
+            mounted("ConfigMap", &source["configMap"], "name");
+            mounted("Secret", &source["secret"], "name");
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn items<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// What the objects' pods need, by kind and name. Templates that nobody starts by themselves (suspended CronJobs) need nothing.
+fn wanted(objects: &[Object]) -> BTreeMap<(&'static str, String), Vec<Needed>> {
+    let started = objects.iter().filter(|object| object.0.pointer("/spec/suspend") != Some(&Value::Bool(true)));
+    let mut wanted: BTreeMap<_, Vec<Needed>> = BTreeMap::new();
+    for need in started.flat_map(needed) {
+        wanted.entry((need.kind, need.name.clone())).or_default().push(need);
+    }
+    wanted
+}
 
 /// What is missing in the namespace. What the objects bring themselves is not looked for, nor what may not be looked at.
 pub(super) async fn problems(cluster: &Cluster, objects: &[Object]) -> Result<Vec<Problem>, ClusterError> {
     let mut problems = Vec::new();
-    for ((kind, name), (keys, who)) in wanted(objects) {
+    for ((kind, name), needs) in wanted(objects) {
         let own = objects.iter().find(|object| object.kind() == kind && object.name() == name).cloned();
         if own.is_none() && objects.iter().any(|object| makes(object, kind, &name)) {
             continue;
         }
-        let id = ObjectId {
-            api_version: "v1".to_owned(),
-            kind: kind.to_owned(),
-            namespace: Some(cluster.namespace().to_owned()),
-            name,
-        };
+        let id = cluster.id("v1", kind, &name);
         let found = match own {
             Some(own) => Some(own),
             None => match cluster.get(&id).await {
@@ -32,27 +97,31 @@ pub(super) async fn problems(cluster: &Cluster, objects: &[Object]) -> Result<Ve
                 found => found?,
             },
         };
-        problems.extend(missing(found.as_ref(), &id, &keys, &who));
+        problems.extend(missing(found.as_ref(), &id, &needs));
     }
     Ok(problems)
 }
 
 /// What is wrong with one of them.
-fn missing(found: Option<&Object>, id: &ObjectId, keys: &BTreeSet<String>, who: &str) -> Option<Problem> {
+fn missing(found: Option<&Object>, id: &ObjectId, needs: &[Needed]) -> Option<Problem> {
     let namespace = id.namespace.as_deref().unwrap_or_default();
+    let who = needs.first().map_or("", |need| need.by.as_str());
+    let advice = needs.iter().all(|need| need.may_lack);
+    let problem = |message: String, next: String| Problem { message, next, advice, of_input: true };
     let Some(found) = found else {
         let next = format!("make it in namespace {namespace}, or correct the reference in the manifests");
-        return Some(Problem::new(format!("{id} does not exist, and {who} reads it"), next));
+        return Some(problem(format!("{id} does not exist, and {who} reads it"), next));
     };
-    let has =
-        |key: &&String| ["data", "binaryData", "stringData"].iter().any(|part| !found.0[part][key.as_str()].is_null());
-    let lacks: Vec<String> = keys.iter().filter(|key| !has(key)).map(|key| format!("`{key}`")).collect();
+    let has = |key: &&String| {
+        let parts = ["data", "binaryData", "stringData"];
+        parts.iter().any(|part| found.0[*part].get(key.as_str()).is_some_and(|value| !value.is_null()))
+    };
+    let keys: BTreeSet<&String> = needs.iter().filter_map(|need| need.key.as_ref()).collect();
+    let lacks: Vec<String> = keys.into_iter().filter(|key| !has(key)).map(|key| format!("`{key}`")).collect();
     (!lacks.is_empty()).then(|| {
         let (word, list) = (if lacks.len() == 1 { "key" } else { "keys" }, lacks.join(", "));
-        Problem::new(
-            format!("{id} lacks the {word} {list} that {who} reads"),
-            "add it, or correct the reference in the manifests",
-        )
+        let message = format!("{id} lacks the {word} {list} that {who} reads");
+        problem(message, "add it, or correct the reference in the manifests".to_owned())
     })
 }
 
@@ -67,48 +136,6 @@ fn makes(object: &Object, kind: &str, name: &str) -> bool {
     kind == "Secret" && made.contains(&name)
 }
 
-/// Everything that pods cannot start without. Templates that nobody starts by themselves (suspended CronJobs) want nothing.
-fn wanted(objects: &[Object]) -> Wanted {
-    let mut wanted = Wanted::new();
-    for object in objects {
-        let Some(template) = object.template_pointer() else { continue };
-        if object.0.pointer("/spec/suspend") == Some(&Value::Bool(true)) {
-            continue;
-        }
-        let Some(spec) = object.0.pointer(&format!("{template}/spec")) else { continue };
-        let who = format!("{}/{}", object.kind(), object.name());
-        let mut want = |kind: &'static str, reference: &Value, name: &str, keys: &[&Value]| {
-            let Some(name) = reference[name].as_str().filter(|_| reference["optional"] != true) else { return };
-            let entry = wanted.entry((kind, name.to_owned())).or_insert_with(|| (BTreeSet::new(), who.clone()));
-            entry.0.extend(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)));
-        };
-        let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-        for volume in list(spec, "volumes") {
-            for (kind, source, name) in
-                [("ConfigMap", &volume["configMap"], "name"), ("Secret", &volume["secret"], "secretName")]
-            {
-                let items = list(source, "items");
-                want(kind, source, name, &items.iter().map(|item| &item["key"]).collect::<Vec<_>>());
-            }
-        }
-        for container in ["initContainers", "containers"].iter().flat_map(|key| list(spec, key)) {
-            for variable in list(&container, "env") {
-                for (kind, source) in [
-                    ("ConfigMap", &variable["valueFrom"]["configMapKeyRef"]),
-                    ("Secret", &variable["valueFrom"]["secretKeyRef"]),
-                ] {
-                    want(kind, source, "name", &[&source["key"]]);
-                }
-            }
-            for from in list(&container, "envFrom") {
-                want("ConfigMap", &from["configMapRef"], "name", &[]);
-                want("Secret", &from["secretRef"], "name", &[]);
-            }
-        }
-    }
-    wanted
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -120,7 +147,11 @@ mod tests {
             "volumes": [
                 {"name": "a", "configMap": {"name": "files", "items": [{"key": "one", "path": "1"}]}},
                 {"name": "b", "secret": {"secretName": "maybe", "optional": true}},
+                {"name": "c", "projected": {"sources": [
+                    {"configMap": {"name": "projected"}},
+                    {"secret": {"name": "certificate", "items": [{"key": "tls.crt", "path": "c"}]}}]}},
             ],
+            "imagePullSecrets": [{"name": "registry"}],
             "containers": [{
                 "env": [
                     {"name": "U", "valueFrom": {"secretKeyRef": {"name": "db", "key": "user"}}},
@@ -134,21 +165,33 @@ mod tests {
 
     #[test]
     fn what_pods_cannot_start_without_is_found() {
-        let found: Vec<String> = wanted(&[workload()])
-            .into_iter()
-            .map(|((kind, name), (keys, who))| format!("{kind}/{name} {keys:?} {who}"))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                r#"ConfigMap/files {"one"} Deployment/shop"#,
-                "ConfigMap/settings {} Deployment/shop",
-                r#"Secret/db {"password", "user"} Deployment/shop"#,
-            ]
-        );
+        let said = |objects: &[Object]| -> Vec<String> {
+            let keys = |needs: &[Needed]| needs.iter().filter_map(|need| need.key.clone()).collect::<Vec<_>>();
+            wanted(objects).iter().map(|((kind, name), needs)| format!("{kind}/{name} {:?}", keys(needs))).collect()
+        };
+        let expected = [
+            r#"ConfigMap/files ["one"]"#,
+            "ConfigMap/projected []",
+            "ConfigMap/settings []",
+            r#"Secret/certificate ["tls.crt"]"#,
+            r#"Secret/db ["password", "user"]"#,
+            "Secret/registry []",
+        ];
+        assert_eq!(said(&[workload()]), expected);
         let mut template = workload();
         template.set("/spec/suspend", true.into());
-        assert!(wanted(&[template]).is_empty());
+        assert!(said(&[template]).is_empty());
+    }
+
+    #[test]
+    fn a_registrys_password_is_advice() {
+        let registry: Vec<Needed> = needed(&workload()).into_iter().filter(|need| need.name == "registry").collect();
+        let id = ObjectId::new("v1", "Secret", "prod", "registry");
+        let problem = missing(None, &id, &registry).unwrap();
+        assert!(problem.advice && problem.message.contains("Secret/registry does not exist"), "{problem:?}");
+        let (mut both, other) = (registry.clone(), Needed { may_lack: false, ..registry[0].clone() });
+        both.push(other);
+        assert!(!missing(None, &id, &both).unwrap().advice);
     }
 
     #[test]
@@ -159,10 +202,9 @@ mod tests {
             namespace: Some("prod".into()),
             name: "db".into(),
         };
-        let keys = BTreeSet::from(["user".to_owned(), "password".to_owned()]);
+        let db: Vec<Needed> = needed(&workload()).into_iter().filter(|need| need.name == "db").collect();
         let has = |data: Value| Object(json!({"kind": "Secret", "metadata": {"name": "db"}, "data": data}));
-        let said =
-            |found: Option<&Object>| missing(found, &id, &keys, "Deployment/shop").map(|problem| problem.message);
+        let said = |found: Option<&Object>| missing(found, &id, &db).map(|problem| problem.message);
         assert_eq!(said(Some(&has(json!({"user": "dQ==", "password": "cA=="})))), None);
         let lacks = said(Some(&has(json!({"user": "dQ=="})))).unwrap();
         assert!(lacks.contains("lacks the key `password` that Deployment/shop reads"), "{lacks}");

@@ -35,6 +35,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("", &["pods/exec"], &["create", "get"]),
     ("", &["pods"], &["delete"]),
     ("discovery.k8s.io", &["endpointslices"], LOOK),
+    // Of the environment's own namespace: whether it is there, and is not about to go.
+    ("", &["namespaces"], &["get"]),
 ];
 
 /// A Role with everything that deliveries use in a namespace, and its binding to a user or a service account

@@ -14,13 +14,11 @@ mod back;
 mod new;
 mod plan;
 mod readers;
-mod required;
 
 pub use apply::apply;
 pub(crate) use new::values;
 pub use plan::{RotatePlan, plan};
 pub(crate) use readers::{readers_of, refer};
-pub use required::{Needed, needed, required_secrets};
 
 use std::collections::BTreeMap;
 
@@ -32,6 +30,12 @@ pub const ROTATES: &str = "tagline.dev/rotates";
 pub(crate) const ROTATION: &str = "tagline.dev/rotation";
 /// Annotation: since when it is in force. Without it, it is one that a rotation has not come to the end with.
 pub(crate) const ROTATED: &str = "tagline.dev/rotated-at";
+
+/// The keys of a Secret, as rendered or as read.
+fn keys(secret: &Object) -> Vec<String> {
+    let maps = ["data", "stringData"].map(|map| secret.0[map].as_object());
+    maps.into_iter().flatten().flat_map(|map| map.keys().cloned()).collect()
+}
 
 /// By its name in the manifests: the Secret that stands for it now. What a release refers to is to be rewritten by this.
 pub fn current(secrets: &[Object]) -> BTreeMap<String, String> {

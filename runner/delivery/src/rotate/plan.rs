@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::required::{keys, needed};
-use super::{ROTATES, current, new};
-use crate::cluster::{Cluster, Labels, Verb};
+use super::{ROTATES, current, keys, new};
+use crate::cluster::{Cluster, ClusterError, Labels, Verb};
 use crate::inputs::rotate::Accounts;
 use crate::inputs::{Period, RotateInputs, did_you_mean};
 use crate::job::{self, Asked, Image, JobPlan};
 use crate::operate::{Live, named_by_content, workloads};
+use crate::preflight::needed;
 use crate::render::config::references;
 use crate::unit::UNIT;
 use crate::{Object, ObjectId, PlanError, Site};
@@ -155,7 +155,7 @@ fn will_have(inputs: &RotateInputs, live: &Object, copied: &[(String, String, St
 
 /// Keys that a reader needs and the new Secret will not have.
 fn lacking(readers: &[&Object], names: &[String], will_have: &[String], problems: &mut Vec<String>) {
-    for need in readers.iter().flat_map(|reader| needed(reader)).filter(|need| names.contains(&need.secret)) {
+    for need in readers.iter().flat_map(|reader| needed(reader)).filter(|need| need.kind == "Secret" && names.contains(&need.name)) {
         if let Some(key) = need.key.filter(|key| !will_have.contains(key)) {
             let name = need.by.rsplit_once('/').map_or(need.by.as_str(), |(_, name)| name);
             problems.push(format!("new Secret lacks key {key} that workload {name} reads"));
