@@ -57,6 +57,26 @@ fn the_engine_delivers_and_its_words_and_outputs_arrive() {
 }
 
 #[test]
+fn a_value_that_is_masked_does_not_leave_the_job() {
+    let sandbox = Sandbox::launch(Starter::Own);
+    let mut engine = sandbox.connect();
+    let steps = json!([
+        "echo ::add-mask::own-token",
+        {"uses": DEPLOY, "continue-on-error": "true", "with": {"headers": "Authorization: Bearer own-token"}},
+        {"uses": DEPLOY, "env": {"T": "${{ secrets.T }}"}, "with": {"headers": "Authorization: Bearer ${{ env.T }}"}},
+    ]);
+    let spec = job_with(steps, json!({"contexts": {"secrets": {"T": "hunter2-long"}}}));
+    engine.send(&Command::Start(Box::new(spec)));
+    engine.wait_for_end();
+    let story = sandbox.story();
+    for step in [1, 2] {
+        let (outcome, _, why) = story.end(step);
+        assert!(outcome == Conclusion::Failure && why.contains("`headers` holds a value that is masked"), "{why}");
+    }
+    assert!(!story.text().contains("hunter2"), "{}", story.text());
+}
+
+#[test]
 fn a_request_larger_than_a_sockets_buffer_arrives_whole() {
     let sandbox = Sandbox::launch(Starter::Own);
     let long = "x".repeat(2_000_000);

@@ -182,20 +182,24 @@ fn check(source: SourceFile, rules: &Rules, github: bool) -> Checked {
         return (source, found);
     }
     let mut found = lint::run(&source, &rules.options());
-    if !github && !is_action(source.name()) && !found.iter().any(Diagnostic::is_error) {
-        found.extend(refused(&source, rules.environments.as_ref()));
+    if !github && !is_action(source.name()) {
+        found.extend(refused(&source, rules.environments.as_ref(), &found));
         tidy(&mut found);
     }
     (source, found)
 }
 
 /// What `run` would refuse: what is valid on GitHub and not carried out here, which is no error of the file, and delivery
-/// steps that cannot be.
-fn refused(source: &SourceFile, environments: Option<&EnvironmentsFile>) -> Vec<Diagnostic> {
-    let Some(workflow) = workflow::read(source).workflow else { return Vec::new() };
+/// steps that cannot be. Of a file with errors, the delivery steps that have none.
+fn refused(source: &SourceFile, environments: Option<&EnvironmentsFile>, found: &[Diagnostic]) -> Vec<Diagnostic> {
+    let Some(workflow) = workflow::read_partly(source) else { return Vec::new() };
+    let deliveries = check_deliveries(&workflow, environments, source, found);
+    if found.iter().any(Diagnostic::is_error) {
+        return deliveries;
+    }
     let warn = |refusal| Diagnostic { severity: Severity::Warning, ..refusal };
     let not_carried_out = workflow::refusals(&workflow, source).into_iter().map(warn);
-    not_carried_out.chain(check_deliveries(&workflow, environments, source)).collect()
+    not_carried_out.chain(deliveries).collect()
 }
 
 fn is_environments_file(name: &str) -> bool {

@@ -111,6 +111,38 @@ fn inputs_of_a_delivery_step_are_read() {
     assert!(said.out.contains("error[no-cluster]: environment `prod` has no `cluster:`"), "{}", said.out);
 }
 
+/// Every step that could be read is checked, whatever else is wrong in the file.
+#[test]
+fn a_delivery_step_is_read_beside_other_mistakes() {
+    let place = Place::new();
+    let deploy = "      - uses: tagline/deploy@v1\n        with: { manifests: k8s, strategy: bluegreen }\n";
+    let broken = "      - uses: tagline/deploy@v1\n        with: { manifests: [k8s], strategy: bluegren }\n";
+    let file = format!(
+        "on: push\njobs:\n  build:\n    runs-on: x\n    needs: nobody\n    steps: [{{ run: make }}]\n  prod:\n    \
+         runs-on: x\n    environment: prod\n    steps:\n{broken}{deploy}  last:\n    runs-on: x\n    stps: 1\n"
+    );
+    place.write(FILE, &file);
+    place.write(".tagline/environments.yml", "environments:\n  prod: {}\n");
+    let said = place.run(&["lint"]).exits(1);
+    assert!(said.out.contains("error[unknown-job]: job `build` needs `nobody`"), "{}", said.out);
+    assert!(said.out.contains("error[bad-delivery]: strategy: \"bluegreen\" is not a strategy"), "{}", said.out);
+    assert!(!said.out.contains("bluegren\" is not"), "the step is not read whole: {}", said.out);
+}
+
+#[test]
+fn a_secret_does_not_reach_a_delivery_through_a_variable() {
+    let place = Place::new();
+    let file = "on: push\nenv: { OPEN: x }\njobs:\n  prod:\n    runs-on: x\n    environment: prod\n    env:\n      \
+                TOKEN: ${{ secrets.T }}\n      OPEN: ${{ secrets.T }}\n    steps:\n      - uses: tagline/smoke-test@v1\n        \
+                env: { BEARER: 'Bearer ${{ env.TOKEN }}', OPEN: y }\n        with:\n          path: /${{ env.OPEN }}\n          \
+                headers: 'Authorization: ${{ env.BEARER }}'\n";
+    place.write(FILE, file);
+    place.write(".tagline/environments.yml", "environments:\n  prod: { cluster: { context: a, namespace: b } }\n");
+    let said = place.run(&["lint"]).exits(1);
+    assert!(said.out.contains("error[secret-in-delivery]: `headers` holds a secret"), "{}", said.out);
+    assert!(!said.out.contains("`path` holds"), "the step's own variable counts: {}", said.out);
+}
+
 /// Examples are read before they are run.
 #[test]
 fn the_examples_have_no_mistakes() {

@@ -6,30 +6,58 @@ use tagline_delivery::inputs::{Action, Problem};
 use tagline_plan::{Plan, PlannedJob};
 use tagline_syntax::diagnostic::{Diagnostic, SourceFile, Span};
 use tagline_syntax::environments::{Environment, EnvironmentsFile};
-use tagline_syntax::expression::Template;
-use tagline_syntax::workflow::{Job, Position, Text, Workflow};
+use tagline_syntax::expression::{Reference, Template};
+use tagline_syntax::workflow::{Job, Position, Step, Text, Workflow};
 
 /// The environments that a job may name, with their rules, as far as both are known.
 type Named<'a> = Vec<(&'a String, &'a Environment)>;
+/// `env` of a workflow, a job or a step.
+type Env = IndexMap<String, Text>;
+
+/// A job with what is around it.
+struct Around<'a> {
+    job: &'a Job,
+    named: Named<'a>,
+    /// Of the workflow.
+    env: &'a Env,
+    source: &'a SourceFile,
+    /// The lines of the file's other errors.
+    broken: &'a [u32],
+    /// The line that the next job begins at.
+    end: u32,
+}
 
 /// Everything that is wrong with the delivery steps of a plan, with its place in the workflow.
 pub(crate) fn check(plan: &Plan, source: &SourceFile) -> Vec<Diagnostic> {
-    plan.jobs.values().flat_map(|job| of_job(&job.job, &of_legs(plan, job), source)).collect()
+    let of_planned = |job: &PlannedJob| {
+        let named = of_legs(plan, job);
+        of_job(&Around { job: &job.job, named, env: &plan.env, source, broken: &[], end: u32::MAX })
+    };
+    plan.jobs.values().flat_map(of_planned).collect()
 }
 
 /// The same of a workflow that nobody has planned, with the rules in force. An environment that is named by an expression
-/// is not known.
+/// is not known. `others`: what else was found in the file; a step with an error in it may not have been read whole, and is
+/// passed over.
 pub fn check_deliveries(
     workflow: &Workflow,
     environments: Option<&EnvironmentsFile>,
     source: &SourceFile,
+    others: &[Diagnostic],
 ) -> Vec<Diagnostic> {
+    let errors = others.iter().filter(|found| found.is_error());
+    let broken: Vec<u32> = errors.map(|found| source.position(found.span().start).line).collect();
     let rules = environments.iter().flat_map(|file| &file.environments);
     let of = |job: &Job| -> Named<'_> {
         let name = job.environment.as_ref().map(|written| written.name.text.as_str()).unwrap_or_default();
         rules.clone().filter(|(known, _)| known.eq_ignore_ascii_case(name)).collect()
     };
-    workflow.jobs.values().flat_map(|job| of_job(job, &of(job), source)).collect()
+    let around = |job: &'_ Job| {
+        let after = workflow.jobs.values().map(|other| other.at.line).filter(|line| *line > job.at.line);
+        let (end, named) = (after.min().unwrap_or(u32::MAX), of(job));
+        of_job(&Around { job, named, env: &workflow.env, source, broken: &broken, end })
+    };
+    workflow.jobs.values().flat_map(around).collect()
 }
 
 /// The environments that the legs of a job name.
@@ -41,13 +69,19 @@ fn of_legs<'p>(plan: &'p Plan, job: &PlannedJob) -> Named<'p> {
     environments.filter(|(name, _)| names.iter().any(|named| named.eq_ignore_ascii_case(name))).collect()
 }
 
-fn of_job(job: &Job, named: &Named<'_>, source: &SourceFile) -> Vec<Diagnostic> {
+fn of_job(around: &Around<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (number, (uses, with)) in job.steps.iter().filter_map(|step| step.delivery()).enumerate() {
-        if number == 0 {
-            found.extend(nowhere(job, named, uses, source));
+    let steps = &around.job.steps;
+    for (number, step) in steps.iter().enumerate() {
+        let Some((uses, with)) = step.delivery() else { continue };
+        if around.broken.is_empty() && steps[..number].iter().all(|step| step.delivery().is_none()) {
+            found.extend(nowhere(around.job, &around.named, uses, around.source));
         }
-        of_step(job, named, uses, with, source, &mut found);
+        let begin = step.at.line;
+        let end = steps.get(number + 1).map_or(around.end, |next| next.at.line).max(begin + 1);
+        if !around.broken.iter().any(|broken| (begin..end).contains(broken)) {
+            of_step(around, step, uses, with, &mut found);
+        }
     }
     found
 }
@@ -69,28 +103,19 @@ fn nowhere(job: &Job, named: &Named<'_>, uses: &Text, source: &SourceFile) -> Ve
     named.iter().filter_map(lacks).collect()
 }
 
-fn of_step(
-    job: &Job,
-    named: &Named<'_>,
-    uses: &Text,
-    with: &IndexMap<String, Text>,
-    source: &SourceFile,
-    found: &mut Vec<Diagnostic>,
-) {
+fn of_step(around: &Around<'_>, step: &Step, uses: &Text, with: &IndexMap<String, Text>, found: &mut Vec<Diagnostic>) {
+    let Around { job, named, env, source, .. } = around;
     for (name, value) in with {
-        let names = |context: &str| {
-            let of_context = |template: Template| template.references().iter().any(|r| r.context == context);
-            Template::parse(&value.text).is_ok_and(of_context)
-        };
         let span = line(source, value.at, 0);
-        if job.environment.is_some() && names("steps") {
+        let of_context = |template: Template| template.references().iter().any(|r| r.context == "steps");
+        if job.environment.is_some() && Template::parse(&value.text).is_ok_and(of_context) {
             let message = format!("`{name}` comes from a step of the same job, so nobody can approve it");
             let help = "make it an output of an earlier job, and take it from `needs`";
             found.push(Diagnostic::error("steps-in-gated-delivery", span, message).help(help));
         }
         // A plan is stored, shown and signed: whatever stands in it is known to everybody who may look.
-        if names("secrets") {
-            let message = format!("`{name}` names a secret, and what a delivery is given stands open in its plan");
+        if holds_secret(&value.text, &[&step.env, &job.env, env]) {
+            let message = format!("`{name}` holds a secret, and what a delivery is given stands open in its plan");
             let help = "keep it in a Secret of the environment's namespace and name that one";
             found.push(Diagnostic::error("secret-in-delivery", span, message).help(help));
         }
@@ -99,17 +124,45 @@ fn of_step(
     let protected = named.iter().find(|(_, rules)| rules.reviewers.is_some());
     let environment = protected.map(|(name, _)| name.as_str()).unwrap_or_default();
     for problem in Action::check_for(&uses.text, &texts, environment, protected.is_some()) {
-        let Problem { key, line: number, message } = problem;
-        let given = with.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key)).map(|(_, value)| value);
-        let at = given.map_or(uses.at, |value| value.at);
-        let span = line(source, at, number.unwrap_or_default());
-        found.push(Diagnostic::error("bad-delivery", span, format!("{key}: {message}")));
+        found.push(at_input(&problem, uses, with, source));
     }
+}
+
+/// A problem at the input that it is of.
+pub(super) fn at_input(
+    problem: &Problem,
+    uses: &Text,
+    with: &IndexMap<String, Text>,
+    source: &SourceFile,
+) -> Diagnostic {
+    let Problem { key, line: number, message } = problem;
+    let given = with.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+    let span = line(source, given.map_or(uses.at, |value| value.at), number.unwrap_or_default());
+    Diagnostic::error("bad-delivery", span, format!("{key}: {message}"))
+}
+
+/// Whether a text names a secret, or a variable that does: each layer of `env` sees those that follow it here.
+fn holds_secret(text: &str, layers: &[&Env]) -> bool {
+    let variable = |name: Option<&str>| {
+        let names = |known: &str| name.is_none_or(|name| known.eq_ignore_ascii_case(name));
+        let mut of_layer = layers.iter().enumerate().filter(|(_, layer)| layer.keys().any(|known| names(known)));
+        let secret = |(at, layer): (usize, &&Env)| {
+            layer.iter().any(|(known, value)| names(known) && holds_secret(&value.text, &layers[at + 1..]))
+        };
+        // The innermost layer that has a name counts; of all names, every one.
+        if name.is_some() { of_layer.next().is_some_and(secret) } else { of_layer.any(secret) }
+    };
+    let holds = |reference: &Reference| match reference.context.as_str() {
+        "secrets" => true,
+        "env" => variable(reference.keys().next().filter(|_| !reference.is_dynamic())),
+        _ => false,
+    };
+    Template::parse(text).is_ok_and(|template| template.references().iter().any(holds))
 }
 
 /// What stands from a place to the end of its line. Of a block, whose text begins in the line after its `|`, so many lines
 /// further.
-fn line(source: &SourceFile, at: Position, further: usize) -> Span {
+pub(super) fn line(source: &SourceFile, at: Position, further: usize) -> Span {
     let text = source.text();
     let mut start = source.offset(at).unwrap_or_default();
     if text[start..].starts_with(['|', '>']) {

@@ -13,6 +13,6 @@ pub use model::{
     Secrets, Service, Step, StepAction, Strategy, Text, Workflow,
 };
 pub use not_carried_out::{RUNNER_KEYS, not_carried_out, refusals};
-pub use read::{ActionRef, Outcome, read};
+pub use read::{ActionRef, Outcome, read, read_partly};
 pub(crate) use read::{StepIds, composite_step, draft};
 pub use triggers::{Event, Input, Triggers};

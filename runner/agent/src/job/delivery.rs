@@ -34,6 +34,14 @@ impl Job {
         deadline: Option<Instant>,
         effects: &mut Effects,
     ) -> Ended {
+        // Its plan is stored, shown and signed: whatever stands in it is known to everybody who may look.
+        if let Some((name, _)) = with.iter().find(|(_, value)| self.journal.is_secret(value)) {
+            effects.fail(format!(
+                "`{name}` holds a value that is masked in this run, and what a delivery is given stands open in its plan; keep \
+                 it in a Secret of the environment's namespace and name that one"
+            ));
+            return Ended { exit: Exit::Code(0), stop: None };
+        }
         let id = self.control.request(Request::Deliver { step: number, uses: uses.to_owned(), with });
         let mut ending: Option<Ending> = None;
         let answer = loop {

@@ -50,6 +50,11 @@ pub fn read(source: &SourceFile) -> Outcome {
     Outcome { workflow: draft.workflow.filter(|_| sound), triggers, diagnostics: draft.diagnostics }
 }
 
+/// The workflow as far as it could be read, whatever is wrong with the rest: for checks of its parts.
+pub fn read_partly(source: &SourceFile) -> Option<Workflow> {
+    draft(source).workflow
+}
+
 /// Whether what was read of `on` is what the file says, whatever else is wrong in it.
 fn is_on_sound(draft: &Draft) -> bool {
     let is_on = |node: Node<'_>| node.scalar().is_some_and(|key| key.value == "on");
