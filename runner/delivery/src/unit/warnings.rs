@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::{Role, Unit};
 use crate::Object;
-use crate::inputs::{DeployInputs, Strategy};
+use crate::inputs::{BlueGreenKnobs, DeployInputs, Strategy};
 
 /// Lines for people, in the order of the manifests.
 pub fn warnings(unit: &Unit, inputs: &DeployInputs) -> Vec<String> {
     let mut lines = inputs.notes.clone();
+    lines.extend(started_anew(unit, inputs));
     for workload in unit.of(Role::Workload) {
         let served = unit
             .of(Role::Service)
@@ -27,6 +28,19 @@ pub fn warnings(unit: &Unit, inputs: &DeployInputs) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What a way back waits for where the old release keeps no pods: what its manifests say a pod takes at least.
+fn started_anew(unit: &Unit, inputs: &DeployInputs) -> Option<String> {
+    let Strategy::BlueGreen(BlueGreenKnobs { scale_old: 0, .. }) = &inputs.strategy else { return None };
+    let delay = |container: &Value| {
+        let of = |probe: &str| container[probe]["initialDelaySeconds"].as_u64().unwrap_or(0);
+        of("startupProbe") + of("readinessProbe")
+    };
+    let containers = |workload: &Object| workload.list("/spec/template/spec/containers").iter().map(delay).max();
+    let slowest = unit.of(Role::Workload).filter_map(containers).max().unwrap_or(0);
+    let seconds = inputs.min_ready.as_secs() + slowest;
+    Some(format!("scale-old 0: rollback will need about {}s to start pods", seconds.max(1)))
 }
 
 /// How pods end while requests are under way.
@@ -101,4 +115,28 @@ fn reaches_out(probe: &Value) -> bool {
             let local = word.contains("localhost") || word.contains("127.0.0.1");
             !local && clients.iter().any(|client| format!("{word} ").contains(client))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::inputs::Action;
+
+    #[test]
+    fn a_way_back_without_pods_says_how_long_it_takes() {
+        let said = |scale: &str| {
+            let pairs = [("manifests", "k8s"), ("strategy", "blue-green"), ("scale-old", scale), ("min-ready", "20s")];
+            let with: IndexMap<String, String> =
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let Ok(Action::Deploy(inputs)) = Action::read("tagline/deploy@v1", &with) else { panic!("{with:?}") };
+            let shop = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"}, "spec": {
+                "template": {"spec": {"containers": [{"name": "c", "readinessProbe": {"initialDelaySeconds": 5}}]}}}});
+            warnings(&Unit::new("shop", "1.2.3", vec![Object(shop)]), &inputs)
+        };
+        assert_eq!(said("0"), ["scale-old 0: rollback will need about 25s to start pods"]);
+        assert_eq!(said("1"), [""; 0]);
+    }
 }

@@ -117,9 +117,6 @@ impl DeployInputs {
             reader.rule(&["autoscaler", "strategy"], knobs.autoscaler == Follow::Leave, || {
                 "autoscaler: leave with blue-green: the new release would have no autoscaler; follow".to_owned()
             });
-            if knobs.scale_old == 0 {
-                self.notes.push("scale-old 0: a rollback has to start pods first".to_owned());
-            }
         }
         let set_image = matches!(self.source, Source::SetImage { .. });
         reader.rule(

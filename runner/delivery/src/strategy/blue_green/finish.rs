@@ -62,7 +62,7 @@ async fn scale_down(
     }
     let mut all = true;
     for kept in old(shape, before) {
-        if let Err(error) = shrink(delivery, kept, knobs.scale_old.min(kept.replicas())).await {
+        if let Err(error) = shrink(delivery, kept, knobs.scale_old).await {
             all = false;
             delivery.progress.warn(format!("{} has all its pods until it is removed: {error}", kept.object.id()));
         }
@@ -70,15 +70,20 @@ async fn scale_down(
     if !all {
         return Ok(());
     }
-    let text = format!("{} keeps {} pods of each workload", before.version(), knobs.scale_old);
+    let text = format!("{} keeps {} pods of each workload, or as many as it had", before.version(), knobs.scale_old);
     delivery.record("scaled-down", text, json!(null)).await
 }
 
-async fn shrink(delivery: &Delivery<'_>, kept: &Kept, count: u32) -> Result<(), DeliveryError> {
+async fn shrink(delivery: &Delivery<'_>, kept: &Kept, asked: u32) -> Result<(), DeliveryError> {
     let now = delivery.now(&kept.object).await?;
     let Some(now) = now.filter(|now| now.uid() == kept.uid) else { return Ok(()) };
-    scale(&delivery.cluster, &now, count).await?;
-    delivery.say(format!("{} is kept with {count} pods until it is removed", now.id()));
+    let had = kept.replicas();
+    scale(&delivery.cluster, &now, asked.min(had)).await?;
+    delivery.say(if asked > had {
+        format!("{} is kept with {had} pods until it is removed: scale-old {asked} is more than it had", now.id())
+    } else {
+        format!("{} is kept with {asked} pods until it is removed", now.id())
+    });
     Ok(())
 }
 
