@@ -6,17 +6,15 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use common::{Place, agent, approve, at_gate, git, until};
+use common::{Place, agent, approve, at_gate, until};
 use tagline_executor::{Environment, Executor, Exposure, Fake, Hold, JobFolder, Sandbox, Script};
-use tagline_plan::Person;
 use tagline_protocol::Request;
-use tagline_run::{Conclusion, Decision, GateStatus, Input, RunId, RunState};
+use tagline_run::{Conclusion, RunId};
 use tagline_server::planner::{Ask, plan};
 use tagline_server::repository::Repository;
-use tagline_server::{BeginOptions, Engine, EngineConfig, Executors, begin, vote};
+use tagline_server::{BeginOptions, Engine, EngineConfig, Executors, begin};
 use tagline_store::{Store, StoreFolder};
 
 const WORKFLOW: &str = r"

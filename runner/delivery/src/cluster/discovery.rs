@@ -63,6 +63,22 @@ impl Cluster {
         Ok(served)
     }
 
+    /// Everything that is served, as charts ask for it: `apps/v1` and `apps/v1/Deployment`.
+    ///
+    /// # Errors
+    /// Those of reaching the server.
+    pub async fn capabilities(&self) -> Result<Vec<String>, ClusterError> {
+        let mut served = Vec::new();
+        for path in ["/api", "/apis"] {
+            // One answer with all groups, their versions and kinds.
+            let mut call = Call::get(path.to_owned());
+            let whole = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+            call.headers = vec![("accept".to_owned(), whole.to_owned())];
+            served.extend(listed(&self.good(&call, "what the cluster serves").await?.json()));
+        }
+        Ok(served)
+    }
+
     /// The server's version: `v1.36.2`. The cheapest question there is.
     ///
     /// # Errors
@@ -70,5 +86,46 @@ impl Cluster {
     pub async fn version(&self) -> Result<String, ClusterError> {
         let answer = self.good(&Call::get("/version".to_owned()), "the server's version").await?;
         Ok(answer.json()["gitVersion"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// The versions of a discovery's groups, and the kinds of each.
+fn listed(discovery: &Value) -> Vec<String> {
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let mut served = Vec::new();
+    for group in list(discovery, "items") {
+        let name = text(&group["metadata"], "name");
+        for version in list(&group, "versions") {
+            let version_name = text(&version, "version");
+            let of = if name.is_empty() { version_name } else { format!("{name}/{version_name}") };
+            let kinds = list(&version, "resources").into_iter().map(|resource| text(&resource["responseKind"], "kind"));
+            let kinds: Vec<String> = kinds.filter(|kind| !kind.is_empty()).map(|kind| format!("{of}/{kind}")).collect();
+            served.push(of);
+            served.extend(kinds);
+        }
+    }
+    served
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_served_is_named_as_charts_ask_for_it() {
+        let resource = |kind: &str| json!({"resource": "x", "responseKind": {"kind": kind}});
+        let core =
+            json!({"items": [{"metadata": {}, "versions": [{"version": "v1", "resources": [resource("Pod")]}]}]});
+        assert_eq!(listed(&core), ["v1", "v1/Pod"]);
+        let group = json!({"items": [{"metadata": {"name": "monitoring.coreos.com"}, "versions": [
+            {"version": "v1", "resources": [resource("ServiceMonitor")]}, {"version": "v1alpha1", "resources": []}]}]});
+        assert_eq!(
+            listed(&group),
+            ["monitoring.coreos.com/v1", "monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1alpha1"]
+        );
+        assert_eq!(listed(&Value::Null), [""; 0]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ROTATES, current, keys, new};
-use crate::cluster::{Cluster, ClusterError, Labels, Verb};
+use crate::cluster::{Cluster, Labels, Verb};
 use crate::inputs::rotate::Accounts;
 use crate::inputs::{Period, RotateInputs, did_you_mean};
 use crate::job::{self, Asked, Image, JobPlan};
@@ -155,7 +155,11 @@ fn will_have(inputs: &RotateInputs, live: &Object, copied: &[(String, String, St
 
 /// Keys that a reader needs and the new Secret will not have.
 fn lacking(readers: &[&Object], names: &[String], will_have: &[String], problems: &mut Vec<String>) {
-    for need in readers.iter().flat_map(|reader| needed(reader)).filter(|need| need.kind == "Secret" && names.contains(&need.name)) {
+    for need in readers
+        .iter()
+        .flat_map(|reader| needed(reader))
+        .filter(|need| need.kind == "Secret" && names.contains(&need.name))
+    {
         if let Some(key) = need.key.filter(|key| !will_have.contains(key)) {
             let name = need.by.rsplit_once('/').map_or(need.by.as_str(), |(_, name)| name);
             problems.push(format!("new Secret lacks key {key} that workload {name} reads"));
