@@ -285,3 +285,27 @@ async fn what_is_secret_in_a_kubeconfig_is_in_no_message() {
     assert!(error.to_string().ends_with("failed (exit status: 1): your session is over"), "{error}");
     assert!(!format!("{error:?}").contains("a-secret-token"));
 }
+
+/// What is waited for cannot be seen while the server is away, so the wait is not over then.
+#[tokio::test]
+async fn a_wait_is_not_late_by_the_time_in_which_nothing_can_be_seen() {
+    let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+        "items": [config("a", "1")]});
+    let mut away = None;
+    let server = Server::answering(move |_| {
+        let since = *away.get_or_insert_with(std::time::Instant::now);
+        if since.elapsed() < Duration::from_millis(600) { Act::Drop } else { ok(&list) }
+    })
+    .await;
+    let (cluster, _folder) = connect(&server.url, TOKEN).await;
+    let link = common::Link::new();
+    let found = tagline_delivery::rollout::wait_for(
+        &cluster,
+        ("v1", "ConfigMap"),
+        Filter::default(),
+        Duration::from_millis(200),
+        &*link,
+        |found| (found.len() == 1).then_some(()),
+    );
+    assert_eq!(found.await.unwrap(), Some(()), "after {} requests", server.asked().len());
+}

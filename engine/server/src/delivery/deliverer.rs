@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The plan of a delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    /// The plan itself: stored, bound by an approval, and given back to be carried out.
+    /// The plan itself: stored, bound by an approval, and given back to be carried out. Its `version` is what it makes live.
     pub plan: Value,
     /// The plan in lines for people.
     pub summary: Vec<String>,
@@ -35,13 +34,15 @@ pub struct Delivered {
     pub retire: Vec<Due>,
 }
 
-/// A delivery that ended well.
+/// A delivery that was not taken back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Earlier {
     /// Its plan.
     pub plan: Value,
     /// The data of its milestone `begun`; null where it had none.
     pub begun: Value,
+    /// It has begun and did not come to its end.
+    pub open: bool,
 }
 
 /// Something to be removed at a time.
@@ -67,16 +68,13 @@ pub trait Deliverer: fmt::Debug + Send + Sync {
         past: &'a [Earlier],
     ) -> Later<'a, Result<Prepared, DeliveryError>>;
 
-    /// Carries out a plan, or goes on with it from the milestones there are.
+    /// Carries out a plan, or goes on with it from the milestones there are. One that is told to end comes to an end.
     fn apply<'a>(
         &'a self,
         plan: &'a Value,
         site: &'a Site,
         progress: Arc<dyn Progress>,
     ) -> Later<'a, Result<Delivered, DeliveryError>>;
-
-    /// How long going back may take at most, once the delivery was told to end.
-    fn way_back(&self, plan: &Value) -> Duration;
 
     /// Removes what a delivery has left, if that still may be; the milestone says what came of it. `others`: what else of the
     /// environment is to be removed, which may keep some of it for longer. An error means that it cannot be told now.
@@ -118,10 +116,6 @@ impl Deliverer for NoCluster {
         _: Arc<dyn Progress>,
     ) -> Later<'a, Result<Delivered, DeliveryError>> {
         Self::refuse()
-    }
-
-    fn way_back(&self, _: &Value) -> Duration {
-        Duration::ZERO
     }
 
     fn retire<'a>(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use tagline_delivery::action::{self, ActionPlan, Fate, Kind, Past, Retired, Retirement};
+use tagline_delivery::action::{self, ActionPlan, Fate, Past, Retired, Retirement};
 use tagline_delivery::cluster::Cluster;
 use tagline_delivery::inputs::Action;
 use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site};
@@ -14,8 +14,6 @@ use super::deliverer::{Delivered, Deliverer, Due, Earlier, Later, Prepared};
 
 /// How long planning waits for an API server that is away. Nothing is under way then, and somebody waits for the answer.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long going back may take where the plan has no limit of its own.
-const WAY_BACK: Duration = Duration::from_mins(15);
 
 /// Delivers to the cluster that an environment names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,14 +63,6 @@ impl Deliverer for Kubernetes {
         })
     }
 
-    fn way_back(&self, plan: &Value) -> Duration {
-        match read(plan).map(|plan| plan.kind) {
-            Ok(Kind::Deploy(plan)) => *plan.inputs.timeout,
-            Ok(Kind::Migrate(plan)) => *plan.inputs.timeout,
-            _ => WAY_BACK,
-        }
-    }
-
     fn retire<'a>(
         &'a self,
         what: &'a Value,
@@ -117,7 +107,7 @@ fn read(plan: &Value) -> Result<ActionPlan, Failure> {
 }
 
 fn earlier(earlier: &Earlier) -> Result<Past, Failure> {
-    Ok(Past { plan: read(&earlier.plan)?, begun: earlier.begun.clone() })
+    Ok(Past { plan: read(&earlier.plan)?, begun: earlier.begun.clone(), open: earlier.open })
 }
 
 fn unreadable(error: &serde_json::Error) -> Failure {

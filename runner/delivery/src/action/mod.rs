@@ -7,6 +7,7 @@
 //! - A plan holds no Secret's value that the repository does not hold.
 
 mod deploy;
+mod limit;
 mod past;
 mod retirement;
 mod rollback;
@@ -26,11 +27,12 @@ use crate::job::Done;
 use crate::migrate::{self, MigratePlan};
 use crate::operate::{self, OperatePlan};
 use crate::preflight;
+use crate::progress::Later;
 use crate::rotate::{self, RotatePlan};
 use crate::{DeliveryError, Failure, PlanError, Progress, Site, Target, UNCHANGED};
 
 pub use deploy::{DeployPlan, Place, Shape};
-pub use past::Past;
+pub use past::{Past, version_before};
 pub use retirement::{Fate, Retired, Retirement, retire};
 pub use rollback::{RollbackPlan, Way};
 
@@ -196,6 +198,20 @@ pub async fn apply(
         let why = format!("planned for {}, asked for {}", plan.target, site.target);
         return Err(Failure::new("the plan is for another place", why).next("plan it again").into());
     }
+    let done: Later<'_, Result<Outcome, DeliveryError>> = Box::pin(carry_out(plan, site, cluster, progress));
+    tokio::select! {
+        biased;
+        done = done => done,
+        failure = limit::overdue(plan, site, cluster, progress) => Err(failure.into()),
+    }
+}
+
+async fn carry_out(
+    plan: &ActionPlan,
+    site: &Site,
+    cluster: &Cluster,
+    progress: &dyn Progress,
+) -> Result<Outcome, DeliveryError> {
     match &plan.kind {
         Kind::Deploy(plan) => deploy::apply(plan, site, cluster, progress).await,
         Kind::Rollback(plan) => rollback::apply(plan, site, cluster, progress).await,

@@ -1,10 +1,14 @@
-//! How long the API server may be away before a call gives up, and the one message that says so.
+//! How long the API server may be away before a call gives up, the one message that says so, and time that counts only while
+//! the server answers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+
+use super::Cluster;
+use crate::Progress;
 
 /// How long a call waits for a server that is away, unless the caller says otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
@@ -63,6 +67,8 @@ pub(crate) struct Reach(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     absence: Option<Absence>,
+    /// All absences before it, together.
+    away: Duration,
     /// When it was last missed.
     missed: Option<Instant>,
 }
@@ -92,15 +98,50 @@ impl Reach {
 
     /// A call was answered.
     pub(crate) fn answered(&self, context: &str, now: Instant) -> Option<Notice> {
-        let absence = self.known().absence.take()?;
+        let mut known = self.known();
+        let absence = known.absence.take()?;
         let after = now.duration_since(absence.since);
+        known.away += after;
         absence.told.then(|| Notice::Back { context: context.to_owned(), after })
+    }
+
+    /// For how long it was away so far, and whether it is now.
+    fn away(&self, now: Instant) -> (Duration, bool) {
+        let known = self.known();
+        let absence = known.absence.as_ref().map(|absence| now.duration_since(absence.since));
+        (known.away + absence.unwrap_or_default(), absence.is_some())
     }
 
     /// The server was missed less than [`FRESH`] ago.
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
         self.known().missed.is_some_and(|missed| now.duration_since(missed) < FRESH)
     }
+}
+
+/// How often it is looked whether an absence is over.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Cluster {
+    /// Waits until so much time is over in which the server answered, by the engine's clock: nothing can be seen to have
+    /// arrived while it is away, so nothing is late by that.
+    pub(crate) async fn answering(&self, time: Duration, progress: &dyn Progress) {
+        let reach = &self.shared.reach;
+        let (start, (before, _)) = (progress.now(), reach.away(Instant::now()));
+        loop {
+            let (away, is_away) = reach.away(Instant::now());
+            let over = Duration::try_from(progress.now().duration_since(start)).unwrap_or_default();
+            let left = left(time, over, away.saturating_sub(before));
+            if left.is_zero() && !is_away {
+                return;
+            }
+            progress.sleep(if is_away { left.max(LOOK) } else { left }).await;
+        }
+    }
+}
+
+/// What is left of a time, where `over` has passed and the server was away for some of it.
+fn left(time: Duration, over: Duration, away: Duration) -> Duration {
+    time.saturating_sub(over.saturating_sub(away))
 }
 
 /// The pause before the next try: doubles from 0.25 s, to 1 s where nobody listens (asking costs nothing), to 5 s where
@@ -145,6 +186,19 @@ mod tests {
         let back = reach.answered("prod", after(33)).expect("told");
         assert_eq!(back.text(now), "API server of context prod answers again after 31s");
         assert_eq!(reach.answered("prod", after(34)), None);
+    }
+
+    #[test]
+    fn time_in_which_the_server_is_away_does_not_count() {
+        let (reach, start) = (Reach::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        let _ = reach.missed("prod", "connection refused", start + seconds(10));
+        let _ = reach.answered("prod", start + seconds(40));
+        assert_eq!(reach.away(start + seconds(50)), (seconds(30), false));
+        let _ = reach.missed("prod", "connection refused", start + seconds(60));
+        assert_eq!(reach.away(start + seconds(65)), (seconds(35), true));
+        assert_eq!(left(seconds(60), seconds(65), seconds(35)), seconds(30));
+        assert_eq!(left(seconds(60), seconds(95), seconds(35)), seconds(0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Waiting over watches: for workloads to be ready, or for anything else that objects show.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,7 +15,7 @@ use crate::{Object, Progress, Stop};
 /// How long and how strictly is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// For everything together, by the engine's clock.
+    /// For everything together, by the engine's clock; absences of the API server do not count.
     pub timeout: Duration,
     /// All must stay ready for so long, beyond their own `minReadySeconds`.
     pub min_ready: Duration,
@@ -78,19 +79,15 @@ pub async fn wait_ready(
     if look.ids.is_empty() {
         return Ok(Vec::new());
     }
-    let patient = cluster.with_patience(wait.timeout.saturating_add(Duration::from_mins(1)));
-    let mut sets = watches(&patient, workloads).await?;
-    let deadline = after(progress.now(), wait.timeout);
+    let mut sets = watches(&patient(cluster, wait.timeout), workloads).await?;
+    let mut late = pin!(cluster.answering(wait.timeout, progress));
     loop {
         let now = progress.now();
         let next = match look.verdict(now) {
             Verdict::Ready(pods) => return Ok(pods),
             Verdict::Failed(why) => return Err(look.not_ready(why, false)),
-            Verdict::Wait(until) => until.map_or(deadline, |until| until.min(deadline)),
+            Verdict::Wait(until) => until.unwrap_or(Timestamp::MAX),
         };
-        if now >= deadline {
-            return Err(look.not_ready(look.late(wait.timeout), true));
-        }
         if let Some(line) = look.news() {
             progress.say(line);
         }
@@ -98,13 +95,14 @@ pub async fn wait_ready(
             biased;
             stop = progress.stopped() => return Err(stop.into()),
             Some((kind, set)) = sets.next() => look.take(kind, set?),
+            () = &mut late => return Err(look.not_ready(look.late(wait.timeout), true)),
             () = progress.sleep(until(now, next)) => {}
         }
     }
 }
 
 /// Waits until a set of objects shows what is looked for: `found` is asked about the whole set after each change. None
-/// where the time is over first.
+/// where the time is over first; absences of the API server do not count.
 ///
 /// # Errors
 /// The cluster refuses to be watched, or the action is to end.
@@ -116,22 +114,23 @@ pub async fn wait_for<T>(
     progress: &dyn Progress,
     mut found: impl FnMut(&[Object]) -> Option<T>,
 ) -> Result<Option<T>, WaitError> {
-    let patient = cluster.with_patience(timeout.saturating_add(Duration::from_mins(1)));
-    let mut watch = patient.watch(api_version, kind, filter).await?;
-    let deadline = after(progress.now(), timeout);
+    let mut watch = patient(cluster, timeout).watch(api_version, kind, filter).await?;
+    let mut late = pin!(cluster.answering(timeout, progress));
     loop {
-        let now = progress.now();
         tokio::select! {
             biased;
             stop = progress.stopped() => return Err(stop.into()),
             set = watch.next() => if let Some(value) = found(&set?) {
                 return Ok(Some(value));
             },
-            () = progress.sleep(until(now, deadline)) => if progress.now() >= deadline {
-                return Ok(None);
-            },
+            () = &mut late => return Ok(None),
         }
     }
+}
+
+/// A wait is as patient with the server as whoever waits, and never less than the wait is long.
+fn patient(cluster: &Cluster, timeout: Duration) -> Cluster {
+    cluster.with_patience(cluster.patience().max(timeout.saturating_add(Duration::from_mins(1))))
 }
 
 /// So much later.
