@@ -8,6 +8,7 @@ use common::release::{
 };
 use common::users::Users;
 use common::{Link, space};
+use tagline_delivery::cluster::{Patch, Precondition};
 use tagline_delivery::{DeliveryError, ObjectId, action};
 
 /// The first release of an empty namespace, a second one beside it, and the same once more.
@@ -248,4 +249,78 @@ async fn what_follows_a_pair_of_colours_goes_along() {
     assert_eq!(hpa.text("/spec/scaleTargetRef/name"), "shop-green", "{:#?}", link.said());
     let budget = get("policy/v1", "PodDisruptionBudget").await;
     assert!(budget.texts("/spec/selector/matchLabels").contains_key("tagline.dev/release"), "{budget:?}");
+}
+
+/// Changes a Service's selector by hand.
+async fn edit_selector(space: &common::Space, change: serde_json::Value) {
+    let id = ObjectId::new("v1", "Service", space.namespace(), "shop");
+    let patch = Patch::Merge(serde_json::json!({"spec": {"selector": change}}));
+    space.cluster.patch(&id, "kubectl-patch", &patch).await.expect("it is changed");
+}
+
+async fn selector(space: &common::Space) -> tagline_delivery::cluster::Labels {
+    let id = ObjectId::new("v1", "Service", space.namespace(), "shop");
+    space.cluster.get(&id).await.expect("the cluster answers").expect("it is there").texts("/spec/selector")
+}
+
+/// A Service that somebody else points elsewhere does not keep a failed release from being cleaned up: it is left so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_back_passes_over_what_somebody_else_changed() {
+    let Some(space) = space("bg-foreign").await else { return };
+    deliver(&space, &App::new("1.2.2").await, &BLUE_GREEN).await;
+    let release = plan(&space, &App::new("1.2.3").await.broken(), &BLUE_GREEN).await.unwrap();
+    let link = Link::new();
+    let edit = async {
+        link.until("Deployment/shop-v1-2-3-").await;
+        edit_selector(&space, serde_json::json!({"canary": "yes"})).await;
+    };
+    let (result, ()) = tokio::join!(release.apply(&space, &link), edit);
+    result.unwrap_err();
+    assert_eq!(link.reached().last().unwrap(), "rolled-back", "{:#?}", link.said());
+    let counts = deployments(&space).await;
+    assert!(counts.len() == 1 && counts[0].0.starts_with("shop-v1-2-2-"), "{counts:?}");
+    assert_eq!(selector(&space).await["canary"], "yes");
+    let left = link.milestones.lock().unwrap().last().unwrap().text.clone();
+    assert!(left.contains("left as it is: Service/shop"), "{left}");
+}
+
+/// Whoever asks for a rollback gets it, also where a Service was changed by hand; it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_overwrites_what_somebody_else_changed() {
+    let Some(space) = space("bg-hand").await else { return };
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await, &BLUE_GREEN).await;
+    let mut past = vec![first.past(&link)];
+    let before = selector(&space).await;
+    let (second, link, _) = deliver(&space, &App::new("1.2.3").await, &BLUE_GREEN).await;
+    past.insert(0, second.past(&link));
+    edit_selector(&space, serde_json::json!({"pool": "shop"})).await;
+    let (link, _) = roll_back(&space, &past, &[]).await;
+    assert!(link.said().iter().any(|line| line.contains("it is overwritten")), "{:#?}", link.said());
+    assert!(answer(&space).await.starts_with("1.2.2"));
+    let now = selector(&space).await;
+    assert_eq!((now["app"].as_str(), &now["tagline.dev/release"]), ("shop", &before["tagline.dev/release"]));
+    assert_eq!(deployments(&space).await.len(), 1);
+}
+
+/// As many pods as the release that goes has, and evidence of them although they are removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_comes_back_with_enough_pods_and_keeps_evidence() {
+    let Some(space) = space("bg-enough").await else { return };
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await, &BLUE_GREEN).await;
+    let mut past = vec![first.past(&link)];
+    let (second, link, _) = deliver(&space, &App::new("1.2.3").await, &BLUE_GREEN).await;
+    past.insert(0, second.past(&link));
+    let live = deployments(&space).await.into_iter().find(|(name, _)| name.starts_with("shop-v1-2-3-")).unwrap().0;
+    let id = ObjectId::new("apps/v1", "Deployment", space.namespace(), &live);
+    let now = space.cluster.get(&id).await.unwrap().unwrap();
+    space.cluster.scale(&id, 3, &Precondition::same(&now), "an-autoscaler").await.unwrap();
+
+    let (link, _) = roll_back(&space, &past, &[]).await;
+    let counts = deployments(&space).await;
+    assert_eq!(counts.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [3], "{counts:?}\n{:#?}", link.said());
+    let files = link.files.lock().unwrap();
+    let state = files.iter().find(|(name, _)| name == "evidence/state.json").map(|(_, bytes)| bytes);
+    let state: serde_json::Value = serde_json::from_slice(state.unwrap()).unwrap();
+    let pods = state["pods"].as_array().unwrap();
+    assert!(pods.len() == 3 && pods.iter().all(|pod| pod["metadata"]["name"].as_str().unwrap().starts_with(&live)));
 }

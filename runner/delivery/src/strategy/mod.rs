@@ -34,7 +34,7 @@ use crate::inputs::Strategy;
 use crate::progress::recorded;
 use crate::{DeliveryError, Milestone, Progress, Site, Stop};
 
-pub(crate) use back::{Back, Steady, go_back};
+pub(crate) use back::{Back, PATIENCE, Steady, go_back, longest};
 pub(crate) use begin::{live_workloads, workloads_of};
 pub(crate) use hands::{Drifted, drift};
 pub(crate) use narrow::{Narrowing, narrowing};

@@ -13,7 +13,7 @@ use crate::rollout::{WaitError, wait_for};
 use crate::{DeliveryError, Failure, Object, ObjectId, Progress};
 
 /// How long endpoints may take to follow a selector.
-const FOLLOWING: Duration = Duration::from_mins(1);
+pub(super) const FOLLOWING: Duration = Duration::from_mins(1);
 
 /// Where one Service's traffic goes.
 #[derive(Debug, Clone)]
@@ -35,6 +35,37 @@ pub(crate) async fn move_all(cluster: &Cluster, moves: &[Move]) -> Result<bool, 
     }
     let written = moves.iter().zip(services).map(|(each, service)| move_one(cluster, each, service));
     Ok(try_join_all(written).await?.contains(&true))
+}
+
+/// A move that somebody else's change stands against.
+#[derive(Debug, Clone)]
+pub(crate) struct Foreign {
+    /// What stands against it, with the Service.
+    pub(crate) why: String,
+    /// The selector that somebody else gave it; empty where it is gone.
+    pub(crate) selector: Labels,
+    /// The move.
+    pub(crate) stopped: Move,
+}
+
+/// The moves that nobody else's change stands against, and the others.
+pub(crate) async fn ours(cluster: &Cluster, moves: Vec<Move>) -> Result<(Vec<Move>, Vec<Foreign>), DeliveryError> {
+    let (mut ours, mut foreign) = (Vec::new(), Vec::new());
+    for each in moves {
+        let mut selector = Labels::new();
+        let found = service(cluster, &each.service).await.and_then(|service| {
+            selector = service_selector(&service);
+            expected(&each, &service)
+        });
+        match found {
+            Ok(()) => ours.push(each),
+            Err(DeliveryError::Failed(failure)) if failure.what == HAND => {
+                foreign.push(Foreign { why: failure.why, selector, stopped: each });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((ours, foreign))
 }
 
 async fn move_one(cluster: &Cluster, to: &Move, mut service: Object) -> Result<bool, DeliveryError> {

@@ -12,7 +12,7 @@ use crate::unit::pods_selector;
 use crate::{DeliveryError, Failure, Object, Progress};
 
 /// Pods that end are waited for so long.
-const ENDING: Duration = Duration::from_mins(2);
+pub(super) const ENDING: Duration = Duration::from_mins(2);
 
 /// Waits until workloads are rolled out and ready; gives their pods. Where they do not come, the failure names the cause.
 pub(crate) async fn ready(

@@ -1,4 +1,6 @@
 //! Back from a release that stands beside the old one.
+//!
+//! Invariant: a workload that a Service of the unit selects, whoever made it so, is not removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +9,8 @@ use serde_json::json;
 use super::super::blue_green::{belongs, old_selectors, original, remove_services};
 use super::super::put::{Moved, Rules, put, scale};
 use super::super::survey::id_in;
-use super::super::traffic::{Move, arrived, move_all, move_field, service_selector, uids};
-use super::super::{evidence, waits};
+use super::super::traffic::{Foreign, Move, arrived, move_all, move_field, ours, service_selector, uids};
+use super::super::{Kept, evidence, waits};
 use super::Back;
 use super::in_place::restore_one;
 use super::remove::remove_object;
@@ -16,29 +18,28 @@ use crate::cluster::{Labels, MANAGER, Patch};
 use crate::inputs::Replicas;
 use crate::object::selects;
 use crate::progress::recorded;
-use crate::unit::{BlueGreenShape, RELEASE};
+use crate::unit::{BlueGreenShape, RELEASE, Role, Swap, role};
 use crate::{DeliveryError, Object};
 
-/// The steps, in order.
-pub(super) async fn go(back: &Back<'_>, shape: &BlueGreenShape) -> Result<bool, DeliveryError> {
+/// The steps, in order. Gives what was left to somebody else.
+pub(super) async fn go(back: &Back<'_>, shape: &BlueGreenShape) -> Result<Vec<String>, DeliveryError> {
     let away = away(back, shape).await?;
-    evidence_of(back, shape).await?;
     if away {
-        let old = scale_up(back).await?;
+        let old = scale_up(back, shape).await?;
         let pods = waits::ready(&back.cluster, &old, back.timeout, back.progress).await?;
         switch(back, shape, &pods).await?;
     }
     followers(back, shape).await?;
-    if away || recorded(back.progress, "switched").is_some() {
-        drain(back).await?;
-    }
-    remove(back, shape).await?;
+    let drains = away || recorded(back.progress, "switched").is_some();
+    let drained = async { if drains { drain(back).await } else { Ok(()) } };
+    tokio::try_join!(drained, evidence_of(back, shape))?;
+    let left = remove(back, shape).await?;
     in_place(back, shape).await?;
     widen(back, shape).await?;
     if back.restart {
         restart(back).await?;
     }
-    Ok(away)
+    Ok(left)
 }
 
 /// Whether any Service sends its traffic elsewhere than to what is returned to.
@@ -72,11 +73,26 @@ async fn drain(back: &Back<'_>) -> Result<(), DeliveryError> {
     }
 }
 
-fn wanted(back: &Back<'_>, had: u32) -> u32 {
-    match back.replicas {
+/// How many pods an old workload gets: as asked for, else as many as it had and as what goes has now, and no less than its
+/// autoscaler's least. What was enough at night is too few at noon.
+fn enough(asked: Replicas, had: u32, now: Option<i64>, least: Option<i64>) -> u32 {
+    let count = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(1);
+    match asked {
         Replicas::Count(count) => count,
-        Replicas::Previous | Replicas::Manifest => had.max(1),
+        Replicas::Previous | Replicas::Manifest => had.max(count(now)).max(count(least)).max(1),
     }
+}
+
+async fn wanted(back: &Back<'_>, shape: &BlueGreenShape, base: &str, kept: &Kept) -> Result<u32, DeliveryError> {
+    let leaving = match shape.swaps.iter().find(|swap| swap.base == base) {
+        Some(swap) => back.cluster.get(&id_in(&swap.object, &back.cluster)).await?,
+        None => None,
+    };
+    let drives =
+        |each: &&Object| role(each) == Role::Autoscaler && each.text("/spec/scaleTargetRef/name") == kept.object.name();
+    let least = back.to.objects.iter().map(|kept| &kept.object).find(drives);
+    let now = leaving.and_then(|leaving| leaving.number("/spec/replicas"));
+    Ok(enough(back.replicas, kept.replicas(), now, least.and_then(|each| each.number("/spec/minReplicas"))))
 }
 
 async fn evidence_of(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryError> {
@@ -97,10 +113,10 @@ fn release_label(workload: &Object) -> (String, String) {
 }
 
 /// The old workloads with their pods again; one that was removed is made anew.
-async fn scale_up(back: &Back<'_>) -> Result<Vec<Object>, DeliveryError> {
+async fn scale_up(back: &Back<'_>, shape: &BlueGreenShape) -> Result<Vec<Object>, DeliveryError> {
     let mut old = Vec::new();
-    for kept in back.to.workloads.values() {
-        let count = wanted(back, kept.replicas());
+    for (base, kept) in &back.to.workloads {
+        let count = wanted(back, shape, base, kept).await?;
         let id = id_in(&kept.object, &back.cluster);
         let now = match back.cluster.get(&id).await? {
             Some(now) if !now.is_terminating() && release_label(&now) == release_label(&kept.object) => now,
@@ -130,15 +146,27 @@ async fn restart(back: &Back<'_>) -> Result<(), DeliveryError> {
     Ok(())
 }
 
-/// All Services to the old pods, in one go.
+/// Where the Services' traffic goes back to.
+fn moves(back: &Back<'_>, shape: &BlueGreenShape) -> Vec<Move> {
+    let each = |service: &Object| {
+        let original = original(back.to, service.name());
+        let from = vec![service_selector(service), original.clone()];
+        let to = back.to.narrowed.get(service.name()).cloned().unwrap_or(original);
+        Move { service: service.name().to_owned(), from, to }
+    };
+    shape.services.iter().map(each).filter(|each| !each.to.is_empty()).collect()
+}
+
+/// All Services to the old pods, in one go. What somebody else points elsewhere by now is left to them, unless a person asks
+/// for the way back.
 async fn switch(back: &Back<'_>, shape: &BlueGreenShape, pods: &[Object]) -> Result<(), DeliveryError> {
-    let mut moves = Vec::new();
-    for service in &shape.services {
-        let from = vec![service_selector(service), original(back.to, service.name())];
-        let narrowed = back.to.narrowed.get(service.name()).cloned();
-        let to = narrowed.unwrap_or_else(|| original(back.to, service.name()));
-        if !to.is_empty() {
-            moves.push(Move { service: service.name().to_owned(), from, to });
+    let (mut moves, foreign) = ours(&back.cluster, moves(back, shape)).await?;
+    for Foreign { why, selector, stopped } in foreign {
+        if back.overwrites && !selector.is_empty() {
+            back.progress.warn(format!("{why}; it is overwritten"));
+            moves.push(Move { from: vec![selector], ..stopped });
+        } else {
+            back.progress.warn(format!("{why}; it is left so"));
         }
     }
     let new = uids(&back.cluster, &moves.iter().flat_map(|each| each.from.clone()).collect::<Vec<_>>()).await?;
@@ -168,10 +196,15 @@ async fn followers(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), Delive
     Ok(())
 }
 
-/// The release that goes: its workloads and previews, then what it added.
-async fn remove(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryError> {
+/// The release that goes: its workloads and previews, then what it added. Gives whose Services were left to them.
+async fn remove(back: &Back<'_>, shape: &BlueGreenShape) -> Result<Vec<String>, DeliveryError> {
     remove_services(&back.cluster, &shape.previews).await?;
-    for swap in &shape.swaps {
+    let (_, foreign) = ours(&back.cluster, moves(back, shape)).await?;
+    let held = |swap: &&Swap| foreign.iter().find(|each| selects(&each.selector, &swap.object.pod_labels()));
+    for (swap, Foreign { why, .. }) in shape.swaps.iter().filter_map(|swap| Some((swap, held(&swap)?))) {
+        back.progress.warn(format!("{} stays: {why}", swap.object.id()));
+    }
+    for swap in shape.swaps.iter().filter(|swap| held(swap).is_none()) {
         let was = back.to.workloads.get(&swap.base).filter(|kept| kept.object.name() == swap.object.name());
         if was.is_some() {
             continue;
@@ -186,13 +219,14 @@ async fn remove(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryE
     }
     let labels: BTreeMap<_, _> = shape.swaps.iter().map(|swap| release_label(&swap.object)).collect();
     let live = back.to.live.as_ref().is_some_and(|live| labels.get(RELEASE) == Some(&live.release));
-    if !live && !waits::gone(&back.cluster, &labels, back.timeout, back.progress).await? {
+    let stays = shape.swaps.iter().any(|swap| held(&swap).is_some());
+    if !live && !stays && !waits::gone(&back.cluster, &labels, back.timeout, back.progress).await? {
         back.progress.warn(format!("pods of {} take long to end", back.leaving.version));
     }
     for service in shape.services.iter().filter(|each| back.to.was_absent(&each.id())) {
         remove_object(back, service).await?;
     }
-    Ok(())
+    Ok(foreign.into_iter().map(|each| each.why).collect())
 }
 
 /// What was applied in place, as it was; what was added goes, the last first.
@@ -218,6 +252,22 @@ async fn widen(back: &Back<'_>, shape: &BlueGreenShape) -> Result<(), DeliveryEr
             to: was,
         });
     }
+    let (moves, _) = ours(&back.cluster, moves).await?;
     move_all(&back.cluster, &moves).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_workload_gets_as_many_pods_as_are_needed_now() {
+        let previous = |had, now, least| enough(Replicas::Previous, had, now, least);
+        assert_eq!(previous(3, Some(12), Some(2)), 12, "the autoscaler has added some since");
+        assert_eq!(previous(3, Some(1), Some(2)), 3);
+        assert_eq!(previous(1, None, Some(4)), 4, "its autoscaler's least");
+        assert_eq!(previous(0, None, None), 1);
+        assert_eq!(enough(Replicas::Count(2), 3, Some(12), Some(4)), 2, "the step says it");
+    }
 }

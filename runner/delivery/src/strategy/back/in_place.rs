@@ -10,10 +10,18 @@ use crate::rollout::status;
 use crate::unit::{DIGEST, RELEASE, RUN, RollingShape};
 use crate::{DeliveryError, Object};
 
-/// The steps, in order: evidence, configuration and workloads as they were, waiting for them and for the end of the release's
-/// pods, and only then what the release added is removed.
-pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<bool, DeliveryError> {
-    evidence_of(back, shape).await?;
+/// The steps, in order: configuration and workloads as they were, waiting for them and for the end of the release's pods,
+/// and only then what the release added is removed. Evidence is taken from its pods while they are replaced.
+pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+    let (pods, workloads) = leaving(back, shape).await?;
+    if pods.is_empty() {
+        return as_it_was(back, shape).await;
+    }
+    let kept = evidence::keep(&back.cluster, back.progress, &pods, &workloads, back.evidence);
+    evidence::alongside(kept, as_it_was(back, shape), back.progress).await
+}
+
+async fn as_it_was(back: &Back<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
     for kept in &back.to.objects {
         restore_one(back, &kept.object, Moved::Replicas).await?;
     }
@@ -34,7 +42,7 @@ pub(super) async fn go(back: &Back<'_>, shape: &RollingShape) -> Result<bool, De
     for object in shape.objects.iter().rev().filter(|object| back.to.was_absent(&object.id())) {
         remove_object(back, object).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Objects as they were; what was not there goes, the last first.
@@ -85,17 +93,15 @@ fn same(now: &Object, was: &Object, moved: Moved) -> bool {
     plain(now) == plain(was)
 }
 
-async fn evidence_of(back: &Back<'_>, shape: &RollingShape) -> Result<(), DeliveryError> {
+/// The release's pods, and its workloads as they are.
+async fn leaving(back: &Back<'_>, shape: &RollingShape) -> Result<(Vec<Object>, Vec<Object>), DeliveryError> {
     let labels = Labels::from([(RELEASE.to_owned(), back.leaving.release.0.clone())]);
     let pods = back.cluster.pods(&labels).await?;
     let mut workloads = Vec::new();
     for object in shape.objects.iter().filter(|object| status(object).is_some()) {
         workloads.extend(back.cluster.get(&id_in(object, &back.cluster)).await?);
     }
-    if !pods.is_empty() {
-        evidence::keep(&back.cluster, back.progress, &pods, &workloads, back.evidence).await?;
-    }
-    Ok(())
+    Ok((pods, workloads))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! It returns to a [`Snapshot`]: a release by its objects, never "the one before". Order: what is to get traffic is scaled up
 //! and waited for, then the traffic is moved, then the pods that had it drain, and only then anything is removed. Every step
-//! looks whether it is done, so the way back may be begun again from its start, and done twice it writes nothing.
+//! looks whether it is done, so the way back may be begun again from its start, and done twice it writes nothing. Evidence
+//! never holds the traffic up, and what somebody else points elsewhere is left to them.
 
 mod beside;
 mod in_place;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::hands::HAND;
-use super::{Delivery, Snapshot};
+use super::{Delivery, Snapshot, evidence, traffic, waits};
 use crate::action::{DeployPlan, Outcome, Shape};
 use crate::cluster::Cluster;
 use crate::inputs::deploy::{EvidenceHook, OnFailure};
@@ -26,7 +27,7 @@ use crate::{DeliveryError, Failure, Milestone, Progress, Stop};
 pub(crate) use steady::Steady;
 
 /// An API server that is away while a release goes back is waited for so long.
-const PATIENCE: Duration = Duration::from_hours(24);
+pub(crate) const PATIENCE: Duration = Duration::from_hours(24);
 
 /// A way back.
 pub(crate) struct Back<'a> {
@@ -34,6 +35,8 @@ pub(crate) struct Back<'a> {
     pub(crate) leaving: &'a DeployPlan,
     /// What is returned to.
     pub(crate) to: &'a Snapshot,
+    /// The environment's name, for what people may do.
+    pub(crate) environment: &'a str,
     /// The connection.
     pub(crate) cluster: Cluster,
     /// Not ended by a cancel.
@@ -51,13 +54,37 @@ pub(crate) struct Back<'a> {
     /// What the release has not written yet is left to whoever changed it meanwhile: it failed over that, or before it came
     /// so far. A rollback by hand brings everything back.
     pub(crate) spares: bool,
+    /// Services that somebody else points elsewhere are moved too: a person asks for it.
+    pub(crate) overwrites: bool,
 }
 
-/// Goes back. Gives whether traffic had to be moved.
-pub(crate) async fn go_back(back: &Back<'_>) -> Result<bool, DeliveryError> {
-    match back.leaving.shape()? {
-        Shape::Rolling(shape) => in_place::go(back, &shape).await,
+/// Goes back. Gives how things stand: `serves 100 %`, and what was left to somebody else.
+pub(crate) async fn go_back(back: &Back<'_>) -> Result<String, DeliveryError> {
+    let left = match back.leaving.shape()? {
+        Shape::Rolling(shape) => in_place::go(back, &shape).await.map(|()| Vec::new()),
         Shape::BlueGreen(shape) => beside::go(back, &shape).await,
+    };
+    let version = back.to.version();
+    Ok(match left?.as_slice() {
+        [] => format!("{version} serves 100 %"),
+        left => format!("{version} is back; left as it is: {}", left.join("; ")),
+    })
+}
+
+/// How long a way back takes at most while the cluster answers: the sum of its waits.
+pub(crate) fn longest(leaving: &DeployPlan, timeout: Duration, drain: Duration) -> Duration {
+    let each = |count: usize, time: Duration| time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+    match leaving.shape() {
+        // The old pods get ready, and once more where they are restarted; those of the release end.
+        Ok(Shape::BlueGreen(shape)) => {
+            let switch = each(shape.services.len(), traffic::FOLLOWING);
+            timeout.saturating_mul(3).saturating_add(switch).saturating_add(drain.max(evidence::LIMIT))
+        }
+        Ok(Shape::Rolling(shape)) => {
+            let ends = each(shape.objects.len(), waits::ENDING);
+            timeout.saturating_add(ends).saturating_add(evidence::LIMIT)
+        }
+        Err(_) => timeout,
     }
 }
 
@@ -128,6 +155,7 @@ pub(super) async fn settle(
     let back = Back {
         leaving: delivery.plan,
         to: before,
+        environment: &delivery.site.environment,
         cluster: delivery.cluster.with_patience(PATIENCE),
         progress: &steady,
         replicas,
@@ -136,14 +164,15 @@ pub(super) async fn settle(
         evidence: &inputs.evidence,
         restart: going.restart,
         spares: true,
+        overwrites: false,
     };
     finish(&back, going).await
 }
 
 async fn finish(back: &Back<'_>, going: Going) -> Result<Outcome, DeliveryError> {
     match go_back(back).await {
-        Ok(_) => {
-            let text = format!("{} is gone; {} serves 100 %", back.leaving.version, back.to.version());
+        Ok(stands) => {
+            let text = format!("{} has gone back; {stands}", back.leaving.version);
             back.progress.record(Milestone { name: "rolled-back".to_owned(), text, data: json!(null) }).await?;
             Err(going.error())
         }
@@ -152,12 +181,19 @@ async fn finish(back: &Back<'_>, going: Going) -> Result<Outcome, DeliveryError>
             let mut failure =
                 going.failure.unwrap_or_else(|| Failure::new("cancelled", going.cancelled.unwrap_or_default()));
             failure.effect = format!("the way back stopped half-way: {why}");
-            let next = "run `tagline rollback` once its cause is gone";
-            next.clone_into(&mut failure.next);
+            failure.next = match command(back.environment, back.to) {
+                Some(command) => format!("once its cause is gone: {command}"),
+                None => "once its cause is gone: run the release again".to_owned(),
+            };
             failure.evidence.extend(why.evidence);
             Err(failure.into())
         }
     }
+}
+
+/// What brings back what was live: by its version, for the journal may know another one as the newest by then.
+fn command(environment: &str, before: &Snapshot) -> Option<String> {
+    before.live.as_ref().map(|live| format!("tagline rollback {environment} --to {}", live.version))
 }
 
 /// Whether it goes back: recorded before the first step of it. An error where it does not.
@@ -185,6 +221,10 @@ async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError
                 _ if switched => format!("{} has all traffic and stays", delivery.plan.version),
                 _ => "everything was left as it is".to_owned(),
             };
+            if let Some(command) = command(&delivery.site.environment, before) {
+                let next = [failure.next.as_str(), &format!("to go back: {command}")];
+                failure.next = next.into_iter().filter(|each| !each.is_empty()).collect::<Vec<_>>().join("; ");
+            }
             return Err(failure.clone().into());
         }
         if delivery.plan.inputs.on_failure == OnFailure::Pause {

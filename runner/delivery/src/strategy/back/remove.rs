@@ -1,7 +1,9 @@
 //! Removing what a release has added.
 //!
-//! Invariant: only what bears the unit's label goes, and nothing that has no namespace: that stays, and it is said.
+//! Invariant: only what bears the unit's label goes, and neither what has no namespace nor what holds data: that stays, and
+//! it is said. A volume that is deleted does not come back with the release.
 
+use super::super::put::scale;
 use super::super::survey::id_in;
 use super::Back;
 use crate::cluster::{Precondition, Propagation};
@@ -13,8 +15,10 @@ use crate::{DeliveryError, Object};
 enum End {
     /// It is somebody else's by now, or goes already.
     None,
-    /// It is the unit's, but not of its namespace alone.
-    Stays,
+    /// It is the unit's, and stays; why.
+    Stays(&'static str),
+    /// It stays without pods: with it its volumes would go.
+    Emptied,
     /// It is deleted.
     Goes,
 }
@@ -22,13 +26,18 @@ enum End {
 /// What becomes of it, as the cluster has it.
 fn end_of(now: &Object, unit: &str) -> End {
     let ours = now.labels().get(UNIT).is_some_and(|of| of == unit);
-    if ours && now.namespace().is_none() {
+    let deletes = |when: &str| now.text(&format!("/spec/persistentVolumeClaimRetentionPolicy/{when}")) == "Delete";
+    match now.kind() {
+        _ if !ours => End::None,
         // A PriorityClass may be used by others by now, a Namespace has more than the release in it.
-        End::Stays
-    } else if ours && !now.is_terminating() {
-        End::Goes
-    } else {
-        End::None
+        _ if now.namespace().is_none() => End::Stays("it is not of this namespace alone"),
+        _ if now.is_terminating() => End::None,
+        "PersistentVolumeClaim" => End::Stays("it holds data; delete it by hand when nobody needs that"),
+        "StatefulSet" if deletes("whenDeleted") && deletes("whenScaled") => {
+            End::Stays("its volumes would go with it or with its pods (persistentVolumeClaimRetentionPolicy)")
+        }
+        "StatefulSet" if deletes("whenDeleted") => End::Emptied,
+        _ => End::Goes,
     }
 }
 
@@ -38,10 +47,18 @@ pub(super) async fn remove_object(back: &Back<'_>, object: &Object) -> Result<()
     let Some(now) = back.cluster.get(&id).await? else { return Ok(()) };
     match end_of(&now, &back.leaving.unit) {
         End::None => {}
-        End::Stays => back.progress.say(format!("{id} stays: it is not of this namespace alone")),
+        End::Stays(why) => back.progress.say(format!("{id} stays: {why}")),
+        End::Emptied => {
+            scale(&back.cluster, &now, 0).await?;
+            let why = "its volumes would go with it (persistentVolumeClaimRetentionPolicy)";
+            back.progress.say(format!("{id} stays without pods: {why}"));
+        }
         End::Goes => {
             back.cluster.delete(&id, &Precondition::same(&now), Propagation::Background).await?;
             back.progress.say(format!("{id} is removed"));
+            if !now.list("/spec/volumeClaimTemplates").is_empty() {
+                back.progress.say(format!("the volumes of {id} stay: they hold data"));
+            }
         }
     }
     Ok(())
@@ -63,12 +80,26 @@ mod tests {
             end_of(&object, "shop")
         };
         for kind in ["PriorityClass", "Namespace", "ClusterRole"] {
-            assert_eq!(object(kind, json!({})), End::Stays, "{kind}");
+            assert!(matches!(object(kind, json!({})), End::Stays(_)), "{kind}");
             assert_eq!(object(kind, json!({"labels": {UNIT: "other"}})), End::None, "{kind}");
         }
         assert_eq!(object("ConfigMap", json!({"namespace": "prod"})), End::Goes);
         let going = json!({"namespace": "prod", "deletionTimestamp": "2026-11-19T14:00:00Z"});
         assert_eq!(object("ConfigMap", going), End::None);
         assert_eq!(object("ConfigMap", json!({"namespace": "prod", "labels": {}})), End::None);
+    }
+
+    #[test]
+    fn what_holds_data_stays() {
+        let object = |kind: &str, spec: Value| {
+            let metadata = json!({"name": "db", "namespace": "prod", "labels": {UNIT: "shop"}});
+            end_of(&Object(json!({"kind": kind, "metadata": metadata, "spec": spec})), "shop")
+        };
+        let policy = |deleted: &str, scaled: &str| json!({"persistentVolumeClaimRetentionPolicy": {"whenDeleted": deleted, "whenScaled": scaled}});
+        assert!(matches!(object("PersistentVolumeClaim", json!({})), End::Stays(why) if why.contains("data")));
+        assert_eq!(object("StatefulSet", json!({})), End::Goes, "its volumes stay by themselves");
+        assert_eq!(object("StatefulSet", policy("Retain", "Retain")), End::Goes);
+        assert_eq!(object("StatefulSet", policy("Delete", "Retain")), End::Emptied);
+        assert!(matches!(object("StatefulSet", policy("Delete", "Delete")), End::Stays(_)));
     }
 }
