@@ -1,8 +1,8 @@
 //! Helm's own record of what was delivered from a chart, so that `helm history`, `helm get` and `helm rollback` agree with
 //! the cluster.
 //!
-//! Written once a release has come live. A release that went back leaves no revision: the one before is still `deployed`,
-//! and it is what runs.
+//! Written once a release has come live. A release that went back by itself leaves no revision: the one before is still
+//! `deployed`, and it is what runs. One that was returned to later is a new revision, as `helm rollback` makes one.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::DeployPlan;
 use crate::cluster::{Cluster, ClusterError, MANAGER, Patch, Precondition, Propagation};
-use crate::render::helm::record::{Revision, Status, name, secret, to_prune, version, with_status};
+use crate::render::helm::record::{Revision, Status, again, secret, to_prune, version, with_status};
 use crate::{DeliveryError, Object, Progress};
 
 /// Annotation: the release that a revision records.
@@ -19,26 +19,80 @@ const RELEASE: &str = "tagline.dev/release";
 /// Records a delivered release as a revision of its chart; a second time changes nothing.
 pub(super) async fn record(plan: &DeployPlan, cluster: &Cluster, progress: &dyn Progress) -> Result<(), DeliveryError> {
     let Some(chart) = &plan.chart else { return Ok(()) };
-    let labels = BTreeMap::from([("owner".to_owned(), "helm".to_owned()), ("name".to_owned(), chart.release.clone())]);
-    let mut known = cluster.list("v1", "Secret", &labels).await?;
-    known.sort_by_key(version);
-    let ours = |secret: &Object| secret.annotations().get(RELEASE).is_some_and(|id| id == plan.release.as_str());
-    if !known.last().is_some_and(|newest| ours(newest) && is_deployed(newest)) {
+    let mut known = known(&chart.release, cluster).await?;
+    if !known.last().is_some_and(|newest| is_of(newest, plan.release.as_str()) && is_deployed(newest)) {
         let number = known.last().and_then(version).unwrap_or(0) + 1;
         let made = create(plan, cluster, progress, &known, number).await?;
         progress.say(format!("Helm's record: {} revision {number}", chart.release));
         known.push(made);
     }
-    supersede(&known, cluster, progress).await?;
-    for old in to_prune(&known, chart.history) {
+    close(&known, chart.history, cluster, progress).await
+}
+
+/// Records a release that was returned to: from its plan, else from the revision that the release that went has superseded.
+pub(in crate::action) async fn returned(
+    leaving: &DeployPlan,
+    to: Option<&DeployPlan>,
+    release: &str,
+    cluster: &Cluster,
+    progress: &dyn Progress,
+) -> Result<(), DeliveryError> {
+    if let Some(plan) = to {
+        return record(plan, cluster, progress).await;
+    }
+    let Some(chart) = &leaving.chart else { return Ok(()) };
+    let mut known = known(&chart.release, cluster).await?;
+    let went = known.last().is_some_and(|newest| is_of(newest, leaving.release.as_str()) && is_deployed(newest));
+    let before =
+        known.iter().rev().find(|each| has_status(each, "superseded") && !is_of(each, leaving.release.as_str()));
+    if let Some(before) = before.filter(|_| went) {
+        let number = known.last().and_then(version).unwrap_or(0) + 1;
+        let Some(mut made) = again(before, &chart.release, number, progress.now()) else { return Ok(()) };
+        mark(&mut made, release);
+        let made = make(&made, cluster).await?;
+        progress.say(format!("Helm's record: {} revision {number}", chart.release));
+        known.push(made);
+    }
+    close(&known, chart.history, cluster, progress).await
+}
+
+/// The revisions of a chart's release, the oldest first.
+async fn known(release: &str, cluster: &Cluster) -> Result<Vec<Object>, DeliveryError> {
+    let labels = BTreeMap::from([("owner".to_owned(), "helm".to_owned()), ("name".to_owned(), release.to_owned())]);
+    let mut known = cluster.list("v1", "Secret", &labels).await?;
+    known.sort_by_key(version);
+    Ok(known)
+}
+
+/// Only the newest is deployed, and no more are kept than the chart says.
+async fn close(
+    known: &[Object],
+    history: u32,
+    cluster: &Cluster,
+    progress: &dyn Progress,
+) -> Result<(), DeliveryError> {
+    supersede(known, cluster, progress).await?;
+    for old in to_prune(known, history) {
         let Some(secret) = known.iter().find(|one| one.name() == old) else { continue };
         cluster.delete(&secret.id(), &Precondition::same(secret), Propagation::Background).await?;
     }
     Ok(())
 }
 
+fn is_of(secret: &Object, release: &str) -> bool {
+    secret.annotations().get(RELEASE).is_some_and(|of| of == release)
+}
+
+fn mark(secret: &mut Object, release: &str) {
+    secret.set(&format!("/metadata/annotations/{}", RELEASE.replace('/', "~1")), release.into());
+}
+
+fn has_status(secret: &Object, status: &str) -> bool {
+    secret.labels().get("status").is_some_and(|is| is == status)
+}
+
 fn is_deployed(secret: &Object) -> bool {
-    secret.labels().get("status").is_some_and(|status| status == "deployed")
+    has_status(secret, "deployed")
 }
 
 async fn create(
@@ -61,13 +115,17 @@ async fn create(
         first_deployed: first,
         now: progress.now(),
     });
-    made.set(&format!("/metadata/annotations/{}", RELEASE.replace('/', "~1")), plan.release.as_str().into());
-    match cluster.create(&made, MANAGER).await {
+    mark(&mut made, plan.release.as_str());
+    make(&made, cluster).await
+}
+
+/// Makes a revision's Secret, unless an engine that was killed has made it.
+async fn make(secret: &Object, cluster: &Cluster) -> Result<Object, DeliveryError> {
+    match cluster.create(secret, MANAGER).await {
         Ok(made) => Ok(made),
-        // An engine that was killed had made it.
         Err(ClusterError::AlreadyExists { .. }) => {
-            let id = cluster.id("v1", "Secret", &name(&chart.release, number));
-            Ok(cluster.get(&id).await?.unwrap_or(made))
+            let id = cluster.id("v1", "Secret", secret.name());
+            Ok(cluster.get(&id).await?.unwrap_or_else(|| secret.clone()))
         }
         Err(error) => Err(error.into()),
     }

@@ -130,6 +130,25 @@ pub fn with_status(secret: &Object, status: Status, description: &str, now: Time
     Some(changed)
 }
 
+/// A revision that runs again, under a new number, as `helm rollback` makes one. None where the Secret is not one of Helm's.
+pub fn again(secret: &Object, chart: &str, number: u32, now: Timestamp) -> Option<Object> {
+    let mut release = decode(secret)?;
+    release["version"] = number.into();
+    release["info"]["status"] = Status::Deployed.name().into();
+    release["info"]["description"] = format!("Rollback to {}", version(secret)?).into();
+    release["info"]["last_deployed"] = now.to_string().into();
+    let mut made = Object(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name(chart, number), "namespace": secret.namespace(), "labels": secret.labels()},
+        "type": "helm.sh/release.v1",
+        "data": {"release": STANDARD.encode(encode(&release))},
+    }));
+    made.set("/metadata/labels/version", number.to_string().into());
+    label(&mut made, Status::Deployed, now);
+    Some(made)
+}
+
 /// Which Secrets go, so that `history` revisions are left: the oldest, never one that is deployed. 0 keeps all.
 pub fn to_prune(secrets: &[Object], history: u32) -> Vec<String> {
     if history == 0 {
@@ -207,6 +226,18 @@ mod tests {
         assert_eq!(release["info"]["status"], "superseded");
         assert_eq!(release["config"], json!({"replicas": 3}));
         assert_eq!(with_status(&Object(json!({"data": {}})), Status::Failed, "", later), None);
+    }
+
+    #[test]
+    fn a_superseded_revision_runs_again_under_a_new_number() {
+        let later = Timestamp::from_second(1_700_000_100).unwrap();
+        let again = again(&recorded(3, Status::Superseded), "shop", 5, later).unwrap();
+        assert_eq!(again.name(), "sh.helm.release.v1.shop.v5");
+        assert_eq!((version(&again), again.labels()["status"].as_str()), (Some(5), "deployed"));
+        let release = decode(&again).unwrap();
+        assert_eq!((&release["version"], &release["info"]["status"]), (&json!(5), &json!("deployed")));
+        assert_eq!(release["info"]["description"], "Rollback to 3");
+        assert_eq!(release["config"], json!({"replicas": 3}), "helm get values");
     }
 
     #[test]
