@@ -6,7 +6,9 @@ use common::release::{App, answer, deliver, kubectl_apply, plan, plan_objects, r
 use common::users::Users;
 use common::{Link, space};
 use serde_json::json;
-use tagline_delivery::cluster::{Precondition, Propagation};
+use tagline_delivery::action::Kind;
+use tagline_delivery::cluster::{Patch, Precondition, Propagation};
+use tagline_delivery::render::helm::{Chart, record};
 use tagline_delivery::{DeliveryError, Object, ObjectId, Stop};
 
 fn failure(error: DeliveryError) -> tagline_delivery::Failure {
@@ -166,4 +168,62 @@ async fn a_stateful_set_is_delivered_again() {
         assert!(answer(&space).await.starts_with(version), "{:#?}", link.said());
         version.clone_into(&mut before);
     }
+}
+
+/// After its time the old configuration is removed: the release is delivered again, with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_after_the_old_configuration_is_gone_brings_it_back() {
+    let Some(space) = space("roll-late").await else { return };
+    let (first, link, _) = deliver(&space, &App::new("1.2.2").await, &[]).await;
+    let mut past = vec![first.past(&link)];
+    let (second, link, outcome) = deliver(&space, &App::new("1.2.3").await, &[]).await;
+    past.insert(0, second.past(&link));
+    for retirement in &outcome.retire {
+        tagline_delivery::action::retire(retirement, &space.cluster, &*Link::new()).await.unwrap();
+    }
+    let (link, outcome) = roll_back(&space, &past, &[("to", "1.2.2")]).await;
+    assert!(answer(&space).await.starts_with("1.2.2 mode-1.2.2"), "{:#?}", link.said());
+    assert_eq!(outcome.outputs["changed"], "true");
+}
+
+/// Helm's own record says what runs: after releases, and after a rollback.
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_agrees_after_a_rollback() {
+    let Some(space) = space("roll-helm").await else { return };
+    let mut past = Vec::new();
+    for version in ["1.2.2", "1.2.3"] {
+        let mut release = plan(&space, &App::new(version).await, &[]).await.unwrap();
+        let Kind::Deploy(plan) = &mut release.plan.kind else { panic!("it is a deploy") };
+        plan.chart = Some(Chart {
+            release: "shop".to_owned(),
+            metadata: json!({"apiVersion": "v2", "name": "shop", "version": "0.1.0", "appVersion": version}),
+            defaults: json!({}),
+            values: json!({"tag": version}),
+            manifest: String::new(),
+            history: 10,
+        });
+        let link = Link::new();
+        release.apply(&space, &link).await.unwrap();
+        past.insert(0, release.past(&link));
+    }
+    roll_back(&space, &past, &[]).await;
+    // As `helm history` and `helm get values` read it.
+    let revisions = async || {
+        let all = space.cluster.list("v1", "Secret", &[("owner".to_owned(), "helm".to_owned())].into()).await.unwrap();
+        let mut all: Vec<_> = all.iter().map(|each| (record::version(each), record::decode(each).unwrap())).collect();
+        all.sort_by_key(|(version, _)| *version);
+        let row = |release: &serde_json::Value| {
+            (
+                release["info"]["status"].as_str().unwrap().to_owned(),
+                release["config"]["tag"].as_str().unwrap().to_owned(),
+            )
+        };
+        all.iter().map(|(_, release)| row(release)).collect::<Vec<_>>()
+    };
+    let expected = [("superseded", "1.2.2"), ("superseded", "1.2.3"), ("deployed", "1.2.2")];
+    let expected = expected.map(|(status, tag)| (status.to_owned(), tag.to_owned()));
+    assert_eq!(revisions().await, expected);
+    // A second time it is there already.
+    roll_back(&space, &past, &[]).await;
+    assert_eq!(revisions().await, expected);
 }

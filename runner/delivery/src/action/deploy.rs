@@ -1,6 +1,7 @@
 //! `tagline/deploy`: what is delivered, worked out and checked before anything is changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,6 @@ use crate::strategy::{
 };
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
-use bystanders::Followers;
 
 mod bystanders;
 mod drift;
@@ -23,8 +23,10 @@ mod recorded;
 mod services;
 mod source;
 
-pub(super) use drift::lines as drifted;
-pub(super) use services::apart;
+pub(super) use bystanders::Followers;
+pub(super) use look::complete;
+pub(super) use needs::verbs;
+pub(super) use recorded::returned;
 
 /// What a deploy does: everything that its carrying out decides on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +117,15 @@ impl DeployPlan {
         }
     }
 
+    /// How long its way back takes at most, while the cluster answers.
+    pub(super) fn way_back(&self) -> Duration {
+        let drain = match &self.inputs.strategy {
+            Strategy::BlueGreen(knobs) => *knobs.drain,
+            Strategy::Rolling(_) => Duration::ZERO,
+        };
+        strategy::longest(self, *self.inputs.timeout, drain)
+    }
+
     /// One of its containers runs this digest.
     pub(crate) fn uses_image(&self, digest: &str) -> bool {
         let images = self.rendered.iter().flat_map(crate::render::images::used);
@@ -187,12 +198,12 @@ pub(super) async fn plan(
     plan.place = place(&plan, &survey)?;
     plan.live = live_of(&survey, &plan);
     plan.unproved = is_unproved(&survey, &plan);
-    look::complete(&mut plan, past, (&survey, &followers), cluster).await?;
+    complete(&mut plan, past, (&survey, &followers), cluster).await?;
     Ok(plan)
 }
 
 /// Whether the release is live without having been proved.
-fn is_unproved(survey: &Survey, plan: &DeployPlan) -> bool {
+pub(super) fn is_unproved(survey: &Survey, plan: &DeployPlan) -> bool {
     let live = plan.shape().map(|shape| live_workloads(survey, &shape)).unwrap_or_default();
     live.into_iter().any(|each| release_of(each).release == plan.release.0 && proved(each).is_none())
 }

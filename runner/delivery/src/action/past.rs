@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ActionPlan, DeployPlan, Kind};
+use super::{ActionPlan, DeployPlan, Kind, RollbackPlan, Way};
 use crate::inputs::{Period, Strategy};
 use crate::strategy::Snapshot;
 
-/// A delivery of this environment that ended well, as its run remembers it.
+/// A delivery of this environment that changed what is there, as its run remembers it. One that has gone back by itself is
+/// none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     /// What was carried out.
@@ -15,13 +16,29 @@ pub struct Past {
     /// The data of its `begun` milestone: what was live before it. Null where it has none.
     #[serde(default)]
     pub begun: Value,
+    /// It has begun and did not come to its end: it stayed as it stood, or its way back stopped half-way.
+    #[serde(default)]
+    pub open: bool,
 }
 
 impl Past {
-    /// The deploy that it was, where it was one of this unit.
+    /// The release that it delivered, where it was one of this unit: also an old one that a rollback delivered again.
     pub(crate) fn deploy(&self, unit: &str) -> Option<&DeployPlan> {
+        let plan = match &self.plan.kind {
+            Kind::Deploy(plan) => plan,
+            Kind::Rollback(plan) => match &plan.way {
+                Way::Again(plan) => plan,
+                Way::Already | Way::Undo { .. } => return None,
+            },
+            _ => return None,
+        };
+        (plan.unit == unit).then_some(plan)
+    }
+
+    /// The rollback that it was, where it was one of this unit.
+    pub(crate) fn rollback(&self, unit: &str) -> Option<&RollbackPlan> {
         match &self.plan.kind {
-            Kind::Deploy(plan) if plan.unit == unit => Some(plan),
+            Kind::Rollback(plan) if plan.unit == unit => Some(plan),
             _ => None,
         }
     }
@@ -41,4 +58,9 @@ impl Past {
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         serde_json::from_value(self.begun.clone()).ok()
     }
+}
+
+/// The version that was live before a delivery, from the data of its milestone `begun`.
+pub fn version_before(begun: &Value) -> Option<String> {
+    Some(serde_json::from_value::<Snapshot>(begun.clone()).ok()?.live?.version)
 }

@@ -1,14 +1,23 @@
 //! `tagline/rollback`: the whole unit back to a release that was live before.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{DeployPlan, Outcome, Past, Shape, deploy, many};
 use crate::cluster::Cluster;
-use crate::inputs::deploy::{Drift, OnFailure};
-use crate::inputs::{Replicas, RollbackInputs, Strategy};
+use crate::inputs::RollbackInputs;
 use crate::progress::recorded;
 use crate::strategy::{self, Back, LiveRelease, Snapshot, Steady, Survey};
-use crate::{DeliveryError, Failure, Milestone, PlanError, Progress, Site, UNCHANGED};
+use crate::{DeliveryError, Milestone, PlanError, Progress, Site};
+
+mod history;
+mod rotated;
+mod way;
+mod whole;
+
+use history::History;
+use way::Choice;
 
 /// What a rollback does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,12 +50,24 @@ pub enum Way {
         leaving: Box<DeployPlan>,
         /// What was there before it.
         to: Box<Snapshot>,
+        /// The plan of the release that is returned to, where it is of a chart and remembered: Helm's record says it then.
+        #[serde(default)]
+        of: Option<Box<DeployPlan>>,
     },
     /// The release is delivered again, from what its own plan holds.
     Again(Box<DeployPlan>),
 }
 
 impl RollbackPlan {
+    /// How long it takes at most to come to an orderly end, while the cluster answers.
+    pub(super) fn way_back(&self) -> Duration {
+        match &self.way {
+            Way::Already => Duration::ZERO,
+            Way::Undo { leaving, .. } => strategy::longest(leaving, *self.inputs.timeout, *self.inputs.drain),
+            Way::Again(plan) => plan.way_back(),
+        }
+    }
+
     /// What it is going to do, in lines for people.
     pub fn summary(&self) -> Vec<String> {
         let live = self.live.as_ref().map_or("nothing", |live| &live.version);
@@ -70,104 +91,20 @@ pub(super) async fn plan(
     cluster: &Cluster,
 ) -> Result<RollbackPlan, PlanError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
-    let deploys: Vec<(&DeployPlan, Option<Snapshot>)> =
-        past.iter().filter_map(|each| Some((each.deploy(&unit)?, each.snapshot()))).collect();
-    let Some((newest, before)) = deploys.first() else {
-        let why = format!("no delivery of unit {unit} to {} is remembered", site.environment);
-        return Err(Failure::new("there is nothing to go back to", why).effect(UNCHANGED).into());
-    };
-    let target = match (&inputs.to, before.as_ref().and_then(|before| before.live.as_ref())) {
-        (Some(to), _) => named(to, &deploys)?,
-        (None, Some(live)) => live.clone(),
-        (None, None) => {
-            let why = format!("{} was the first delivery of unit {unit}", newest.version);
-            return Err(Failure::new("there is nothing to go back to", why).effect(UNCHANGED).into());
-        }
-    };
+    let history = History::of(past, &unit);
+    let target = history.target(inputs.to.as_deref())?;
     let survey = Survey::take(cluster).await?;
-    let live = deploys.iter().find_map(|(plan, before)| live_now(&survey, plan, before.as_ref()));
-    let mut way = way(&target, live.as_ref(), &deploys, &survey)?;
-    let mut warnings: Vec<String> =
-        inputs.reason.is_none().then(|| "no reason is given".to_owned()).into_iter().collect();
-    if let Way::Again(again) = &mut way {
-        if let Shape::Rolling(shape) = again.shape()? {
-            let lines = deploy::apart(&shape, &survey);
-            if !lines.is_empty() {
-                return Err(many(&format!("cannot go back to {}", target.version), lines.into_iter()).into());
-            }
-        }
-        again.warnings = deploy::drifted(again, past, &survey, cluster).await?;
-        warnings.extend(again.warnings.iter().cloned());
-    }
-    let (version, release) = (target.version, target.release);
-    Ok(RollbackPlan { unit, version, release, live, way, inputs: inputs.clone(), warnings })
-}
-
-/// The release that a version, a release's id or an image's digest names; the newest of several.
-fn named(to: &str, deploys: &[(&DeployPlan, Option<Snapshot>)]) -> Result<LiveRelease, DeliveryError> {
-    let wanted = to.trim_start_matches('v');
-    for (plan, before) in deploys {
-        let of_plan = LiveRelease { release: plan.release.0.clone(), version: plan.version.clone() };
-        let old = before.as_ref().and_then(|before| before.live.clone());
-        for each in [Some(of_plan), old].into_iter().flatten() {
-            let image = to.starts_with("sha256:") && plan.release.0 == each.release && plan.uses_image(to);
-            if each.version.trim_start_matches('v') == wanted || each.release == to || image {
-                return Ok(each);
-            }
-        }
-    }
-    let mut known: Vec<&str> = deploys.iter().map(|(plan, _)| plan.version.as_str()).collect();
-    known.dedup();
-    let why = format!("no delivery of it is remembered; remembered are {}", known.join(", "));
-    Err(Failure::new(format!("cannot go back to {to}"), why).effect(UNCHANGED).into())
-}
-
-/// The release of a plan, or of what was before it, that the Services select now.
-fn live_now(survey: &Survey, plan: &DeployPlan, before: Option<&Snapshot>) -> Option<LiveRelease> {
-    deploy::live_of(survey, plan).or_else(|| {
-        let before = before?;
-        let runs =
-            |kept: &strategy::Kept| survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid);
-        (!before.workloads.is_empty() && before.workloads.values().all(runs)).then(|| before.live.clone()).flatten()
-    })
-}
-
-fn way(
-    target: &LiveRelease,
-    live: Option<&LiveRelease>,
-    deploys: &[(&DeployPlan, Option<Snapshot>)],
-    survey: &Survey,
-) -> Result<Way, DeliveryError> {
-    if live.is_some_and(|live| live.release == target.release) {
-        return Ok(Way::Already);
-    }
-    let leaves = |plan: &DeployPlan| live.is_some_and(|live| live.release == plan.release.0);
-    let undo = deploys.iter().find_map(|(plan, before)| {
-        let before = before.as_ref()?;
-        let back = before.live.as_ref().is_some_and(|each| each.release == target.release);
-        (leaves(plan) && back).then(|| Way::Undo { leaving: Box::new((*plan).clone()), to: Box::new(before.clone()) })
-    });
-    let again = deploys.iter().find(|(plan, _)| plan.release.0 == target.release);
-    let stands = |way: &Way| match way {
-        Way::Undo { to, .. } => to
-            .workloads
-            .values()
-            .all(|kept| survey.deployments.get(kept.object.name()).is_some_and(|now| now.uid() == kept.uid)),
-        _ => false,
+    let live = history.live(&survey);
+    let choice = Choice { history: &history, target: &target, live: live.as_ref(), survey: &survey, inputs, cluster };
+    let (way, told) = choice.choose().await?;
+    let unsaid = inputs.reason.is_none().then(|| "no reason is given".to_owned());
+    let warnings = unsaid.into_iter().chain(told).collect();
+    // Delivered again with Secrets that were rotated since it is another release of the same version.
+    let release = match &way {
+        Way::Again(plan) => plan.release.0.clone(),
+        Way::Already | Way::Undo { .. } => target.release,
     };
-    // What still stands is the quickest and surest; what was removed is delivered again, configuration included.
-    match (undo, again) {
-        (Some(undo), Some(_)) if stands(&undo) => Ok(undo),
-        (_, Some((plan, _))) => Ok(Way::Again(Box::new(plan.again(live, survey)?))),
-        (Some(undo), None) => Ok(undo),
-        (None, None) => {
-            let why = format!(
-                "neither its plan nor its state before {} is remembered",
-                live.map_or("now", |live| &live.version)
-            );
-            Err(Failure::new(format!("cannot go back to {}", target.version), why).effect(UNCHANGED).into())
-        }
-    }
+    Ok(RollbackPlan { unit, version: target.version, release, live, way, inputs: inputs.clone(), warnings })
 }
 
 /// Carries a rollback out.
@@ -182,22 +119,22 @@ pub(super) async fn apply(
             progress.say(format!("already live: {}", plan.version));
             Ok(outcome(plan, false, Vec::new()))
         }
-        Way::Undo { leaving, to } => {
+        Way::Undo { leaving, to, of } => {
             let steady = Steady(progress);
-            if recorded(progress, "rolled-back").is_none() {
-                let text = format!("back to {}", plan.version);
-                going(progress, text).await?;
-                strategy::go_back(&back(plan, leaving, to, cluster, &steady)).await?;
-                let text = format!("{} serves 100 %", plan.version);
-                let data = serde_json::Value::Null;
-                progress.record(Milestone { name: "rolled-back".to_owned(), text, data }).await?;
-            }
-            Ok(outcome(plan, true, Vec::new()))
+            let stands = if let Some(arrived) = recorded(progress, "rolled-back") {
+                arrived.text
+            } else {
+                going(progress, format!("back to {}", plan.version)).await?;
+                let stands = strategy::go_back(&back(plan, leaving, to, (site, cluster), &steady)).await?;
+                let (name, data) = ("rolled-back".to_owned(), serde_json::Value::Null);
+                progress.record(Milestone { name, text: stands.clone(), data }).await?;
+                stands
+            };
+            deploy::returned(leaving, of.as_deref(), &plan.release, cluster, progress).await?;
+            Ok(Outcome { summary: stands, ..outcome(plan, true, Vec::new()) })
         }
         Way::Again(deploy) => {
-            let mut deploy = deploy.clone();
-            deploy.inputs.timeout = plan.inputs.timeout;
-            let done = deploy::apply(&deploy, site, cluster, progress).await?;
+            let done = deploy::apply(deploy, site, cluster, progress).await?;
             let changed = done.outputs.get("changed").is_some_and(|changed| changed == "true");
             Ok(outcome(plan, changed, done.retire))
         }
@@ -216,7 +153,7 @@ fn back<'a>(
     plan: &'a RollbackPlan,
     leaving: &'a DeployPlan,
     to: &'a Snapshot,
-    cluster: &Cluster,
+    (site, cluster): (&'a Site, &Cluster),
     progress: &'a dyn Progress,
 ) -> Back<'a> {
     let inputs = &plan.inputs;
@@ -224,7 +161,8 @@ fn back<'a>(
     Back {
         leaving,
         to,
-        cluster: cluster.with_patience(*inputs.timeout),
+        environment: &site.environment,
+        cluster: cluster.with_patience(strategy::PATIENCE),
         progress,
         replicas: inputs.replicas,
         drain: *inputs.drain,
@@ -232,6 +170,7 @@ fn back<'a>(
         evidence,
         restart: inputs.restart,
         spares: false,
+        overwrites: true,
     }
 }
 
@@ -241,25 +180,4 @@ fn outcome(plan: &RollbackPlan, changed: bool, retire: Vec<super::Retirement>) -
     let summary =
         if changed { format!("{} serves 100 %", plan.version) } else { format!("already live: {}", plan.version) };
     Outcome { outputs: outputs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(), summary, retire }
-}
-
-impl DeployPlan {
-    /// The same release delivered once more, over what is live now. It was watched when it was delivered first, so it is not
-    /// watched again. Where it fails, what is live now stays. It has to arrive: what somebody else changed is overwritten.
-    fn again(&self, live: Option<&LiveRelease>, survey: &Survey) -> Result<Self, DeliveryError> {
-        let mut plan = self.clone();
-        plan.live = live.cloned();
-        plan.place = deploy::place(&plan, survey)?;
-        plan.inputs.watch = crate::inputs::Period::default();
-        plan.inputs.rollback_when = Vec::new();
-        plan.inputs.on_failure = OnFailure::Rollback;
-        plan.inputs.drift = Drift::Overwrite;
-        plan.inputs.replicas = Replicas::Previous;
-        plan.prune = Vec::new();
-        plan.changes = Vec::new();
-        if let Strategy::BlueGreen(knobs) = &mut plan.inputs.strategy {
-            knobs.scale_old = knobs.scale_old.min(1);
-        }
-        Ok(plan)
-    }
 }

@@ -179,7 +179,7 @@ impl Release {
     /// As a run remembers it.
     pub(crate) fn past(&self, link: &Link) -> Past {
         let begun = link.milestones().into_iter().find(|each| each.name == "begun");
-        Past { plan: self.plan.clone(), begun: begun.map(|each| each.data).unwrap_or_default() }
+        Past { plan: self.plan.clone(), begun: begun.map(|each| each.data).unwrap_or_default(), open: false }
     }
 }
 

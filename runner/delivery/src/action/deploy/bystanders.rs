@@ -15,14 +15,14 @@ use crate::{Object, ObjectId};
 
 /// The autoscalers and disruption budgets of a namespace.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
+pub(in crate::action) struct Followers {
     autoscalers: Vec<Object>,
     budgets: Vec<Object>,
 }
 
 impl Followers {
     /// Those that a delivery has to mind: none where nothing is swapped.
-    pub(super) async fn take(cluster: &Cluster, inputs: &DeployInputs) -> Result<Self, ClusterError> {
+    pub(in crate::action) async fn take(cluster: &Cluster, inputs: &DeployInputs) -> Result<Self, ClusterError> {
         if !matches!(inputs.strategy, Strategy::BlueGreen(_)) {
             return Ok(Self::default());
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::look::{Pair, find, pairs};
+use super::look::{Pair, find};
 use super::{DeployPlan, Shape, Survey};
 use crate::action::Past;
 use crate::cluster::{Cluster, ClusterError};
@@ -15,18 +15,6 @@ use crate::strategy::{Drifted, drift, is_of, workloads_of};
 use crate::{DeliveryError, Object, ObjectId};
 
 /// A line for each field that somebody else set to another value, with what becomes of it.
-pub(in crate::action) async fn lines(
-    plan: &DeployPlan,
-    past: &[Past],
-    survey: &Survey,
-    cluster: &Cluster,
-) -> Result<Vec<String>, DeliveryError> {
-    let shape = plan.shape()?;
-    let pairs = pairs(&shape, cluster).await?;
-    of_pairs(plan, past, &shape, survey, &pairs, cluster).await
-}
-
-/// The same, where what is there was read already.
 pub(super) async fn of_pairs(
     plan: &DeployPlan,
     past: &[Past],

@@ -26,7 +26,7 @@ pub(super) struct Pair<'a> {
 }
 
 /// Fills in what the cluster says; all problems at once.
-pub(super) async fn complete(
+pub(in crate::action) async fn complete(
     plan: &mut DeployPlan,
     past: &[Past],
     (survey, followers): (&Survey, &Followers),

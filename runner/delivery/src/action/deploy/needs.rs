@@ -13,7 +13,7 @@ use crate::unit::{UNIT, first_pods};
 use crate::{DeliveryError, Object, ObjectId};
 
 /// Every right that the delivery and its way back use.
-pub(super) fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
+pub(in crate::action) fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
     let kinds: BTreeSet<(String, String)> =
         plan.rendered.iter().map(|object| (object.api_version().to_owned(), object.kind().to_owned())).collect();
     let mut verbs = Vec::new();

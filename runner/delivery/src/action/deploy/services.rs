@@ -15,7 +15,7 @@ pub(super) fn in_the_way(plan: &DeployPlan, shape: &Shape, survey: &Survey) -> V
 
 /// Services that send their traffic to one blue-green release alone. Pods in place would get none of it, and where the
 /// selector is taken by force both releases serve, of which the old one is never scaled down.
-pub(in crate::action) fn apart(shape: &RollingShape, survey: &Survey) -> Vec<String> {
+fn apart(shape: &RollingShape, survey: &Survey) -> Vec<String> {
     let services = shape.objects.iter().filter(|object| role(object) == Role::Service);
     let line = |service: &Object| {
         let release = survey.selector(service.name())?.remove(RELEASE)?;
