@@ -13,7 +13,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::{StoreError, StoreFolder};
 
 /// The migrations, each applied once and in order; the database's `user_version` counts them.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_deliveries.sql")];
 
 /// The first SQLite without the WAL reset that could lose a commit (fixed 2026-03-13).
 const OLDEST_SQLITE: i32 = 3_051_003;

@@ -30,7 +30,7 @@ pub use error::StoreError;
 pub use folder::StoreFolder;
 pub use journal::{Append, First, OutboxEntry, Outgoing, Summary};
 pub use lock::EngineLock;
-pub use projection::{ArtifactRow, DeploymentRow, RunFilter, RunRow};
+pub use projection::{ArtifactRow, DeliveryRow, DeploymentRow, PLANNED, RunFilter, RunRow};
 pub use secrets::{ListedSecret, SecretScope};
 
 /// A store, open. Methods may be called from any thread; they block on the disk.
@@ -133,6 +133,11 @@ impl Store {
     /// Deployments, newest first.
     pub fn deployments(&self, root: Option<&str>, environment: Option<&str>) -> Result<Vec<DeploymentRow>, StoreError> {
         projection::deployments(&self.connection(), root, environment)
+    }
+
+    /// The deliveries to an environment of a repository, newest first.
+    pub fn deliveries(&self, root: &str, environment: &str) -> Result<Vec<DeliveryRow>, StoreError> {
+        projection::deliveries(&self.connection(), root, environment)
     }
 
     /// Artifacts of a run.

@@ -60,6 +60,28 @@ pub struct DeploymentRow {
     pub event: Event,
 }
 
+/// The name of the milestone in which a delivery begins. Its data names `environment`, `unit` and `uses`.
+pub const PLANNED: &str = "planned";
+
+/// A step that delivered something to an environment, or was about to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryRow {
+    /// Number of the journal row in which it begins.
+    pub number: u64,
+    /// The unit.
+    pub unit: String,
+    /// The action, as written.
+    pub uses: String,
+    /// The run.
+    pub run: u64,
+    /// The leg.
+    pub job: String,
+    /// Its attempt.
+    pub attempt: u32,
+    /// The step.
+    pub step: u32,
+}
+
 /// An artifact of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArtifactRow {
@@ -142,6 +164,16 @@ pub(crate) fn apply(transaction: &Transaction<'_>, number: u64, run: RunId, even
                 params![number, environment.to_lowercase(), run.0, body],
             )?;
         }
+        Fact::Milestone { key, attempt, step, milestone } if milestone.name == PLANNED => {
+            let text = |name: &str| milestone.data.get(name).and_then(serde_json::Value::as_str);
+            if let (Some(environment), Some(unit), Some(uses)) = (text("environment"), text("unit"), text("uses")) {
+                transaction.execute(
+                    "INSERT INTO deliveries (number, root, environment, unit, uses, run, job, attempt, step)
+                     SELECT ?1, root, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM runs WHERE id = ?5",
+                    params![number, environment.to_lowercase(), unit, uses, run.0, key.to_string(), attempt.0, step],
+                )?;
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -187,7 +219,8 @@ pub(crate) fn rebuild(
     transaction: &Transaction<'_>,
     fold: &dyn Fn(&[Event]) -> Result<Summary, String>,
 ) -> Result<(), StoreError> {
-    transaction.execute_batch("DELETE FROM artifacts; DELETE FROM votes; DELETE FROM deployments;")?;
+    transaction
+        .execute_batch("DELETE FROM artifacts; DELETE FROM votes; DELETE FROM deployments; DELETE FROM deliveries;")?;
     let runs: Vec<u64> = {
         let mut statement = transaction.prepare("SELECT DISTINCT run FROM journal ORDER BY run")?;
         statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
@@ -293,6 +326,30 @@ pub(crate) fn deployments(
         deployments.push(DeploymentRow { number, repository, run, event });
     }
     Ok(deployments)
+}
+
+/// The deliveries to an environment of a repository, newest first.
+pub(crate) fn deliveries(
+    connection: &Connection,
+    root: &str,
+    environment: &str,
+) -> Result<Vec<DeliveryRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, unit, uses, run, job, attempt, step FROM deliveries
+         WHERE root = ?1 AND environment = ?2 ORDER BY number DESC",
+    )?;
+    let rows = statement.query_map(params![root, environment.to_lowercase()], |row| {
+        Ok(DeliveryRow {
+            number: row.get(0)?,
+            unit: row.get(1)?,
+            uses: row.get(2)?,
+            run: row.get(3)?,
+            job: row.get(4)?,
+            attempt: row.get(5)?,
+            step: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Artifacts of a run, by number.

@@ -319,3 +319,45 @@ proptest! {
         prop_assert_eq!(store.verify().unwrap().entries, seen.iter().sum::<u64>());
     }
 }
+
+#[test]
+fn deliveries_are_found_by_environment_however_much_else_ran() {
+    let (_scratch, folder) = place();
+    let store = Store::open(&folder).unwrap();
+    let planned = |environment: &str, uses: &str, unit: &str| Event {
+        at: Timestamp::UNIX_EPOCH,
+        fact: Fact::Milestone {
+            key: tagline_run::JobKey::new("production", 0),
+            attempt: tagline_run::Attempt(1),
+            step: 2,
+            milestone: tagline_run::Milestone {
+                name: tagline_store::PLANNED.to_owned(),
+                text: String::new(),
+                data: serde_json::json!({"environment": environment, "uses": uses, "unit": unit, "plan": "sha256:1"}),
+            },
+        },
+    };
+    let deliver = |environment: &str, uses: &str, unit: &str| {
+        let run = begin(&store);
+        let append = Append { events: vec![planned(environment, uses, unit)], ..append(run, 1, &[]) };
+        store.append(&[append], &[]).unwrap();
+        run
+    };
+    let first = deliver("Production", "tagline/deploy@v1", "shop");
+    deliver("staging", "tagline/deploy@v1", "shop");
+    for _ in 0..120 {
+        begin(&store);
+    }
+    let second = deliver("production", "tagline/rollback@v1", "api");
+    let found = || {
+        let rows = store.deliveries("/repo", "PRODUCTION").unwrap();
+        rows.into_iter().map(|row| (row.run, row.unit, row.uses, row.job, row.attempt, row.step)).collect::<Vec<_>>()
+    };
+    let row =
+        |run: RunId, unit: &str, uses: &str| (run.0, unit.to_owned(), uses.to_owned(), "production".to_owned(), 1, 2);
+    let expected = [row(second, "api", "tagline/rollback@v1"), row(first, "shop", "tagline/deploy@v1")];
+    assert_eq!(found(), expected);
+    store.rebuild(&|_| Ok(summary("completed"))).unwrap();
+    assert_eq!(found(), expected);
+    assert!(store.deliveries("/elsewhere", "production").unwrap().is_empty());
+}

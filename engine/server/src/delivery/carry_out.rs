@@ -5,11 +5,10 @@
 //! again by another engine goes on from its milestones.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use tagline_delivery::{DeliveryError, Failure, Milestone, Progress, Site, UNCHANGED};
+use tagline_delivery::{DeliveryError, Milestone, Progress, Site, UNCHANGED};
 use tagline_run::{GateStatus, Sender};
 use tokio::sync::{mpsc, watch};
 
@@ -19,10 +18,8 @@ use super::kept::{DELIVERED, Kept, PLANNED};
 use super::past::past;
 use super::prepare::is_free;
 use super::site::{site, tree};
+use super::together;
 use crate::attend::Context;
-
-/// What a delivery gets beyond its plan's own limit to come to an orderly end.
-const GRACE: Duration = Duration::from_mins(5);
 
 /// One delivery that a step asks for.
 pub(crate) struct Delivery {
@@ -66,13 +63,7 @@ pub(crate) async fn carry_out(delivery: Delivery) -> Result<IndexMap<String, Str
     };
     let desk = Arc::new(desk);
     let kept = choose(&context, &desk, &site, &known, asked.as_ref()).await?;
-    let deliverer = &context.config.deliverer;
-    let limit = deliverer.way_back(&kept.plan).saturating_add(GRACE);
-    let applied = tokio::select! {
-        applied = deliverer.apply(&kept.plan, &site, desk.clone()) => applied,
-        () = overdue(&desk, limit) => Err(too_slow(&site, limit).into()),
-    };
-    let delivered = match applied {
+    let delivered = match context.config.deliverer.apply(&kept.plan, &site, desk.clone()).await {
         Ok(delivered) => delivered,
         Err(DeliveryError::Failed(failure)) => {
             failure.evidence.iter().for_each(|line| desk.say(line.clone()));
@@ -109,6 +100,7 @@ async fn choose(
             return Err(format!("{} asks for an approval, and this step was not part of it", site.environment));
         }
         None => {
+            together::plan(context, desk, site).await?;
             let past = past(context, &site.environment).await?;
             let planned = context.config.deliverer.plan(site, uses, with, &past).await;
             let prepared = planned.map_err(|error| error.to_string())?;
@@ -118,7 +110,9 @@ async fn choose(
         }
     };
     let text = format!("{uses} follows the plan {}", tagline_plan::digest::short(&digest));
-    desk.store(&Milestone { name: PLANNED.to_owned(), text, data: json!({ "uses": uses, "plan": digest }) }).await;
+    let unit = with.get("name").unwrap_or(&site.repository);
+    let data = json!({ "uses": uses, "plan": digest, "environment": site.environment, "unit": unit });
+    desk.store(&Milestone { name: PLANNED.to_owned(), text, data }).await;
     Ok(kept)
 }
 
@@ -138,19 +132,6 @@ fn same(kept: Kept, asked: Option<&(String, IndexMap<String, String>)>) -> Resul
         None => Ok(kept),
         Some(what) => Err(format!("the step is not what was planned, so nothing is done: {what}")),
     }
-}
-
-/// Done so long after the delivery was told to end.
-async fn overdue(desk: &Desk, limit: Duration) {
-    desk.stopped().await;
-    tokio::time::sleep(limit).await;
-}
-
-fn too_slow(site: &Site, limit: Duration) -> Failure {
-    let why = format!("it was told to end and had not gone back after {} minutes", limit.as_secs().div_ceil(60));
-    Failure::new("the delivery is given up", why)
-        .effect(format!("{} may be between two releases", site.environment))
-        .next(format!("tagline environments {}", site.environment))
 }
 
 /// How things stand after a delivery that was told to end.

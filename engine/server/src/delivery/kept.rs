@@ -11,7 +11,7 @@ use tagline_store::Store;
 use crate::services::{blocking, chain};
 
 /// The engine's milestone before a delivery begins: which plan it follows.
-pub(crate) const PLANNED: &str = "planned";
+pub(crate) use tagline_store::PLANNED;
 /// The engine's milestone at its end: outputs, and what is to be removed later.
 pub(crate) const DELIVERED: &str = "delivered";
 

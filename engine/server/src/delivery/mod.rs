@@ -17,6 +17,7 @@ mod prepare;
 mod reach;
 pub(crate) mod retire;
 mod site;
+mod together;
 
 pub use check::check_deliveries;
 pub use deliverer::{Delivered, Deliverer, Due, Earlier, Later, NoCluster, Prepared};
@@ -27,5 +28,5 @@ pub(crate) use carry_out::{Delivery, carry_out};
 pub(crate) use check::check;
 pub(crate) use desk::Said;
 pub(crate) use kept::DELIVERED;
-pub(crate) use past::units;
+pub(crate) use past::{Found, find};
 pub(crate) use prepare::prepare;
