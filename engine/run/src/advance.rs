@@ -267,6 +267,9 @@ impl Decider {
     }
 }
 
+/// The delivery actions that bring a release somewhere.
+const BRINGING: [&str; 2] = ["tagline/deploy", "tagline/rollback"];
+
 fn ending(state: &RunState) -> (Conclusion, Ending, String) {
     let sentence = |wanted: &dyn Fn(&Ended) -> bool| {
         let jobs = state.jobs.iter();
@@ -311,9 +314,23 @@ impl RunState {
         newest
     }
 
+    /// Whether what runs for an environment brings something live there. Delivery steps that only work on what is live, as
+    /// an operation or a rotation does, make no release of an untagged run.
+    fn brings_release(&self, environment: &str) -> bool {
+        let jobs = self.legs().filter(|(_, leg)| crate::query::is_in(&leg.ready.leg, environment));
+        let jobs = jobs.filter_map(|(key, _)| self.plan.jobs.get(&key.job));
+        let mut deliveries = jobs.flat_map(|job| &job.job.steps).filter_map(|step| step.delivery()).peekable();
+        let brings = |uses: &str| {
+            let name = uses.trim().split_once('@').map_or(uses, |(name, _)| name);
+            BRINGING.iter().any(|each| each.eq_ignore_ascii_case(name))
+        };
+        let none = deliveries.peek().is_none();
+        self.plan.trigger.version.is_some() || none || deliveries.any(|(uses, _)| brings(&uses.text))
+    }
+
     /// The record of a deployment that is complete and not recorded yet.
     fn deployment_of(&self, gate: GateId, environment: &str) -> Option<Fact> {
-        if self.stage_goes_on(environment) {
+        if self.stage_goes_on(environment) || !self.brings_release(environment) {
             return None;
         }
         let in_stage = |leg: &Leg| crate::query::is_in(leg, environment);

@@ -6,7 +6,7 @@ use tagline_run::{
     Attempt, Conclusion, Decision, Input, Milestone, Refusal, Report, Rerun, Sender, TimerId, Token, view,
 };
 
-use crate::support::{World, digest, key};
+use crate::support::{World, digest, key, plan_of};
 
 const DEPLOY: &str = "on: push\njobs:\n  deploy:\n    runs-on: x\n    environment: guarded\n    steps: [ { uses: 'tagline/deploy@v1' } ]\n";
 
@@ -70,6 +70,21 @@ fn the_end_of_job_and_run_does_not_hide_what_was_done() {
     assert_eq!(world.finished(), ended);
     world.rerun(Rerun::All);
     assert_eq!(world.tell(retired("left")).len(), 1, "a rerun does not take the place of what an attempt has left");
+}
+
+#[test]
+fn an_untagged_run_that_only_works_on_what_is_live_brings_nothing_live() {
+    let deployed = |action: &str| {
+        let mut world = World::of(plan_of(&DEPLOY.replace("tagline/deploy", action), None));
+        world.settle();
+        world.approve("guarded", "ana");
+        world.ok("deploy");
+        world.state.deployments.contains_key("guarded")
+    };
+    for action in ["tagline/rotate-secret", "tagline/operate", "tagline/migrate", "tagline/smoke-test"] {
+        assert!(!deployed(action), "{action}");
+    }
+    assert!(deployed("tagline/deploy") && deployed("tagline/rollback"));
 }
 
 #[test]
