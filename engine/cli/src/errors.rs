@@ -208,7 +208,6 @@ impl From<RollbackError> for Failure {
     fn from(error: RollbackError) -> Self {
         match error {
             RollbackError::Plan(error) => error.into(),
-            RollbackError::Store(error) => error.into(),
             RollbackError::Run(error) => error.into(),
             RollbackError::NeverDelivered { .. } => Self::of(Exit::Unusable, "never-delivered", &error)
                 .effect(NOTHING_RUN)
@@ -221,6 +220,9 @@ impl From<RollbackError> for Failure {
                     .effect(NOTHING_RUN)
                     .next(next)
             }
+            RollbackError::NoUnit { ref known, .. } => Self::of(Exit::Unusable, "no-such-unit", &error)
+                .why(format!("units that were delivered there: {}", known.join(", ")))
+                .effect(NOTHING_RUN),
             RollbackError::NoVersionBefore { ref environment, .. } => {
                 let next = format!("name one that was live: tagline rollback {environment} --to 1.2.2");
                 Self::of(Exit::Unusable, "no-version-before", &error).effect(NOTHING_RUN).next(next)

@@ -167,6 +167,9 @@ pub(crate) struct RollbackArgs {
     /// The version to go to; without it what was live before the newest release
     #[arg(long, value_name = "VERSION")]
     pub(crate) to: Option<String>,
+    /// Only this unit (several times for several); without it all of the newest release
+    #[arg(long, value_name = "NAME")]
+    pub(crate) unit: Vec<String>,
     /// The reason to record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

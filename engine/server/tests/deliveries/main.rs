@@ -160,6 +160,45 @@ async fn a_delivery_without_its_agent_goes_back() {
     assert_eq!(view_cause(&state), "Lost");
 }
 
+/// A release of two units goes back: what cannot be planned is told before anything moves, and one that fails does not keep
+/// the other from going.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_units_go_back_together() {
+    let step = "      - {uses: tagline/deploy@v1, with: {name: NAME, manifests: k8s, images: 'shop=${{ needs.build.outputs.image }}', smoke: /health 200}}\n";
+    let head = WORKFLOW.split("      - id: deploy\n").next().unwrap();
+    let units = ["api", "web"].map(|name| step.replace("NAME", name)).concat();
+    let place = place_with(&format!("{head}{units}"), RULES);
+    let live = |version: &str| json!({"live": {"release": "r", "version": version}, "workloads": {}, "objects": [], "absent": []});
+    *place.stage.plan.lock().unwrap() = json!({"version": "1.2.3"});
+    *place.stage.before.lock().unwrap() = Some(live("1.2.2"));
+    place.on.send_replace(true);
+    let run = place.begin();
+    let engine = place.engine();
+    place.approved(&engine, run).await;
+    let state = until(&engine, run, finished).await;
+    assert_eq!(state.finished.as_ref().unwrap().conclusion, Conclusion::Success, "{:#?}", state.jobs);
+    drop(engine);
+
+    let back = async |refuses: Option<&str>, fails: Option<&str>| {
+        *place.stage.refuses.lock().unwrap() = refuses.map(str::to_owned);
+        *place.stage.fails.lock().unwrap() = fails.map(str::to_owned);
+        *place.stage.plan.lock().unwrap() = json!({"version": "1.2.2"});
+        place.stage.did.lock().unwrap().clear();
+        let (run, steps) = place.begin_rollback();
+        assert_eq!(steps, ["api back to 1.2.2", "web back to 1.2.2"]);
+        let engine = place.engine();
+        let state = until(&engine, run, finished).await;
+        let delivered = state.reached.iter().filter(|one| one.milestone.name == "delivered").count();
+        (state.finished.unwrap().conclusion, place.did(), delivered)
+    };
+    let (conclusion, did, _) = back(Some("web"), None).await;
+    assert_eq!((conclusion, did), (Conclusion::Failure, Vec::new()), "api did not move either");
+    let (conclusion, did, delivered) = back(None, Some("api")).await;
+    assert_eq!((conclusion, did.len(), delivered), (Conclusion::Failure, 2, 1), "web went back all the same: {did:?}");
+    let (conclusion, _, delivered) = back(None, None).await;
+    assert_eq!((conclusion, delivered), (Conclusion::Success, 2));
+}
+
 fn view_cause(state: &RunState) -> String {
     format!("{:?}", state.jobs["production"].ends().next().unwrap().cause)
 }

@@ -9,6 +9,7 @@ use tagline_executor::{Environment, Executor, Exposure, Sandbox};
 use tagline_run::{RunId, RunState};
 use tagline_server::planner::{Ask, plan};
 use tagline_server::repository::Repository;
+use tagline_server::rollback::{self, Wish};
 use tagline_server::{BeginOptions, Engine, EngineConfig, Executors, Faults, PlannerError, begin};
 use tagline_store::{Store, StoreFolder};
 use tokio::sync::watch;
@@ -82,6 +83,18 @@ impl Place {
         let store = Store::open(&self.folder).unwrap();
         let options = BeginOptions { runner: "auto".into(), ..BeginOptions::default() };
         begin(&store, &Repository::open(&self.repository).unwrap(), &planned[0], &options).unwrap().run
+    }
+
+    /// Begins the way back; where each unit goes, as the steps are named.
+    pub(crate) fn begin_rollback(&self) -> (RunId, Vec<String>) {
+        let repository = Repository::open(&self.repository).unwrap();
+        let store = Store::open(&self.folder).unwrap();
+        let wish = Wish { environment: "production".into(), ..Wish::default() };
+        let planned = rollback::plan(&repository, &store, &wish).unwrap();
+        let steps = planned.plan.jobs.values().flat_map(|job| &job.job.steps);
+        let names = steps.filter_map(|step| step.name.as_ref()).map(|name| name.text.clone()).collect();
+        let options = BeginOptions { runner: "auto".into(), allow_downgrade: true, ..BeginOptions::default() };
+        (begin(&store, &repository, &planned, &options).unwrap().run, names)
     }
 
     pub(crate) fn did(&self) -> Vec<String> {

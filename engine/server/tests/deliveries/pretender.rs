@@ -1,7 +1,6 @@
 //! A deliverer that only pretends.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::SignedDuration;
@@ -19,6 +18,12 @@ pub(crate) struct Stage {
     pub(crate) retire_in: Mutex<Option<SignedDuration>>,
     /// What it leaves is removed when its run ends.
     pub(crate) finally: Mutex<bool>,
+    /// What was live before, as `begun` says it.
+    pub(crate) before: Mutex<Option<Value>>,
+    /// The unit that cannot be planned.
+    pub(crate) refuses: Mutex<Option<String>>,
+    /// The unit that cannot be delivered.
+    pub(crate) fails: Mutex<Option<String>>,
 }
 
 /// A deliverer: it does `begun`, waits to be let on, does `switched`.
@@ -42,18 +47,25 @@ impl Deliverer for Pretender {
     fn plan<'a>(
         &'a self,
         site: &'a Site,
-        _: &'a str,
+        uses: &'a str,
         with: &'a IndexMap<String, String>,
         past: &'a [Earlier],
     ) -> Later<'a, Result<Prepared, DeliveryError>> {
         Box::pin(async move {
             assert!(site.tree.join("VERSION").exists(), "the tagged files are there");
-            assert_eq!(site.built.len(), 1);
-            let plan = self.stage.plan.lock().unwrap().clone();
+            assert_eq!(site.built.len(), usize::from(uses.starts_with("tagline/deploy")));
+            let mut plan = self.stage.plan.lock().unwrap().clone();
+            if let Some(unit) = with.get("name") {
+                plan["unit"] = json!(unit);
+            }
+            if with.get("name").is_some_and(|unit| Some(unit) == self.stage.refuses.lock().unwrap().as_ref()) {
+                return Err(Failure::new("it cannot go back", "its configuration is gone").into());
+            }
             if plan == json!("out of reach") {
                 return Err(Failure::new("the cluster is out of reach", "no route").next("look at it").into());
             }
-            let summary = vec![format!("{} to {} after {} others", with["images"], site.target, past.len())];
+            let images = with.get("images").map_or("nothing", String::as_str);
+            let summary = vec![format!("{images} to {} after {} others", site.target, past.len())];
             Ok(Prepared { plan, summary })
         })
     }
@@ -68,7 +80,13 @@ impl Deliverer for Pretender {
             let known: Vec<String> = progress.milestones().into_iter().map(|milestone| milestone.name).collect();
             self.did(&format!("apply {plan} after {}", known.join(" ")));
             if known.is_empty() {
-                progress.record(milestone("begun")).await?;
+                let before = self.stage.before.lock().unwrap().clone();
+                let begun = milestone("begun");
+                let data = before.unwrap_or_else(|| begun.data.clone());
+                progress.record(Milestone { data, ..begun }).await?;
+            }
+            if plan["unit"].as_str().is_some_and(|unit| self.stage.fails.lock().unwrap().as_deref() == Some(unit)) {
+                return Err(Failure::new("pods do not get ready", "no room").into());
             }
             progress.say(format!("{} pods", site.version));
             progress.keep("pods.log".into(), b"all well".to_vec()).await?;
@@ -90,10 +108,6 @@ impl Deliverer for Pretender {
             let outputs = IndexMap::from([("release".to_owned(), "v1".to_owned())]);
             Ok(Delivered { outputs, text: "it serves".into(), retire: retire.into_iter().collect() })
         })
-    }
-
-    fn way_back(&self, _: &Value) -> Duration {
-        Duration::from_mins(1)
     }
 
     fn retire<'a>(
