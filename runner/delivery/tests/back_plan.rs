@@ -53,6 +53,7 @@ fn release(version: &str) -> DeployPlan {
         chart: None,
         place: None,
         live: None,
+        unproved: false,
         changes: Vec::new(),
         prune: Vec::new(),
         warnings: Vec::new(),
@@ -102,6 +103,7 @@ fn snapshot(plan: &DeployPlan) -> Snapshot {
         objects: shape.services.iter().chain(&shape.autoscalers).map(kept).collect(),
         absent: Vec::new(),
         narrowed: BTreeMap::new(),
+        replaced: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use common::users::Users;
 use common::{Link, space};
 use serde_json::json;
 use tagline_delivery::action::Kind;
-use tagline_delivery::cluster::{Patch, Precondition, Propagation};
+use tagline_delivery::cluster::{Precondition, Propagation};
 use tagline_delivery::render::helm::{Chart, record};
 use tagline_delivery::{DeliveryError, Object, ObjectId, Stop};
 

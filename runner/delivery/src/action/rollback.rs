@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeployPlan, Outcome, Past, Shape, deploy, many};
+use super::{DeployPlan, Outcome, Past, deploy};
 use crate::cluster::Cluster;
 use crate::inputs::RollbackInputs;
 use crate::progress::recorded;

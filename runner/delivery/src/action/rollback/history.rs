@@ -184,6 +184,7 @@ mod tests {
             chart: None,
             place: None,
             live: None,
+            unproved: false,
             changes: Vec::new(),
             prune: Vec::new(),
             warnings: Vec::new(),
