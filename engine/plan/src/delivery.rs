@@ -29,6 +29,8 @@ pub struct DeliveryStep {
     pub conditional: bool,
     /// What it is given, or why that is not known yet: one clause for each input, `images: it names steps.build…`.
     pub with: Result<IndexMap<String, String>, Vec<String>>,
+    /// The same as far as it is known; what is not is `${{ }}`, as the file has it.
+    pub so_far: IndexMap<String, String>,
 }
 
 /// The delivery steps of a leg, in order. `total` is the number of the job's legs.
@@ -69,20 +71,25 @@ fn one(
     uses: &str,
     with: &IndexMap<String, Text>,
 ) -> Result<DeliveryStep, EvaluationError> {
-    let (mut values, mut unknown) = (IndexMap::new(), Vec::new());
+    let (mut so_far, mut unknown) = (IndexMap::new(), Vec::new());
     known.show_env();
     for (name, text) in with {
-        match known.text(text)? {
-            Ok(value) => drop(values.insert(name.clone(), value)),
-            Err(what) => unknown.push(format!("{name}: {what}")),
-        }
+        let value = match known.text(text)? {
+            Ok(value) => value,
+            Err(what) => {
+                unknown.push(format!("{name}: {what}"));
+                known.partly(text)?
+            }
+        };
+        so_far.insert(name.clone(), value);
     }
     Ok(DeliveryStep {
         step: number,
         name: step.name.as_ref().map_or_else(|| uses.to_owned(), |name| name.text.clone()),
         uses: uses.to_owned(),
         conditional: step.condition.is_some(),
-        with: if unknown.is_empty() { Ok(values) } else { Err(unknown) },
+        with: if unknown.is_empty() { Ok(so_far.clone()) } else { Err(unknown) },
+        so_far,
     })
 }
 
@@ -132,6 +139,17 @@ impl Known<'_> {
         }
         let missing: Vec<String> = missing.into_iter().collect();
         Ok(Err(format!("it names {}, which is not known yet", missing.join(" and "))))
+    }
+
+    /// A text with those of its expressions worked out that are known.
+    fn partly(&self, text: &Text) -> Result<String, EvaluationError> {
+        let Ok(template) = Template::parse(&text.text) else { return Ok(text.text.clone()) };
+        let mut made = String::new();
+        for part in template.parts() {
+            let raw = Text { text: text.text[part.start..part.end].to_owned(), at: text.at };
+            made.push_str(&self.text(&raw)?.unwrap_or(raw.text));
+        }
+        Ok(made)
     }
 
     /// What of a reference is not known.

@@ -38,6 +38,7 @@ jobs:
           status: ${{ needs.check.result }}
           json: ${{ hashFiles('*') }}
           targets: ${{ env.MODE }}
+          both: ${{ matrix.tenant }} at ${{ needs.build.outputs.image }}
 "#;
 
 fn steps(finished: &[&str]) -> Vec<DeliveryStep> {
@@ -84,4 +85,13 @@ fn a_need_that_has_not_ended_is_not_known() {
     let found = steps(&[]);
     let why = ["images: it names env.IMAGE, which is not known yet"];
     assert_eq!(found[0].with.as_ref().unwrap_err(), &why);
+}
+
+#[test]
+fn what_is_known_of_an_input_that_is_not_is_worked_out() {
+    let so_far = |number: usize, name: &str| steps(&[])[number].so_far[name].clone();
+    assert_eq!(so_far(0, "images"), "shop=${{ env.IMAGE }}");
+    assert_eq!(so_far(0, "manifests"), "k8s/v1.2.3");
+    assert_eq!(so_far(1, "json"), "${{ hashFiles('*') }}");
+    assert_eq!(so_far(1, "both"), "b at ${{ needs.build.outputs.image }}");
 }

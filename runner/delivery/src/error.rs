@@ -23,6 +23,9 @@ pub struct Failure {
     pub next: String,
     /// Lines that show it: log lines, events.
     pub evidence: Vec<String>,
+    /// The step's input that is to be corrected, or that leads to what is; empty where the step may be as it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub input: String,
 }
 
 impl fmt::Display for Failure {
@@ -50,6 +53,12 @@ impl Failure {
     /// With what it means for users.
     pub fn effect(mut self, effect: impl Into<String>) -> Self {
         self.effect = effect.into();
+        self
+    }
+
+    /// Of an input that is to be corrected.
+    pub fn of_input(mut self, input: impl Into<String>) -> Self {
+        self.input = input.into();
         self
     }
 

@@ -7,7 +7,9 @@ use common::script::{self, Server, ok, status};
 use common::{Space, service, space, web};
 use serde_json::json;
 use tagline_delivery::cluster::{Precondition, Propagation, Verb};
+use tagline_delivery::inputs::Action;
 use tagline_delivery::preflight::{Extra, Needs, check};
+use tagline_delivery::render::helm::Chart;
 use tagline_delivery::{DeliveryError, Object, action};
 
 async fn said(space: &Space, needs: &Needs<'_>) -> Vec<String> {
@@ -177,5 +179,55 @@ async fn every_plan_tells_who_may_see_nothing_every_right() {
             assert!(failure.evidence.contains(&line), "{uses}: {line} is not in {:#?}", failure.evidence);
         }
         assert_eq!(failure.effect, tagline_delivery::UNCHANGED, "{uses}");
+    }
+}
+
+/// What is live stays so, and what it leaves for later is not lost, for want of Helm's record.
+#[tokio::test]
+async fn a_record_of_helm_that_is_refused_is_a_warning() {
+    let server = Server::answering(|asked| {
+        if asked.contains("/secrets") {
+            let message = "secrets is forbidden: User \"u\" cannot list resource \"secrets\" in API group \"\"";
+            return status(403, "Forbidden", message);
+        }
+        ok(&json!({"metadata": {"resourceVersion": "1"}, "items": []}))
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, site) = script::step(&server.url, folder.path()).await;
+    let Action::Deploy(inputs) = common::release::step("tagline/deploy@v1", &[]) else { panic!("a deploy") };
+    let chart = Chart {
+        release: "shop".to_owned(),
+        metadata: json!({"name": "shop", "version": "0.1.0"}),
+        defaults: json!({}),
+        values: json!({}),
+        manifest: String::new(),
+        history: 10,
+    };
+    let deploy = json!({"unit": "shop", "version": "1.2.3", "release": "v1-2-3-1a2b3c4d", "inputs": inputs, "rendered": [],
+        "jobs": [], "chart": chart, "place": null, "live": null, "changes": [], "prune": [], "warnings": []});
+    let plan = json!({"format": action::FORMAT, "uses": "tagline/deploy@v1", "environment": "production",
+        "version": "1.2.3", "target": site.target, "kind": {"deploy": deploy}});
+    let plan: action::ActionPlan = serde_json::from_value(plan).unwrap();
+    let link = common::Link::new();
+    // The release was made live by an engine that was killed then.
+    for (name, data) in [("switched", json!({"at": "2026-01-01T00:00:00Z"})), ("kept", json!({"retire": []}))] {
+        let milestone = tagline_delivery::Milestone { name: name.to_owned(), text: String::new(), data };
+        link.milestones.lock().unwrap().push(milestone);
+    }
+    let outcome = action::apply(&plan, &site, &cluster, &*link).await.unwrap_or_else(|error| panic!("{error:#?}"));
+    assert_eq!(outcome.outputs["version"], "1.2.3");
+    let said = link.said().join("\n");
+    assert!(said.contains("warning: Helm's record is not written: not allowed: secrets is forbidden"), "{said}");
+    assert!(said.contains("tagline doctor --role"), "{said}");
+}
+
+/// Charts are told what the cluster serves, as under `helm upgrade`.
+#[tokio::test]
+async fn what_the_cluster_serves_is_known() {
+    let Some(space) = space("serves").await else { return };
+    let served = space.cluster.capabilities().await.unwrap();
+    for one in ["v1", "v1/Pod", "apps/v1", "apps/v1/Deployment", "policy/v1/PodDisruptionBudget"] {
+        assert!(served.contains(&one.to_owned()), "{one} is not in {served:?}");
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Past, many};
-use crate::cluster::Cluster;
+use super::{Outcome, Past, When, many};
+use crate::cluster::{Cluster, Verb};
 use crate::inputs::{DeployInputs, Names, Strategy};
 use crate::render::helm::Chart;
 use crate::strategy::{
@@ -15,6 +15,7 @@ use crate::strategy::{
 use crate::unit::{BlueGreenShape, ChangeSet, Colour, ReleaseId, RollingShape, Unit, beside, colour_of, pods_selector};
 use crate::{DeliveryError, Failure, Object, ObjectId, PlanError, Progress, Site};
 
+mod budget;
 mod bystanders;
 mod drift;
 mod look;
@@ -79,12 +80,23 @@ pub enum Shape {
 }
 
 impl DeployPlan {
+    /// Of rendered objects, before the cluster is looked at.
+    pub(super) fn unseen(unit: String, site: &Site, inputs: &DeployInputs, rendered: Vec<Object>) -> Self {
+        let release = Unit::new(&unit, &site.version, rendered.clone()).release;
+        let version = site.version.clone();
+        let (jobs, changes, prune, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (chart, place, live, inputs) = (None, None, None, inputs.clone());
+        let unproved = false;
+        Self { unit, version, release, inputs, rendered, jobs, chart, place, live, unproved, changes, prune, warnings }
+    }
+
     /// The objects as they are applied: the same for the same plan.
     ///
     /// # Errors
     /// What cannot be delivered so, all at once.
     pub fn shape(&self) -> Result<Shape, DeliveryError> {
-        self.shaped().map_err(|lines| many("the manifests cannot be delivered so", lines.into_iter()).into())
+        let refused = |lines: Vec<String>| many("the manifests cannot be delivered so", lines.into_iter());
+        self.shaped().map_err(|lines| refused(lines).of_input(self.inputs.source.input()).into())
     }
 
     fn shaped(&self) -> Result<Shape, Vec<String>> {
@@ -174,31 +186,18 @@ pub(super) async fn plan(
     inputs: &DeployInputs,
     past: &[Past],
     cluster: &Cluster,
+    when: When,
 ) -> Result<DeployPlan, PlanError> {
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
     let survey = Survey::take(cluster).await?;
     let followers = Followers::take(cluster, inputs).await?;
     let source = source::read(site, inputs, &unit, (&survey, &followers), cluster).await?;
-    let release = Unit::new(&unit, &site.version, source.objects.clone()).release;
-    let mut plan = DeployPlan {
-        unit,
-        version: site.version.clone(),
-        release,
-        inputs: inputs.clone(),
-        rendered: source.objects,
-        jobs: source.jobs,
-        chart: source.chart,
-        place: None,
-        live: None,
-        unproved: false,
-        changes: Vec::new(),
-        prune: Vec::new(),
-        warnings: source.notes,
-    };
+    let unseen = DeployPlan::unseen(unit, site, inputs, source.objects);
+    let mut plan = DeployPlan { jobs: source.jobs, chart: source.chart, warnings: source.notes, ..unseen };
     plan.place = place(&plan, &survey)?;
     plan.live = live_of(&survey, &plan);
     plan.unproved = is_unproved(&survey, &plan);
-    complete(&mut plan, past, (&survey, &followers), cluster).await?;
+    complete(&mut plan, past, (&survey, &followers), cluster, when).await?;
     Ok(plan)
 }
 
@@ -245,6 +244,11 @@ pub(super) fn live_of(survey: &Survey, plan: &DeployPlan) -> Option<LiveRelease>
     }
 }
 
+/// Every right that a deploy and its way back use.
+pub(super) fn rights(plan: &DeployPlan) -> Result<Vec<Verb>, DeliveryError> {
+    Ok(needs::verbs(plan, &plan.shape()?))
+}
+
 /// Carries a deploy out.
 pub(super) async fn apply(
     plan: &DeployPlan,
@@ -253,6 +257,9 @@ pub(super) async fn apply(
     progress: &dyn Progress,
 ) -> Result<Outcome, DeliveryError> {
     let outcome = strategy::deliver(&Delivery::new(plan, site, cluster, progress)).await?;
-    recorded::record(plan, cluster, progress).await?;
+    // The release is live, and what it leaves for later is not lost for the sake of a record.
+    if let Err(error) = recorded::record(plan, cluster, progress).await {
+        progress.warn(format!("Helm's record is not written: {error} ({})", error.next()));
+    }
     Ok(outcome)
 }

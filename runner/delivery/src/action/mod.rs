@@ -7,9 +7,11 @@
 //! - A plan holds no Secret's value that the repository does not hold.
 
 mod deploy;
+mod early;
 mod limit;
 mod past;
 mod retirement;
+mod rights;
 mod rollback;
 
 use indexmap::IndexMap;
@@ -23,15 +25,16 @@ use crate::check::smoke::action::SmokePlan;
 use crate::check::smoke::{self, SmokeReport};
 use crate::cluster::Cluster;
 use crate::inputs::Action;
-use crate::job::Done;
+use crate::job::{self, Done};
 use crate::migrate::{self, MigratePlan};
 use crate::operate::{self, OperatePlan};
 use crate::preflight;
 use crate::progress::Later;
 use crate::rotate::{self, RotatePlan};
-use crate::{DeliveryError, Failure, PlanError, Progress, Site, Target, UNCHANGED};
+use crate::{DeliveryError, Failure, PlanError, Progress, Site, Target};
 
 pub use deploy::{DeployPlan, Place, Shape};
+pub use early::{Foreseen, foresee, shared_values};
 pub use past::{Past, version_before};
 pub use retirement::{Fate, Retired, Retirement, retire};
 pub use rollback::{RollbackPlan, Way};
@@ -143,14 +146,36 @@ impl ActionPlan {
 /// # Errors
 /// Everything that stands against it, found before the first change: [`Failure::evidence`] has one line for each.
 pub async fn plan(site: &Site, action: &Action, past: &[Past], cluster: &Cluster) -> Result<ActionPlan, DeliveryError> {
+    plan_when(site, action, past, cluster, When::Due).await
+}
+
+/// When a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Before the run begins: to be looked at, not to be carried out. Images may be stand-ins, and what earlier jobs bring
+    /// about is not there.
+    Early,
+    /// To be carried out.
+    Due,
+}
+
+async fn plan_when(
+    site: &Site,
+    action: &Action,
+    past: &[Past],
+    cluster: &Cluster,
+    when: When,
+) -> Result<ActionPlan, DeliveryError> {
     let asked = action.require(&site.environment, site.protected);
     if !asked.is_empty() {
-        return Err(many("the step lacks what its environment asks for", asked.iter().map(ToString::to_string)).into());
+        let lines = asked.iter().map(ToString::to_string);
+        return Err(many("the step lacks what its environment asks for", lines).of_input(&asked[0].key).into());
     }
-    let kind = match kind(site, action, past, cluster).await {
+    let kind = match kind(site, action, past, cluster, when).await {
         Ok(kind) => kind,
         Err(error) => return Err(preflight::unplanned(cluster, error).await),
     };
+    rights::require(&kind, cluster).await?;
     let version = match &kind {
         Kind::Rollback(plan) => plan.version.clone(),
         _ => site.version.clone(),
@@ -160,9 +185,9 @@ pub async fn plan(site: &Site, action: &Action, past: &[Past], cluster: &Cluster
     Ok(ActionPlan { format: FORMAT, uses, environment, version, target: site.target.clone(), kind })
 }
 
-async fn kind(site: &Site, action: &Action, past: &[Past], cluster: &Cluster) -> Result<Kind, PlanError> {
+async fn kind(site: &Site, action: &Action, past: &[Past], cluster: &Cluster, when: When) -> Result<Kind, PlanError> {
     Ok(match action {
-        Action::Deploy(inputs) => Kind::Deploy(Box::new(deploy::plan(site, inputs, past, cluster).await?)),
+        Action::Deploy(inputs) => Kind::Deploy(Box::new(deploy::plan(site, inputs, past, cluster, when).await?)),
         Action::Rollback(inputs) => Kind::Rollback(Box::new(rollback::plan(site, inputs, past, cluster).await?)),
         Action::Migrate(inputs) => Kind::Migrate(Box::new(migrate::plan(site, inputs, cluster).await?)),
         Action::SmokeTest(inputs) => Kind::SmokeTest(Box::new(smoke::action::plan(site, inputs, cluster).await?)),
@@ -253,12 +278,5 @@ fn named<const N: usize>(outputs: [(&str, String); N]) -> IndexMap<String, Strin
 
 /// Several findings as one failure: the first is the cause, all are evidence.
 pub(crate) fn many(what: &str, lines: impl Iterator<Item = String>) -> Failure {
-    let mut lines: Vec<String> = lines.collect();
-    lines.dedup();
-    let why = match lines.as_slice() {
-        [one] => one.clone(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-        [] => String::new(),
-    };
-    Failure { evidence: lines, ..Failure::new(what, why) }.effect(UNCHANGED)
+    job::refused(what, lines.collect())
 }

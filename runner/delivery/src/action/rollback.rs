@@ -130,7 +130,10 @@ pub(super) async fn apply(
                 progress.record(Milestone { name, text: stands.clone(), data }).await?;
                 stands
             };
-            deploy::returned(leaving, of.as_deref(), &plan.release, cluster, progress).await?;
+            // What was returned to serves, whatever becomes of the record.
+            if let Err(error) = deploy::returned(leaving, of.as_deref(), &plan.release, cluster, progress).await {
+                progress.warn(format!("Helm's record is not written: {error} ({})", error.next()));
+            }
             Ok(Outcome { summary: stands, ..outcome(plan, true, Vec::new()) })
         }
         Way::Again(deploy) => {

@@ -25,6 +25,7 @@ pub mod rule;
 pub mod signal;
 pub mod smoke;
 pub mod source;
+mod stand_in;
 mod units;
 mod words;
 
@@ -43,4 +44,5 @@ pub use rotate::RotateInputs;
 pub use rule::RollbackRule;
 pub use smoke::{SmokeInputs, SmokeTestInputs};
 pub use source::{ImageInput, Source};
+pub use stand_in::with_stand_ins;
 pub use units::{Amount, JobSource, Period, Quantity, Replicas, Share, WorkloadRef};

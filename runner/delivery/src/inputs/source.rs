@@ -139,6 +139,15 @@ const RENDERS: [(&str, Render); 4] =
     [("auto", Render::Auto), ("kustomize", Render::Kustomize), ("helm", Render::Helm), ("files", Render::Files)];
 
 impl Source {
+    /// The input that names it.
+    pub fn input(&self) -> &'static str {
+        match self {
+            Self::Manifests { .. } => "manifests",
+            Self::Helm(_) => "chart",
+            Self::SetImage { .. } => "deployment",
+        }
+    }
+
     /// The one source that a step gives, and the Helm settings where the source may be a chart.
     pub(super) fn read(reader: &mut Reader<'_>) -> (Self, Option<HelmSource>) {
         let given: Vec<&'static str> =

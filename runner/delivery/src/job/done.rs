@@ -48,6 +48,9 @@ pub fn verbs() -> Vec<Verb> {
     all
 }
 
+/// What to do where a step is refused: each line says what is wrong.
+const NEXT: &str = "correct what is named, then look again: tagline plan";
+
 /// All that stands against a step, as one failure: the first line is the cause, all are evidence.
 pub fn refused(what: &str, mut lines: Vec<String>) -> Failure {
     lines.dedup();
@@ -56,5 +59,5 @@ pub fn refused(what: &str, mut lines: Vec<String>) -> Failure {
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         [] => String::new(),
     };
-    Failure { evidence: lines, ..Failure::new(what, why) }.effect(UNCHANGED)
+    Failure { evidence: lines, ..Failure::new(what, why) }.effect(UNCHANGED).next(NEXT)
 }

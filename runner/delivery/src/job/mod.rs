@@ -29,7 +29,7 @@ pub use failed::Failed;
 pub use make::{Asked, Image, JobPlan};
 pub use output::{MARK, result};
 pub use run::{Ended, Outcome, Scope, Work, outcome, run};
-pub(crate) use source::read;
+pub(crate) use source::{of_files, read};
 pub(crate) use written::reached;
 
 /// Label of a Job of ours: what it is for (`migrate`).

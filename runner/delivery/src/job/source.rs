@@ -33,6 +33,14 @@ pub(crate) async fn read(
     }
 }
 
+/// What is wrong with a manifest of the repository, in one line; of the cluster's CronJobs nothing is known.
+pub(crate) fn of_files(tree: &Path, source: &JobSource) -> Option<String> {
+    match source {
+        JobSource::Manifest(path) => manifest(tree, path).err(),
+        JobSource::CronJob(_) => None,
+    }
+}
+
 /// The one Job or CronJob of a file; other objects in it are passed over.
 fn manifest(tree: &Path, path: &str) -> Result<Object, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("{path}: {why}");

@@ -12,6 +12,7 @@
 mod apply;
 mod backup;
 mod earlier;
+mod early;
 mod files;
 mod lint;
 mod plan;
@@ -19,6 +20,7 @@ mod version;
 
 pub use apply::apply;
 pub use backup::{Backup, take as take_backup};
+pub(crate) use early::of_files;
 pub use files::{Migration, read as read_migrations};
 pub use plan::{MigratePlan, plan};
 pub use version::Version;

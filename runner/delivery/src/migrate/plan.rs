@@ -74,7 +74,7 @@ pub async fn plan(site: &Site, inputs: &MigrateInputs, cluster: &Cluster) -> Res
 }
 
 /// The version to reach.
-fn target(inputs: &MigrateInputs, files: &[Migration], problems: &mut Vec<String>) -> Option<Version> {
+pub(super) fn target(inputs: &MigrateInputs, files: &[Migration], problems: &mut Vec<String>) -> Option<Version> {
     let Some(text) = &inputs.to else { return files.last().map(|newest| newest.version.clone()) };
     let version = match Version::parse(text) {
         Ok(version) => version,

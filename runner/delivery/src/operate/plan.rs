@@ -60,7 +60,8 @@ pub async fn plan(site: &Site, inputs: &OperateInputs, cluster: &Cluster) -> Res
     let (acts, undone, workloads) = (Vec::new(), Vec::new(), Vec::new());
     let plan =
         OperatePlan { inputs: inputs.clone(), acts, undone, workloads, job: None, backup: None, warnings: Vec::new() };
-    let mut draft = Draft { site, cluster, live: &live, plan, problems: Vec::new(), whats: Vec::new() };
+    let mut draft =
+        Draft { site, cluster, live: &live, plan, problems: Vec::new(), whats: Vec::new(), rights: Vec::new() };
     draft.act(&inputs.verb).await?;
     draft.job().await?;
     if inputs.undo {
@@ -81,6 +82,8 @@ struct Draft<'a> {
     problems: Vec<String>,
     /// What notes are about, also of acts that are not planned because they are undone.
     whats: Vec<String>,
+    /// What undoing them takes.
+    rights: Vec<Right>,
 }
 
 impl Draft<'_> {
@@ -316,7 +319,14 @@ impl Draft<'_> {
     async fn undo(&mut self) -> Result<(), DeliveryError> {
         for what in &self.whats {
             match Note::get(self.cluster, &Note::name_of(what)).await? {
-                Some((_, there)) => self.plan.undone.push((there.id(), there.uid().to_owned())),
+                Some((note, there)) => {
+                    self.plan.undone.push((there.id(), there.uid().to_owned()));
+                    let put_back = note.before.iter().map(|change| &change.id);
+                    self.rights.extend(put_back.map(|id| Right::new("patch", &id.api_version, &id.kind)));
+                    self.rights
+                        .extend(note.delete.iter().map(|(id, _)| Right::new("delete", &id.api_version, &id.kind)));
+                    self.rights.extend(note.job.iter().flat_map(|_| job::verbs()));
+                }
                 None => self.plan.warnings.push(format!("{what} is not remembered: nothing to undo")),
             }
         }
@@ -329,6 +339,7 @@ impl Draft<'_> {
         for change in self.plan.acts.iter().flat_map(|act| &act.changes) {
             rights.push(Right::new("patch", &change.id.api_version, &change.id.kind));
         }
+        rights.extend(self.rights.iter().cloned());
         if matches!(&self.plan.inputs.verb, Verb::Restore(knobs) if knobs.stop_writers) {
             let writers = self.plan.workloads.iter().map(|(id, _)| id);
             rights.extend(writers.map(|id| Right::new("patch", &id.api_version, &id.kind)));

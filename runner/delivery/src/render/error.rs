@@ -74,6 +74,17 @@ pub enum RenderError {
     /// Objects that cannot be delivered as they are; all of them.
     #[error("{}", .0.join("; "))]
     Objects(Vec<String>),
+    /// Images that the step does not give, or that it gives for nothing; all of them.
+    #[error("{}", .0.join("; "))]
+    Images(Vec<String>),
+    /// A values file that cannot be used.
+    #[error("{path}: {message}")]
+    Values {
+        /// Which.
+        path: String,
+        /// Why.
+        message: String,
+    },
     /// Nothing is rendered.
     #[error("{0} renders no object")]
     Empty(String),
@@ -97,13 +108,58 @@ pub enum RenderError {
     },
 }
 
-impl From<RenderError> for Failure {
-    fn from(error: RenderError) -> Self {
-        let mut failure = Self::new("the manifests cannot be rendered", error.to_string());
-        if let RenderError::Objects(problems) = error {
+impl RenderError {
+    /// The input that is to be corrected, or that leads to what is. `source` is the one that says what is rendered. None where
+    /// the engine's machine is in the way.
+    fn input<'s>(&self, source: &'s str) -> Option<&'s str> {
+        match self {
+            Self::NoProgram { .. } | Self::TimedOut { .. } => None,
+            Self::Images(_) => Some("images"),
+            Self::Values { .. } => Some("values"),
+            _ => Some(source),
+        }
+    }
+
+    fn next(&self) -> &'static str {
+        match self {
+            Self::NoProgram { .. } => "tagline doctor",
+            Self::TimedOut { .. } => "make it render faster, or commit what it renders",
+            Self::TooLarge { .. } => "deliver it in parts, each a step of its own",
+            Self::NotFound { .. } => "correct the path, or commit what is missing",
+            Self::Images(_) => "correct images or the manifests",
+            Self::Values { .. } => "correct values, or commit the file",
+            _ => "correct the manifests",
+        }
+    }
+
+    /// As people read it; see [`Self::input`] for `source`.
+    pub fn failure(self, source: &str) -> Failure {
+        let mut failure = Failure::new("the manifests cannot be rendered", self.to_string());
+        failure = failure.effect(UNCHANGED).next(self.next()).of_input(self.input(source).unwrap_or_default());
+        if let Self::Objects(problems) | Self::Images(problems) = self {
             failure.why = problems.first().cloned().unwrap_or_default();
             failure.evidence = problems;
         }
-        failure.effect(UNCHANGED)
+        failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_input_and_what_to_do() {
+        let values = RenderError::Values { path: "v.yaml".to_owned(), message: "no such file".to_owned() };
+        let failure = values.failure("chart");
+        assert_eq!(failure.input, "values");
+        let said = "the manifests cannot be rendered: v.yaml: no such file; nothing was changed (next: correct values, or \
+                    commit the file)";
+        assert_eq!(failure.to_string(), said);
+        let images = RenderError::Images(vec!["a".to_owned(), "b".to_owned()]).failure("manifests");
+        assert_eq!((images.input.as_str(), images.why.as_str(), images.evidence.len()), ("images", "a", 2));
+        assert_eq!(RenderError::Empty("k8s".to_owned()).failure("manifests").input, "manifests");
+        let missing = RenderError::NoProgram { program: "helm", wanted: "Helm 3", from: "x" };
+        assert_eq!(missing.failure("chart").input, "");
     }
 }

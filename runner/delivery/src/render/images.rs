@@ -43,14 +43,21 @@ pub fn replace(objects: &mut [Object], images: &[ImageInput]) -> Vec<String> {
     for object in objects.iter_mut() {
         each_container(object, |container| {
             let current = container["image"].as_str().unwrap_or_default();
-            if let Some(number) = images.iter().position(|input| input.name == name(current)) {
+            let named = images.iter().position(|input| input.name == name(current));
+            let number = named.or_else(|| images.iter().position(|input| is_any(input) && !current.contains('@')));
+            if let Some(number) = number {
                 container["image"] = images[number].image.to_string().into();
                 replaced[number] += 1;
             }
         });
     }
-    let nothing = images.iter().zip(replaced).filter(|(_, count)| *count == 0);
+    let nothing = images.iter().zip(replaced).filter(|(input, count)| *count == 0 && !is_any(input));
     nothing.map(|(input, _)| replaced_nothing(&input.name, &names)).collect()
+}
+
+/// A stand-in of which not even the name is known.
+fn is_any(input: &ImageInput) -> bool {
+    input.image.is_stand_in() && input.name == input.image.repository
 }
 
 fn each_container(object: &mut Object, mut change: impl FnMut(&mut Value)) {
@@ -87,6 +94,15 @@ pub fn check(objects: &[Object], images: &[ImageInput], built: &[String]) -> Vec
         }
     }
     problems
+}
+
+/// Containers whose image is no digest: what a tag means may be another image tomorrow.
+pub fn without_digest(object: &Object) -> Vec<String> {
+    let tagged = used(object).into_iter().filter(|(_, image)| !image.contains('@'));
+    let line = |(container, image): (String, String)| {
+        format!("container {container} of {}: {image} is no digest; write it as {}@sha256:…", object.id(), name(&image))
+    };
+    tagged.map(line).collect()
 }
 
 /// Sets the image of one container: the named one, or the only one.
@@ -153,6 +169,25 @@ mod tests {
         assert_eq!(
             replace(&mut objects, &[given("shop")]),
             ["image \"shop\" replaced 0 containers; the manifests use: ghcr.io/acme/shop, redis"]
+        );
+    }
+
+    #[test]
+    fn a_stand_in_without_a_name_stands_for_every_tag() {
+        let mut objects = [deployment(&["shop:1", "redis@sha256:00"])];
+        let any = ImageInput::parse(&ImageRef::stand_in().to_string()).unwrap();
+        assert_eq!(replace(&mut objects, std::slice::from_ref(&any)), Vec::<String>::new());
+        let images: Vec<String> = used(&objects[0]).into_iter().map(|(_, image)| image).collect();
+        let stand_in = any.image.to_string();
+        assert_eq!(images, [stand_in.clone(), "redis@sha256:00".to_owned(), stand_in]);
+        assert_eq!(replace(&mut [deployment(&["redis@sha256:00"])], &[any]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn containers_beside_the_one_that_is_set_must_have_a_digest() {
+        assert_eq!(
+            without_digest(&deployment(&["shop@sha256:00", "proxy:2"])),
+            ["container c1 of Deployment/shop: proxy:2 is no digest; write it as proxy@sha256:…"]
         );
     }
 

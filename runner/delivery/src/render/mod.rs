@@ -23,6 +23,7 @@ mod scratch;
 use std::path::Path;
 
 pub use error::RenderError;
+pub(crate) use helm::values_file;
 pub use program::Programs;
 
 use crate::inputs::source::{HelmSource, Render};
@@ -96,10 +97,14 @@ fn finish(
 ) -> Result<Vec<Object>, RenderError> {
     let mut problems = twice(&documents);
     let mut objects: Vec<Object> = documents.into_iter().map(|document| document.object).collect();
-    problems.extend(images::replace(&mut objects, request.images));
-    problems.extend(images::check(&objects, request.images, &request.site.built));
+    let mut of_images = images::replace(&mut objects, request.images);
+    of_images.extend(images::check(&objects, request.images, &request.site.built));
     problems.extend(normalise::normalise(&mut objects, &request.site.target.namespace, notes));
+    if problems.is_empty() && !of_images.is_empty() {
+        return Err(RenderError::Images(of_images));
+    }
     if !problems.is_empty() {
+        problems.extend(of_images);
         problems.dedup();
         return Err(RenderError::Objects(problems));
     }
@@ -124,6 +129,15 @@ async fn copy(request: &Request<'_>) -> Result<Scratch, RenderError> {
     let failed = |error: tokio::task::JoinError| RenderError::File { path: tree.clone(), message: error.to_string() };
     let from = tree.clone();
     tokio::task::spawn_blocking(move || Scratch::of(&from)).await.map_err(failed)?
+}
+
+/// Whether a step's objects come from a Helm chart.
+pub fn is_chart(tree: &Path, source: &Source) -> bool {
+    match source {
+        Source::Manifests { path, render } => what_renders(tree, path, *render).is_ok_and(|by| by == Render::Helm),
+        Source::Helm(_) => true,
+        Source::SetImage { .. } => false,
+    }
 }
 
 /// By what lies there.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::budget::below_budget;
 use super::bystanders::{Followers, bystanders};
 use super::needs::{extra, prunable, verbs};
 use super::{DeployPlan, Shape, Survey, drift, services};
-use crate::action::{Past, many};
+use crate::action::{Past, When, many};
 use crate::check::Subject;
 use crate::check::measure::preflight as preflight_signals;
 use crate::check::rules::signals;
@@ -16,7 +17,7 @@ use crate::strategy::{
     Moved, Narrowing, Rules, forces, id_in, is_of, live_workloads, narrowing, prepared, settled, workloads_of,
 };
 use crate::unit::{BlueGreenShape, DIGEST, RELEASE, UNIT, changes, warnings};
-use crate::{DeliveryError, Object, ObjectId};
+use crate::{DeliveryError, ImageRef, Object, ObjectId};
 
 /// An object as it is to be, and as it is.
 pub(super) struct Pair<'a> {
@@ -31,15 +32,20 @@ pub(in crate::action) async fn complete(
     past: &[Past],
     (survey, followers): (&Survey, &Followers),
     cluster: &Cluster,
+    when: When,
 ) -> Result<(), DeliveryError> {
     let shape = plan.shape()?;
     let pairs = pairs(&shape, cluster).await?;
-    let mut problems = Vec::new();
+    let mut problems = below_budget(&plan.rendered, &plan.inputs);
+    let mut input = if problems.is_empty() { "" } else { "rollback-replicas" };
     let mut told = plan.warnings.clone();
     let verbs = verbs(plan, &shape);
     let extra = extra(plan, &shape, survey, &pairs);
     let needs = Needs { verbs: &verbs, objects: &plan.rendered, extra: &extra };
     for problem in preflight::check(cluster, &needs).await? {
+        if problem.of_input && !problem.advice && input.is_empty() {
+            input = plan.inputs.source.input();
+        }
         let line =
             if problem.next.is_empty() { problem.message } else { format!("{} ({})", problem.message, problem.next) };
         if problem.advice { told.push(line) } else { problems.push(line) }
@@ -48,14 +54,22 @@ pub(in crate::action) async fn complete(
     let lines = if plan.inputs.drift == Drift::Refuse { &mut problems } else { &mut told };
     lines.extend(drift);
     problems.extend(services::in_the_way(plan, &shape, survey));
-    problems.extend(signals_of(plan, &shape, survey, cluster).await);
+    let signals = signals_of(plan, &shape, survey, cluster).await;
+    // Metrics may come with what earlier jobs of the run deliver.
+    let heard = if when == When::Early { &mut told } else { &mut problems };
+    heard.extend(signals);
     if let Shape::BlueGreen(shape) = &shape {
         adoption(plan, shape, (survey, followers), cluster, &mut problems, &mut told).await?;
         ports(shape, survey, &mut problems);
     }
     let missing_namespace = problems.iter().any(|line| line.starts_with("namespace "));
     if !missing_namespace {
-        plan.changes = dry_run(plan, &pairs, cluster, &mut problems).await?;
+        let mut refused = Vec::new();
+        plan.changes = dry_run(plan, &pairs, cluster, &mut refused).await?;
+        // A rule of the cluster about images has not seen the one that is meant.
+        let stand_in = ImageRef::stand_in().digest;
+        refused.retain(|line| !line.contains(&stand_in));
+        problems.extend(refused);
     }
     if plan.inputs.prune && problems.is_empty() {
         plan.prune = prunable(plan, &shape, cluster).await?;
@@ -64,7 +78,10 @@ pub(in crate::action) async fn complete(
     let mut seen = BTreeSet::new();
     told.retain(|line| seen.insert(line.clone()));
     plan.warnings = told;
-    if problems.is_empty() { Ok(()) } else { Err(many("the release cannot be delivered", problems.into_iter()).into()) }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(many("the release cannot be delivered", problems.into_iter()).of_input(input).into())
 }
 
 /// What keeps the step's rules from being measured, asked of the live release.

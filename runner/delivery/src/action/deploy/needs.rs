@@ -1,45 +1,77 @@
 //! What a deploy needs of the cluster, and what it leaves behind: rights, room, objects that are not rendered any more.
 
-use std::collections::BTreeSet;
-
 use super::look::{Pair, find};
 use super::{DeployPlan, Shape, Survey};
+use crate::check::smoke::checks_at;
 use crate::cluster::{Cluster, Verb};
+use crate::inputs::smoke::SmokeTarget;
 use crate::inputs::{Amount, Replicas, Strategy};
+use crate::job;
 use crate::preflight::Extra;
 use crate::rollout::status;
 use crate::strategy::workloads_of;
-use crate::unit::{UNIT, first_pods};
+use crate::unit::{Role, UNIT, first_pods, role};
 use crate::{DeliveryError, Object, ObjectId};
 
 /// Every right that the delivery and its way back use.
 pub(in crate::action) fn verbs(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
-    let kinds: BTreeSet<(String, String)> =
-        plan.rendered.iter().map(|object| (object.api_version().to_owned(), object.kind().to_owned())).collect();
     let mut verbs = Vec::new();
-    let needed = |api_version: &str, kind: &str, names: &[&str]| {
-        names.iter().map(|verb| Verb::new(verb, api_version, kind)).collect::<Vec<_>>()
+    let mut need = |api_version: &str, kind: &str, names: &[&str]| {
+        verbs.extend(names.iter().map(|verb| Verb::new(verb, api_version, kind)));
     };
-    for (api_version, kind) in &kinds {
-        verbs.extend(needed(api_version, kind, &["get", "create", "patch", "delete"]));
+    for object in &plan.rendered {
+        need(object.api_version(), object.kind(), &["get", "create", "patch", "delete"]);
+        if role(object) == Role::Workload {
+            need(object.api_version(), object.kind(), &["list", "watch"]);
+        }
     }
-    verbs.extend(needed("apps/v1", "Deployment", &["get", "list", "watch", "create", "patch", "delete"]));
-    verbs.push(Verb::new("patch", "apps/v1", "Deployment").part("scale"));
-    verbs.extend(needed("v1", "Pod", &["list", "watch"]));
-    verbs.push(Verb::new("get", "v1", "Pod").part("log"));
-    verbs.extend(needed("v1", "Event", &["list"]));
+    need("apps/v1", "Deployment", &["get", "list", "watch", "create", "patch", "delete"]);
+    need("v1", "Pod", &["list", "watch"]);
+    need("v1", "Event", &["list"]);
     for (api_version, kind) in [("v1", "Service"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")] {
-        verbs.extend(needed(api_version, kind, &["list"]));
-    }
-    if !plan.inputs.smoke.checks.is_empty() {
-        verbs.push(Verb::new("get", "v1", "Pod").part("proxy"));
+        need(api_version, kind, &["list"]);
     }
     if let Shape::BlueGreen(_) = shape {
-        verbs.extend(needed("v1", "Service", &["get", "create", "patch", "delete"]));
-        verbs.extend(needed("discovery.k8s.io/v1", "EndpointSlice", &["list", "watch"]));
-        verbs.extend(needed("apps/v1", "ReplicaSet", &["list"]));
-        verbs.extend(needed("autoscaling/v2", "HorizontalPodAutoscaler", &["list"]));
-        verbs.extend(needed("policy/v1", "PodDisruptionBudget", &["list"]));
+        need("v1", "Service", &["get", "create", "patch", "delete"]);
+        need("discovery.k8s.io/v1", "EndpointSlice", &["list", "watch"]);
+        need("apps/v1", "ReplicaSet", &["list"]);
+        need("autoscaling/v2", "HorizontalPodAutoscaler", &["list"]);
+        need("policy/v1", "PodDisruptionBudget", &["list"]);
+    }
+    if !plan.inputs.rollback_when.is_empty() {
+        // The baseline is kept beside the unit.
+        need("v1", "ConfigMap", &["get", "create", "patch"]);
+    }
+    if plan.chart.is_some() {
+        // Helm's record.
+        need("v1", "Secret", &["get", "list", "create", "patch", "delete"]);
+    }
+    if plan.inputs.prune {
+        for (api_version, kind) in PRUNED {
+            need(api_version, kind, &["list", "delete"]);
+        }
+    }
+    verbs.push(Verb::new("patch", "apps/v1", "Deployment").part("scale"));
+    verbs.push(Verb::new("get", "v1", "Pod").part("log"));
+    verbs.extend(asking(plan, shape));
+    verbs
+}
+
+/// Those of asking pods and Services, and of running the Jobs that test them.
+fn asking(plan: &DeployPlan, shape: &Shape) -> Vec<Verb> {
+    let inputs = &plan.inputs;
+    let mut verbs = Vec::new();
+    let scraped = !inputs.rollback_when.is_empty() && inputs.measure.prometheus.is_none();
+    let pods = !checks_at(&inputs.smoke, SmokeTarget::AllPods).is_empty() || !inputs.evidence.is_empty();
+    if pods || scraped || inputs.health.is_some() {
+        verbs.push(Verb::new("get", "v1", "Pod").part("proxy"));
+    }
+    let preview = !checks_at(&inputs.smoke, SmokeTarget::Preview).is_empty();
+    if preview && matches!(shape, Shape::BlueGreen(_)) {
+        verbs.push(Verb::new("get", "v1", "Service").part("proxy"));
+    }
+    if !plan.jobs.is_empty() {
+        verbs.extend(job::verbs());
     }
     verbs
 }

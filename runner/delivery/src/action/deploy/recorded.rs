@@ -2,7 +2,8 @@
 //! the cluster.
 //!
 //! Written once a release has come live. A release that went back by itself leaves no revision: the one before is still
-//! `deployed`, and it is what runs. One that was returned to later is a new revision, as `helm rollback` makes one.
+//! `deployed`, and it is what runs. One that was returned to later is a new revision, as `helm rollback` makes one. Another
+//! engine that goes on with the delivery writes it again; a second time changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +12,13 @@ use serde_json::json;
 use super::DeployPlan;
 use crate::cluster::{Cluster, ClusterError, MANAGER, Patch, Precondition, Propagation};
 use crate::render::helm::record::{Revision, Status, again, secret, to_prune, version, with_status};
-use crate::{DeliveryError, Object, Progress};
+use crate::{Object, Progress};
 
 /// Annotation: the release that a revision records.
 const RELEASE: &str = "tagline.dev/release";
 
 /// Records a delivered release as a revision of its chart; a second time changes nothing.
-pub(super) async fn record(plan: &DeployPlan, cluster: &Cluster, progress: &dyn Progress) -> Result<(), DeliveryError> {
+pub(super) async fn record(plan: &DeployPlan, cluster: &Cluster, progress: &dyn Progress) -> Result<(), ClusterError> {
     let Some(chart) = &plan.chart else { return Ok(()) };
     let mut known = known(&chart.release, cluster).await?;
     if !known.last().is_some_and(|newest| is_of(newest, plan.release.as_str()) && is_deployed(newest)) {
@@ -36,7 +37,7 @@ pub(in crate::action) async fn returned(
     release: &str,
     cluster: &Cluster,
     progress: &dyn Progress,
-) -> Result<(), DeliveryError> {
+) -> Result<(), ClusterError> {
     if let Some(plan) = to {
         return record(plan, cluster, progress).await;
     }
@@ -57,7 +58,7 @@ pub(in crate::action) async fn returned(
 }
 
 /// The revisions of a chart's release, the oldest first.
-async fn known(release: &str, cluster: &Cluster) -> Result<Vec<Object>, DeliveryError> {
+async fn known(release: &str, cluster: &Cluster) -> Result<Vec<Object>, ClusterError> {
     let labels = BTreeMap::from([("owner".to_owned(), "helm".to_owned()), ("name".to_owned(), release.to_owned())]);
     let mut known = cluster.list("v1", "Secret", &labels).await?;
     known.sort_by_key(version);
@@ -70,7 +71,7 @@ async fn close(
     history: u32,
     cluster: &Cluster,
     progress: &dyn Progress,
-) -> Result<(), DeliveryError> {
+) -> Result<(), ClusterError> {
     supersede(known, cluster, progress).await?;
     for old in to_prune(known, history) {
         let Some(secret) = known.iter().find(|one| one.name() == old) else { continue };
@@ -101,7 +102,7 @@ async fn create(
     progress: &dyn Progress,
     known: &[Object],
     number: u32,
-) -> Result<Object, DeliveryError> {
+) -> Result<Object, ClusterError> {
     let chart = plan.chart.as_ref().expect("only a chart is recorded");
     let first = known.first().map(|secret| secret.text("/metadata/creationTimestamp"));
     let first = first.and_then(|time| time.parse().ok()).unwrap_or_else(|| progress.now());
@@ -120,19 +121,19 @@ async fn create(
 }
 
 /// Makes a revision's Secret, unless an engine that was killed has made it.
-async fn make(secret: &Object, cluster: &Cluster) -> Result<Object, DeliveryError> {
+async fn make(secret: &Object, cluster: &Cluster) -> Result<Object, ClusterError> {
     match cluster.create(secret, MANAGER).await {
         Ok(made) => Ok(made),
         Err(ClusterError::AlreadyExists { .. }) => {
             let id = cluster.id("v1", "Secret", secret.name());
             Ok(cluster.get(&id).await?.unwrap_or_else(|| secret.clone()))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
 /// All but the newest are no longer what runs.
-async fn supersede(known: &[Object], cluster: &Cluster, progress: &dyn Progress) -> Result<(), DeliveryError> {
+async fn supersede(known: &[Object], cluster: &Cluster, progress: &dyn Progress) -> Result<(), ClusterError> {
     let Some((_, before)) = known.split_last() else { return Ok(()) };
     for old in before.iter().filter(|old| is_deployed(old)) {
         let Some(changed) = with_status(old, Status::Superseded, "delivered by Tagline", progress.now()) else {

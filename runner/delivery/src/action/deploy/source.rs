@@ -1,6 +1,7 @@
 //! Where a unit's objects come from: rendered manifests, or a live Deployment with another image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::Survey;
 use super::bystanders::Followers;
@@ -10,11 +11,11 @@ use crate::cluster::{Cluster, Labels};
 use crate::inputs::deploy::ConfigOwner;
 use crate::inputs::{DeployInputs, ImageInput, Source, Strategy, WorkloadRef};
 use crate::render::helm::Chart;
-use crate::render::{Programs, Request, config, images, render};
+use crate::render::{Programs, Request, config, images, is_chart, render};
 use crate::rotate;
 use crate::strategy::settled;
 use crate::unit::{Colour, PREVIEW, colour_of};
-use crate::{DeliveryError, Failure, Object, Site, UNCHANGED};
+use crate::{DeliveryError, Failure, Object, Site};
 
 /// What is delivered.
 pub(super) struct Rendered {
@@ -36,6 +37,8 @@ pub(super) async fn read(
         return set_image(inputs, workload, container.as_deref(), survey, followers);
     }
     let version = cluster.version().await?;
+    // As under `helm upgrade`: a chart asks what there is.
+    let served = if is_chart(&site.tree, &inputs.source) { cluster.capabilities().await? } else { Vec::new() };
     let request = Request {
         site,
         unit,
@@ -43,16 +46,17 @@ pub(super) async fn read(
         helm: inputs.helm.as_ref(),
         images: &inputs.images,
         kube_version: Some(version.trim_start_matches('v')),
-        api_versions: &[],
+        api_versions: &served,
     };
-    let rendered = render(&request, &Programs::of_engine()).await.map_err(Failure::from)?;
+    let rendered =
+        render(&request, &Programs::of_engine()).await.map_err(|error| error.failure(inputs.source.input()))?;
     let (mut objects, mut notes) = (rendered.objects, rendered.notes);
     let jobs = objects.iter().filter(|object| object.kind() == "Job").map(|job| {
         format!("{} runs once and cannot be applied again: give it to tagline/migrate or smoke-jobs", job.id())
     });
     let jobs: Vec<String> = jobs.collect();
     if !jobs.is_empty() {
-        return Err(many("the manifests hold Jobs", jobs.into_iter()).into());
+        return Err(many("the manifests hold Jobs", jobs.into_iter()).of_input(inputs.source.input()).into());
     }
     notes.extend(follow_rotations(&mut objects, cluster).await?);
     match inputs.config {
@@ -65,7 +69,8 @@ pub(super) async fn read(
         })),
     }
     let jobs = templates(&inputs.smoke.jobs, site, &objects, &inputs.images, cluster).await?;
-    let jobs = jobs.map_err(|lines| many("the Jobs of the smoke test cannot be run", lines.into_iter()))?;
+    let refused = |lines: Vec<String>| many("the Jobs of the smoke test cannot be run", lines.into_iter());
+    let jobs = jobs.map_err(|lines| refused(lines).of_input("smoke-jobs"))?;
     Ok(Rendered { objects, jobs, chart: rendered.chart, notes })
 }
 
@@ -101,7 +106,9 @@ fn set_image(
     followers: &Followers,
 ) -> Result<Rendered, DeliveryError> {
     let [ImageInput { image, .. }] = inputs.images.as_slice() else {
-        return Err(Failure::new("deployment sets one image", "images gives none or several").into());
+        return Err(Failure::new("deployment sets one image", "images gives none or several")
+            .of_input("images")
+            .into());
     };
     let live = live_deployment(inputs, workload, survey)?;
     let mut deployment = plain(live);
@@ -110,7 +117,11 @@ fn set_image(
         deployment.set("/metadata/name", base.into());
     }
     images::set_container(&mut deployment, container, image)
-        .map_err(|why| Failure::new("the image cannot be set", why).effect(UNCHANGED))?;
+        .map_err(|why| many("the image cannot be set", iter::once(why)).of_input("container"))?;
+    let tagged = images::without_digest(&deployment);
+    if !tagged.is_empty() {
+        return Err(many("its other containers may be other images tomorrow", tagged.into_iter()).into());
+    }
     let behind = survey.services.values().filter(|service| survey.routes(service, live));
     let behind = behind.filter(|service| !service.labels().contains_key(PREVIEW)).map(plain);
     let base = deployment.name().to_owned();
@@ -141,7 +152,8 @@ fn live_deployment<'a>(
         let names: Vec<&str> = survey.deployments.keys().map(String::as_str).collect();
         let guess = crate::inputs::did_you_mean(&workload.name, names.iter().copied());
         let why = format!("the namespace has: {}{guess}", names.join(", "));
-        Failure::new(format!("Deployment/{} does not exist", workload.name), why).effect(UNCHANGED).into()
+        let what = format!("Deployment/{} does not exist", workload.name);
+        many(&what, iter::once(why)).of_input("deployment").into()
     })
 }
 

@@ -8,7 +8,7 @@ use super::Way;
 use super::history::History;
 use super::rotated::InForce;
 use super::whole::is_whole;
-use crate::action::{DeployPlan, Shape, deploy, many};
+use crate::action::{DeployPlan, Shape, When, deploy, many};
 use crate::cluster::{Cluster, ClusterError};
 use crate::inputs::deploy::{Drift, OnFailure};
 use crate::inputs::{Replicas, RollbackInputs, Strategy};
@@ -158,7 +158,7 @@ impl Choice<'_> {
         }
         (plan.prune, plan.changes, plan.warnings) = (Vec::new(), Vec::new(), Vec::new());
         let followers = deploy::Followers::take(self.cluster, &plan.inputs).await?;
-        deploy::complete(&mut plan, &[], (self.survey, &followers), self.cluster).await?;
+        deploy::complete(&mut plan, &[], (self.survey, &followers), self.cluster, When::Due).await?;
         Ok(plan)
     }
 }

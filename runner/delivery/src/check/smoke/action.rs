@@ -53,7 +53,10 @@ pub async fn plan(site: &Site, inputs: &SmokeTestInputs, cluster: &Cluster) -> R
     let jobs = jobs.map_err(|lines| {
         let failure =
             Failure::new("the Jobs of the smoke test cannot be run", lines.first().cloned().unwrap_or_default());
-        Failure { evidence: lines, ..failure }.effect("nothing was tested")
+        Failure { evidence: lines, ..failure }
+            .effect("nothing was tested")
+            .next("correct jobs or images")
+            .of_input("jobs")
     })?;
     let unit = inputs.name.clone().unwrap_or_else(|| site.repository.clone());
     let of_run = || site.is_of_tag().then(|| site.version.clone());

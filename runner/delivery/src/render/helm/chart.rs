@@ -39,7 +39,7 @@ impl Chart {
         let defaults = if tree.join(&file).is_file() { yaml(tree, &file)? } else { Value::Object(Map::new()) };
         let mut values = Value::Object(Map::new());
         for file in &source.values {
-            merge(&mut values, yaml(tree, file)?);
+            merge(&mut values, values_file(tree, file)?);
         }
         merge(&mut values, set_values(&source.set)?);
         let (release, history) = (release.to_owned(), source.history);
@@ -51,6 +51,14 @@ impl Chart {
         let text = |key: &str| self.metadata[key].as_str().unwrap_or_default();
         format!("{}-{}", text("name"), text("version"))
     }
+}
+
+/// A values file that the step names.
+pub(crate) fn values_file(tree: &Path, path: &str) -> Result<Value, RenderError> {
+    yaml(tree, path).map_err(|error| match error {
+        RenderError::File { message, .. } => RenderError::Values { path: path.to_owned(), message },
+        other => other,
+    })
 }
 
 fn yaml(tree: &Path, path: &str) -> Result<Value, RenderError> {

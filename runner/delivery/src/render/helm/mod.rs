@@ -8,4 +8,5 @@ pub mod record;
 mod template;
 
 pub use chart::Chart;
+pub(crate) use chart::values_file;
 pub(super) use template::{template, without_hooks};
