@@ -67,8 +67,7 @@ pub fn begin(
 ) -> Result<Begun, BeginError> {
     let root = repository.root().to_string_lossy().into_owned();
     let plan = &planned.plan;
-    let tag = release::tag_of(plan).map(str::to_owned);
-    let filter = RunFilter { root: Some(root.clone()), tag, ..RunFilter::default() };
+    let filter = of_tag(plan, repository);
     if let Some(run) = existing(plan, store, &filter)? {
         return Ok(found(store, run, options)?);
     }
@@ -97,6 +96,25 @@ pub fn begin(
     }
     Faults::kill(options.faults.kill_stored, || store.last_number().unwrap_or_default());
     if fresh { Ok(Begun { run, fresh }) } else { Ok(found(store, run, options)?) }
+}
+
+/// The run that a plan's tag and commit have already.
+///
+/// # Errors
+/// A moved tag, and those of the store.
+pub fn begun(store: &Store, repository: &Repository, planned: &Planned) -> Result<Option<RunId>, BeginError> {
+    existing(&planned.plan, store, &of_tag(&planned.plan, repository))
+}
+
+/// The state that a run of the plan would begin with. There is no such run.
+pub(crate) fn imagined(plan: &tagline_plan::Plan) -> Result<RunState, BeginError> {
+    let first = first(plan, &BeginOptions::default(), RunId(0), crate::clock::now())?;
+    RunState::load(&first.events).map_err(|error| BeginError::Plan(error.to_string()))
+}
+
+fn of_tag(plan: &tagline_plan::Plan, repository: &Repository) -> RunFilter {
+    let root = repository.root().to_string_lossy().into_owned();
+    RunFilter { root: Some(root), tag: release::tag_of(plan).map(str::to_owned), ..RunFilter::default() }
 }
 
 /// A run that is there already goes on with the secrets it is given now; one that has ended needs none.

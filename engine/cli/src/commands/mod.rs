@@ -2,6 +2,7 @@
 //!
 //! Each has `run(&Context, Args) -> Outcome`. Results go to standard output, everything else to standard error.
 
+mod ahead;
 mod artifacts;
 mod cancel;
 mod completions;

@@ -1,22 +1,27 @@
-//! `tagline plan`: what a run would do. Nothing is run, nothing is changed, no store is needed.
+//! `tagline plan`: what a run would do. Nothing is run, nothing is changed; no store and no cluster are needed, and both are
+//! asked where they are there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tagline_plan::{Person, Plan, Request, Trigger, WorkflowFile, digest::digest_bytes};
 use tagline_server::PlannerError;
+use tagline_server::delivery::Coming;
 use tagline_server::planner::{self, Ask, Planned};
 use tagline_server::repository::{Repository, RepositoryError};
 use tagline_syntax::diagnostic::{Diagnostic, SourceFile};
 use tagline_syntax::workflow::{self, Workflow};
 
+use super::ahead::{self, Ahead};
 use crate::args::PlanArgs;
 use crate::context::Context;
 use crate::diagnostics;
 use crate::errors;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::live;
 use crate::words::plain;
 
 /// What `push` plans stand on where nothing else is said.
@@ -41,21 +46,47 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
             context.output.note(format!("warning: {}", plain(note)));
         }
     }
-    if args.json {
-        let plans: Vec<Value> = planned.iter().map(|one| as_json(&one.plan)).collect();
+    let ahead = look_ahead(context, &planned)?;
+    show(context, &planned, &ahead, args.json);
+    ahead.refused.map_or(Ok(Exit::Done), Err)
+}
+
+/// What the deliveries of the plans would do, and what is in their way, as far as their clusters can be asked.
+fn look_ahead(context: &Context, planned: &[Planned]) -> Result<Ahead, Failure> {
+    let mut jobs = planned.iter().flat_map(|one| one.plan.jobs.values());
+    let delivers = jobs.any(|job| job.job.steps.iter().any(|step| step.delivery().is_some()));
+    // A plain file outside of any repository has no rules, and so no cluster.
+    let repository = Repository::open(&context.folder()).ok().filter(|_| delivers);
+    let Some(repository) = repository else { return Ok(Ahead { deliveries: Vec::new(), refused: None }) };
+    let store = context.read_store_if_any().ok().flatten().map(Arc::new);
+    live::block_on(async {
+        let asked = ahead::ask(planned).await;
+        for away in ahead::away(&asked) {
+            let (name, why) = (plain(&away.environment), plain(&away.failure.why));
+            context.output.note(format!("warning: the cluster of {name} is not asked: {why}"));
+        }
+        ahead::look(context, &asked, repository.root(), store.as_ref()).await
+    })
+}
+
+fn show(context: &Context, planned: &[Planned], ahead: &Ahead, json: bool) {
+    let deliveries = |at: usize| ahead.deliveries.get(at).map(Vec::as_slice).unwrap_or_default();
+    if json {
+        let all = planned.iter().enumerate();
+        let plans: Vec<Value> = all.map(|(at, one)| as_json(&one.plan, deliveries(at))).collect();
         match plans.as_slice() {
             [one] => context.output.json(one),
             many => context.output.json(&many),
         }
-        return Ok(Exit::Done);
+        return;
     }
     for (at, one) in planned.iter().enumerate() {
         if at > 0 {
             context.output.line("");
         }
         context.output.lines(super::plan_text::lines(&one.plan, &context.output.out));
+        context.output.lines(ahead::lines(deliveries(at)));
     }
-    Ok(Exit::Done)
 }
 
 /// `github.event` from a file.
@@ -167,12 +198,16 @@ fn trigger(ask: &Ask, workflow: &Workflow) -> Trigger {
     }
 }
 
-/// The plan, and beside each job's legs its combinations alone; `null` while they depend on outputs of jobs.
-fn as_json(plan: &Plan) -> Value {
+/// The plan, and beside each job's legs its combinations alone; `null` while they depend on outputs of jobs. With what is
+/// known of its deliveries, where there are any.
+fn as_json(plan: &Plan, deliveries: &[Coming]) -> Value {
     let mut value = json!(plan);
     for (id, job) in &plan.jobs {
         let matrix = job.legs.as_ref().map(|legs| legs.iter().map(|leg| &leg.matrix).collect::<Vec<_>>());
         value["jobs"][id]["matrix"] = json!(matrix);
+    }
+    if !deliveries.is_empty() {
+        value["deliveries"] = json!(deliveries);
     }
     value
 }

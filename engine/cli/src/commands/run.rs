@@ -1,16 +1,19 @@
 //! `tagline run`: from a repository and a tag, or a working tree, to a run, to its end or its gate.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 use tagline_plan::Plan;
 use tagline_run::RunId;
+use tagline_server::delivery::OutOfReach;
 use tagline_server::planner::{self, Ask, Planned};
 use tagline_server::repository::Repository;
-use tagline_server::{BeginOptions, begin, delivery, secrets};
+use tagline_server::{BeginOptions, begin, begun, secrets};
 use tagline_store::Store;
 
+use super::ahead;
 use crate::args::RunArgs;
 use crate::context::Context;
 use crate::diagnostics;
@@ -45,8 +48,10 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let manner = Manner { holder: "tagline run", json: args.drive.json, ask: true };
     live::block_on(async {
         live::runner::require(&options.runner).await?;
-        reach_clusters(&planned).await?;
+        let asked = ahead::ask(&planned).await;
+        reach_clusters(&ahead::away(&asked))?;
         let store = context.open_store()?;
+        look_ahead(context, &store, &repository, &planned, &asked).await?;
         let runs = begin_all(context, &store, &repository, &planned, &options)?;
         drop(store);
         live::drive(context, &runs, &manner).await
@@ -54,19 +59,33 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
 }
 
 /// Refuses a release whose clusters are out of reach now, before anything of it runs.
-async fn reach_clusters(planned: &[Planned]) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    for one in planned {
-        found.extend(delivery::out_of_reach(&one.plan).await);
-    }
-    let Some(first) = found.first() else { return Ok(()) };
-    let unusable = found.iter().any(|one| one.unusable);
+fn reach_clusters(away: &[&OutOfReach]) -> Result<(), Failure> {
+    let Some(first) = away.first() else { return Ok(()) };
+    let unusable = away.iter().any(|one| one.unusable);
     let (exit, code) = if unusable { (Exit::Unusable, "no-cluster") } else { (Exit::OutOfReach, "cluster-away") };
-    let why: Vec<String> = found.iter().map(|one| format!("{}: {}", one.environment, one.failure.why)).collect();
+    let why: Vec<String> = away.iter().map(|one| format!("{}: {}", one.environment, one.failure.why)).collect();
     Err(Failure::new(exit, code, "the release cannot be delivered")
         .why(why.join("; "))
         .effect("nothing was run")
         .next(first.failure.next.clone()))
+}
+
+/// Refuses a release of which a delivery cannot be made, before anything of it runs. One that has begun already goes on from
+/// where it is: what it is half-way through is no reason against it.
+async fn look_ahead(
+    context: &Context,
+    store: &Arc<Store>,
+    repository: &Repository,
+    planned: &[Planned],
+    asked: &[ahead::Asked<'_>],
+) -> Result<(), Failure> {
+    for one in planned {
+        if begun(store, repository, one)?.is_some() {
+            return Ok(());
+        }
+    }
+    let ahead = ahead::look(context, asked, repository.root(), Some(store)).await?;
+    ahead.refused.map_or(Ok(()), Err)
 }
 
 fn begin_all(

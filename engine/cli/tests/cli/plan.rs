@@ -123,3 +123,34 @@ fn rules_that_differ_in_the_working_tree_are_named() {
     assert!(said.err.contains("warning: .tagline/environments.yml of the working tree differs"), "{}", said.err);
     assert!(said.out.contains("= approval  2 of ops"), "{}", said.out);
 }
+
+/// What only the tagged files show of a delivery is told by `plan`, with its place, whether or not a cluster can be asked.
+#[test]
+fn a_delivery_of_what_is_not_there_is_exit_2_with_its_place() {
+    let workflow = "on: push\njobs:\n  build: { runs-on: x, outputs: { image: y }, steps: [{ run: make }] }\n  production:\n    \
+                    needs: build\n    runs-on: x\n    environment: production\n    steps:\n      - uses: tagline/deploy@v1\n        \
+                    with:\n          manifests: k8s/overlays/prd\n          images: shop=${{ needs.build.outputs.image }}\n";
+    let rules = "environments:\n  production:\n    cluster: { context: nowhere, namespace: shop }\n";
+    let manifest = "apiVersion: v1\nkind: Service\nmetadata: { name: shop }\n";
+    let file = ".github/workflows/release.yml";
+    let place = Place::repository(&[
+        (file, workflow),
+        (".tagline/environments.yml", rules),
+        ("k8s/overlays/prod/service.yaml", manifest),
+    ]);
+    let said = place.run(&["plan"]).exits(2);
+    assert!(said.err.contains("error[bad-delivery]: manifests: no kustomization.yaml"), "{}", said.err);
+    assert!(said.err.contains("--> .github/workflows/release.yml:11:22"), "{}", said.err);
+    assert!(said.err.contains("did you mean prod?"), "{}", said.err);
+    assert!(said.out.contains("2 production"), "the plan is shown all the same: {}", said.out);
+    // The image that no container uses is the next thing.
+    place.write(file, &workflow.replace("prd", "prod"));
+    let said = place.run(&["plan"]).exits(2);
+    assert!(said.err.contains("images: image \"shop\" replaced 0 containers"), "{}", said.err);
+    place.write(
+        file,
+        &workflow.replace("prd\n", "prod\n").replace("          images: shop=${{ needs.build.outputs.image }}\n", ""),
+    );
+    let said = place.run(&["plan"]).exits(0);
+    assert!(said.err.contains("warning: the cluster of production is not asked"), "{}", said.err);
+}

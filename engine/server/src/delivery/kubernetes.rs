@@ -106,7 +106,7 @@ fn read(plan: &Value) -> Result<ActionPlan, Failure> {
     serde_json::from_value(plan.clone()).map_err(|error| unreadable(&error))
 }
 
-fn earlier(earlier: &Earlier) -> Result<Past, Failure> {
+pub(super) fn earlier(earlier: &Earlier) -> Result<Past, Failure> {
     Ok(Past { plan: read(&earlier.plan)?, begun: earlier.begun.clone(), open: earlier.open })
 }
 

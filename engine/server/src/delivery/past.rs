@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tagline_actions::Delivery;
@@ -35,7 +37,12 @@ pub(crate) struct Found {
 
 /// What was delivered in an environment of the run's repository, the newest first.
 pub(crate) async fn past(context: &Context, environment: &str) -> Result<Vec<Earlier>, String> {
-    let (store, root) = (context.store.clone(), context.root.to_string_lossy().into_owned());
+    of_store(&context.store, &context.root, environment).await
+}
+
+/// The same of a repository in this folder.
+pub(super) async fn of_store(store: &Arc<Store>, root: &Path, environment: &str) -> Result<Vec<Earlier>, String> {
+    let (store, root) = (store.clone(), root.to_string_lossy().into_owned());
     let environment = environment.to_owned();
     let found = move || find(&store, &root, &environment).map_err(io::Error::other);
     let found: Vec<Found> = blocking(found).await?;

@@ -1,5 +1,6 @@
 //! Whether the clusters that a plan delivers to can be used, before anything of it is begun.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tagline_delivery::cluster::Cluster;
@@ -22,26 +23,38 @@ pub struct OutOfReach {
     pub failure: Failure,
 }
 
-/// The environments of a plan's delivery steps whose cluster cannot be used now, each with why. One request is sent to each.
-pub async fn out_of_reach(plan: &Plan) -> Vec<OutOfReach> {
+/// The clusters that a plan delivers to.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Those that answer, by environment.
+    pub(super) clusters: BTreeMap<String, Cluster>,
+    /// Those that cannot be used now.
+    pub away: Vec<OutOfReach>,
+}
+
+/// Asks the cluster of each environment that a plan's delivery steps name, with one request.
+pub async fn reach(plan: &Plan) -> Reached {
     let delivers = plan.jobs.values().filter(|job| job.job.steps.iter().any(|step| step.delivery().is_some()));
     let mut names: Vec<&String> =
         delivers.flat_map(|job| job.legs.iter().flatten()).filter_map(|leg| leg.environment.as_ref()).collect();
     names.sort_unstable();
     names.dedup();
-    let mut found = Vec::new();
+    let mut reached = Reached::default();
     for name in names {
         let Some(cluster) = plan.environment(name).and_then(|rules| rules.cluster.as_ref()) else { continue };
         let target = Target { context: cluster.context.clone(), namespace: cluster.namespace.clone() };
         let what = format!("environment {name} cannot be delivered to");
         let of = |unusable, failure| OutOfReach { environment: name.clone(), unusable, failure };
         match Cluster::connect(&target, &kubeconfig()).await {
-            Err(error) => found.push(of(true, error.failure(&what))),
+            Err(error) => reached.away.push(of(true, error.failure(&what))),
             Ok(cluster) => {
-                let answered = cluster.with_patience(PATIENCE).version().await;
-                found.extend(answered.err().map(|error| of(false, error.failure(&what))));
+                let cluster = cluster.with_patience(PATIENCE);
+                match cluster.version().await {
+                    Ok(_) => drop(reached.clusters.insert(name.clone(), cluster)),
+                    Err(error) => reached.away.push(of(false, error.failure(&what))),
+                }
             }
         }
     }
-    found
+    reached
 }
