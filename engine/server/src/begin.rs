@@ -108,7 +108,7 @@ pub fn begun(store: &Store, repository: &Repository, planned: &Planned) -> Resul
 
 /// The state that a run of the plan would begin with. There is no such run.
 pub(crate) fn imagined(plan: &tagline_plan::Plan) -> Result<RunState, BeginError> {
-    let first = first(plan, &BeginOptions::default(), RunId(0), crate::clock::now())?;
+    let first = first(plan, &BeginOptions::default(), RunId(0), "", crate::clock::now())?;
     RunState::load(&first.events).map_err(|error| BeginError::Plan(error.to_string()))
 }
 

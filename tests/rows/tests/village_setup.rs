@@ -348,3 +348,35 @@ fn vs16_room_for_two_releases_is_looked_at_first() {
     assert_eq!(state(&kubectl), before);
     row.holds();
 }
+
+#[test]
+fn vs15_a_change_by_hand_and_a_wrong_path_are_told_before_the_first_step() {
+    let Some(ground) = Ground::require() else { return };
+    let shop = village::live(&ground);
+    let kubectl = shop.kubectl(PRODUCTION);
+    let runs = || shop.tagline.runs().len();
+    let before = runs();
+
+    // The plan shows what would change, with nothing built yet.
+    shop.tag(Release::good("1.2.3"));
+    let plan = shop.tagline.run(["plan", "--tag", "v1.2.3"]);
+    plan.success().stdout_has("+ Deployment/village-storefront-workers-v1-2-3-…").stdout_has("staging");
+
+    // Production's manifests are looked at before staging is touched.
+    let staging = state(&shop.kubectl(STAGING));
+    shop.edit(".github/workflows/release.yml", |text| text.replace("MANIFESTS }}/prod", "MANIFESTS }}/prd"));
+    shop.tag(Release::good("1.2.4"));
+    shop.run("1.2.4").code(2).stderr_has(".github/workflows/release.yml:").stderr_has("did you mean prod?");
+    shop.edit(".github/workflows/release.yml", |text| text.replace("MANIFESTS }}/prd", "MANIFESTS }}/prod"));
+
+    let live = kubectl.names("deployments").into_iter().find(|name| name.contains("workers-v1-2-2"));
+    let live = format!("deployment/{}", live.expect("what is live"));
+    let image = format!("*={}/village-storefront:v1.2.2", ground.registry);
+    kubectl.run(["set", "image", &live, &image]);
+    shop.tag(Release::good("1.2.5"));
+    for refused in [shop.tagline.run(["plan", "--tag", "v1.2.5"]), shop.run("1.2.5")] {
+        refused.code(1).stderr_has("drift: ").stderr_has("image changed by kubectl-set");
+    }
+    assert_eq!(state(&shop.kubectl(STAGING)), staging);
+    assert_eq!(runs(), before, "none of them was begun");
+}

@@ -246,7 +246,7 @@ pub(super) fn live_of(survey: &Survey, plan: &DeployPlan) -> Option<LiveRelease>
 
 /// Every right that a deploy and its way back use.
 pub(super) fn rights(plan: &DeployPlan) -> Result<Vec<Verb>, DeliveryError> {
-    Ok(needs::verbs(plan, &plan.shape()?))
+    Ok(verbs(plan, &plan.shape()?))
 }
 
 /// Carries a deploy out.

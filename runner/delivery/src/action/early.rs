@@ -194,6 +194,7 @@ mod tests {
             version: "1.2.3".to_owned(),
             commit: "0".repeat(40),
             run: 1,
+            identity: String::new(),
             job: "deploy".to_owned(),
             attempt: 1,
             step: 0,

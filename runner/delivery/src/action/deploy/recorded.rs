@@ -66,12 +66,7 @@ async fn known(release: &str, cluster: &Cluster) -> Result<Vec<Object>, ClusterE
 }
 
 /// Only the newest is deployed, and no more are kept than the chart says.
-async fn close(
-    known: &[Object],
-    history: u32,
-    cluster: &Cluster,
-    progress: &dyn Progress,
-) -> Result<(), ClusterError> {
+async fn close(known: &[Object], history: u32, cluster: &Cluster, progress: &dyn Progress) -> Result<(), ClusterError> {
     supersede(known, cluster, progress).await?;
     for old in to_prune(known, history) {
         let Some(secret) = known.iter().find(|one| one.name() == old) else { continue };
