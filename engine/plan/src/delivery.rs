@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
-use tagline_syntax::expression::{ExprKind, Function, Reference, Template};
+use tagline_syntax::expression::{Expr, ExprKind, Function, Reference, Template};
 use tagline_syntax::workflow::{RUNNER_KEYS, Step, Text};
 
 use crate::contexts;
@@ -27,6 +27,8 @@ pub struct DeliveryStep {
     pub uses: String,
     /// It has an `if` of its own.
     pub conditional: bool,
+    /// Whether it runs where all before it goes well; none where that is not known yet.
+    pub runs: Option<bool>,
     /// What it is given, or why that is not known yet: one clause for each input, `images: it names steps.build…`.
     pub with: Result<IndexMap<String, String>, Vec<String>>,
     /// The same as far as it is known; what is not is `${{ }}`, as the file has it.
@@ -88,6 +90,7 @@ fn one(
         name: step.name.as_ref().map_or_else(|| uses.to_owned(), |name| name.text.clone()),
         uses: uses.to_owned(),
         conditional: step.condition.is_some(),
+        runs: step.condition.as_ref().map_or(Some(true), |condition| known.condition(condition)),
         with: if unknown.is_empty() { Ok(so_far.clone()) } else { Err(unknown) },
         so_far,
     })
@@ -150,6 +153,18 @@ impl Known<'_> {
             made.push_str(&self.text(&raw)?.unwrap_or(raw.text));
         }
         Ok(made)
+    }
+
+    /// What an `if` comes to; none where it asks how steps before it end, or for what is not known.
+    fn condition(&self, condition: &Text) -> Option<bool> {
+        let text = condition.text.trim();
+        let text = if text.contains("${{") { text.to_owned() } else { format!("${{{{ {text} }}}}") };
+        let template = Template::parse(&text).ok()?;
+        let open = template.references().iter().any(|reference| self.missing(reference).is_some());
+        if open || template.expressions().any(Expr::calls_status_function) {
+            return None;
+        }
+        self.scope.value("if", &Text { text, at: condition.at }).ok().map(|value| value.is_truthy())
     }
 
     /// What of a reference is not known.

@@ -68,7 +68,7 @@ fn what_is_known_before_the_stage_is_worked_out() {
 fn what_is_not_known_is_told_for_each_input() {
     let found = steps(&["build"]);
     let probe = &found[1];
-    assert_eq!((probe.name.as_str(), probe.conditional), ("Probe", true));
+    assert_eq!((probe.name.as_str(), probe.conditional, probe.runs), ("Probe", true, None));
     let expected = [
         "path: it names steps.first.outputs.path, which is not known yet",
         "header: it names env.OUTSIDE and env.SET_BY_A_STEP, which is not known yet",
@@ -94,4 +94,21 @@ fn what_is_known_of_an_input_that_is_not_is_worked_out() {
     assert_eq!(so_far(0, "manifests"), "k8s/v1.2.3");
     assert_eq!(so_far(1, "json"), "${{ hashFiles('*') }}");
     assert_eq!(so_far(1, "both"), "b at ${{ needs.build.outputs.image }}");
+}
+
+#[test]
+fn whether_a_step_runs_is_known_where_nothing_earlier_decides() {
+    let runs = |condition: &str| {
+        let file = RELEASE.replace("if: always()", &format!("if: {condition}"));
+        let environments = rules("environments: {production: {variables: {REGISTRY: prod.example}}}");
+        let plan = plan_with(&file, Some(&environments), "jonas").unwrap();
+        let job = &plan.jobs["deploy"];
+        let facts = Facts { run: 1, attempt: 1, ..Facts::default() };
+        delivery_steps(&plan, job, &job.legs.as_ref().unwrap()[1], 2, &facts).unwrap()[1].runs
+    };
+    assert_eq!(runs("matrix.tenant == 'b'"), Some(true));
+    assert_eq!(runs("${{ vars.REGISTRY == 'other' }}"), Some(false));
+    for open in ["needs.build.outputs.image != ''", "failure()", "env.SET_BY_A_STEP", "steps.first.outputs.path"] {
+        assert_eq!(runs(open), None, "{open}");
+    }
 }

@@ -68,13 +68,9 @@ pub fn begin(
     let root = repository.root().to_string_lossy().into_owned();
     let plan = &planned.plan;
     let filter = of_tag(plan, repository);
-    if let Some(run) = existing(plan, store, &filter)? {
+    if let Some(run) = may_begin(store, repository, planned, options)? {
         return Ok(found(store, run, options)?);
     }
-    if !options.allow_downgrade {
-        release::no_downgrade(plan, store, &root)?;
-    }
-    secrets::require(store, plan, &root, &options.secrets)?;
     let now = crate::clock::now();
     let identity = crate::random::hex()?;
     // Tried once outside the transaction, so that it cannot fail inside.
@@ -98,12 +94,25 @@ pub fn begin(
     if fresh { Ok(Begun { run, fresh }) } else { Ok(found(store, run, options)?) }
 }
 
-/// The run that a plan's tag and commit have already.
+/// Whether a run of the plan may be begun; the run that its tag and commit have already, if there is one.
 ///
 /// # Errors
-/// A moved tag, and those of the store.
-pub fn begun(store: &Store, repository: &Repository, planned: &Planned) -> Result<Option<RunId>, BeginError> {
-    existing(&planned.plan, store, &of_tag(&planned.plan, repository))
+/// A moved tag, a downgrade, a secret that is not set, and those of the store.
+pub fn may_begin(
+    store: &Store,
+    repository: &Repository,
+    planned: &Planned,
+    options: &BeginOptions,
+) -> Result<Option<RunId>, BeginError> {
+    let (plan, root) = (&planned.plan, repository.root().to_string_lossy());
+    if let Some(run) = existing(plan, store, &of_tag(plan, repository))? {
+        return Ok(Some(run));
+    }
+    if !options.allow_downgrade {
+        release::no_downgrade(plan, store, &root)?;
+    }
+    secrets::require(store, plan, &root, &options.secrets)?;
+    Ok(None)
 }
 
 /// The state that a run of the plan would begin with. There is no such run.

@@ -34,7 +34,7 @@ mod timer;
 pub mod vote;
 mod wire;
 
-pub use begin::{BeginError, BeginOptions, Begun, begin, begun};
+pub use begin::{BeginError, BeginOptions, Begun, begin, may_begin};
 pub use engine::{Engine, EngineConfig, Update};
 pub use executors::Executors;
 pub use faults::Faults;

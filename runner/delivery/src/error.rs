@@ -62,6 +62,15 @@ impl Failure {
         self
     }
 
+    /// All that it says, a line each: its evidence, or what and why.
+    pub fn lines(&self) -> Vec<String> {
+        match (self.evidence.as_slice(), self.why.is_empty()) {
+            ([], true) => vec![self.what.clone()],
+            ([], false) => vec![format!("{}: {}", self.what, self.why)],
+            (lines, _) => lines.to_vec(),
+        }
+    }
+
     /// With what to do.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();

@@ -16,7 +16,7 @@ use crate::words::{count, plain};
 
 /// A plan whose clusters were asked whether they answer.
 pub(super) struct Asked<'p> {
-    planned: &'p Planned,
+    pub(super) planned: &'p Planned,
     reached: Reached,
 }
 

@@ -10,7 +10,7 @@ use tagline_run::RunId;
 use tagline_server::delivery::OutOfReach;
 use tagline_server::planner::{self, Ask, Planned};
 use tagline_server::repository::Repository;
-use tagline_server::{BeginOptions, begin, begun, secrets};
+use tagline_server::{BeginOptions, begin, may_begin, secrets};
 use tagline_store::Store;
 
 use super::ahead;
@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         let asked = ahead::ask(&planned).await;
         reach_clusters(&ahead::away(&asked))?;
         let store = context.open_store()?;
-        look_ahead(context, &store, &repository, &planned, &asked).await?;
+        look_ahead(context, &store, &repository, &options, &asked).await?;
         let runs = begin_all(context, &store, &repository, &planned, &options)?;
         drop(store);
         live::drive(context, &runs, &manner).await
@@ -76,11 +76,11 @@ async fn look_ahead(
     context: &Context,
     store: &Arc<Store>,
     repository: &Repository,
-    planned: &[Planned],
+    options: &BeginOptions,
     asked: &[ahead::Asked<'_>],
 ) -> Result<(), Failure> {
-    for one in planned {
-        if begun(store, repository, one)?.is_some() {
+    for one in asked {
+        if may_begin(store, repository, one.planned, options)?.is_some() {
             return Ok(());
         }
     }

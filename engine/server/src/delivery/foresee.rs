@@ -1,10 +1,10 @@
 //! The deliveries of a plan looked at before anything of it runs: what would keep a later stage from being delivered is told
 //! before an earlier one has changed anything, all of it at once, with its place in the workflow.
 //!
-//! Invariants: nothing is written, in a cluster or in the store; what is refused here would be refused at its gate, too.
-//! What cannot be known yet is passed over: inputs that earlier jobs put out (images have a stand-in), stages that deliver
-//! where an earlier one or another run does. Of those, and where a cluster cannot be reached, the tagged files alone are
-//! looked at.
+//! Invariants: nothing is written, in a cluster or in the store; what is refused here would be refused at its turn, too.
+//! What cannot be known yet is passed over: inputs that earlier jobs put out (images have a stand-in), and steps of which it
+//! is not known whether they run. Where an earlier step or another run brings something about, and where a cluster cannot
+//! be reached, the tagged files alone are looked at.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tagline_delivery::action::{self, Past, shared_values};
 use tagline_delivery::cluster::Cluster;
 use tagline_delivery::inputs::{Action, with_stand_ins};
-use tagline_delivery::{ImageRef, Site};
+use tagline_delivery::{ImageRef, Site, Target};
 use tagline_plan::{DeliveryStep, Facts, FinishedJob, NeedResult, Plan, PlannedJob, delivery_steps, job_condition};
 use tagline_run::{Attempt, JobKey, RunId, RunState};
 use tagline_store::{RunFilter, Store};
@@ -84,17 +84,11 @@ pub async fn foresee(
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let tree = scratch.path().join("tree");
     source::tree(&wanted(&state.plan, root), &tree).await.map_err(|error| chain(&error))?;
-    let look = Look {
-        state: &state,
-        root,
-        store,
-        reached,
-        tree: &tree,
-        asked: clusters(&steps, &state, store, root, reached),
-    };
+    let look = Look { state: &state, root, store, tree: &tree };
+    let asked = asked(&steps, &state, store, root, reached);
     let mut actions = Vec::new();
-    for step in &steps {
-        if let Some((site, action)) = look.step(step, planned, &mut found).await {
+    for (step, cluster) in steps.iter().zip(asked) {
+        if let Some((site, action)) = look.step(step, cluster, planned, &mut found).await {
             actions.push((step, site, action));
         }
     }
@@ -134,7 +128,7 @@ fn steps(state: &RunState) -> Vec<Step<'_>> {
             let Some(environment) = leg.environment.clone() else { continue };
             let given = delivery_steps(&state.plan, job, leg, legs.len(), &facts).unwrap_or_default();
             let key = JobKey::new(id, leg.index);
-            found.extend(given.into_iter().map(|given| Step {
+            found.extend(given.into_iter().filter(|given| given.runs == Some(true)).map(|given| Step {
                 key: key.clone(),
                 job,
                 environment: environment.clone(),
@@ -167,29 +161,41 @@ fn wanted(plan: &Plan, root: &Path) -> Wanted {
     }
 }
 
-/// The clusters that can be asked by now, by environment: where an earlier stage or another run delivers, what is there says
-/// nothing about later.
-fn clusters<'r>(
+/// For each step the cluster that it can be held against by now, if any. Where an earlier step brings something about, or
+/// another run does, what is there says nothing about later; but all of one approval are planned before the first of them.
+fn asked<'r>(
     steps: &[Step<'_>],
     state: &RunState,
     store: Option<&Arc<Store>>,
     root: &Path,
     reached: &'r Reached,
-) -> BTreeMap<String, &'r Cluster> {
-    let mut asked: BTreeMap<String, &Cluster> = BTreeMap::new();
-    for step in steps.iter().filter(|step| !step.given.uses.starts_with("tagline/smoke-test@")) {
-        let name = &step.environment;
-        let Some(cluster) = reached.clusters.get(name).filter(|_| !asked.contains_key(name)) else { continue };
-        if asked.values().any(|earlier| earlier.target() == cluster.target()) {
-            continue;
+) -> Vec<Option<&'r Cluster>> {
+    let mut held: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut changed: Vec<(&Target, &str)> = Vec::new();
+    let mut asked = Vec::with_capacity(steps.len());
+    for step in steps {
+        let (name, rules) = state.rules(&step.environment).unzip();
+        let (name, approved) = (name.unwrap_or_default(), rules.is_some_and(|rules| rules.reviewers.is_some()));
+        let cluster = reached.clusters.get(&step.environment);
+        let is_held = |name: &str| store.is_some_and(|store| is_held(store, root, name));
+        let cluster = cluster.filter(|_| !*held.entry(name).or_insert_with(|| is_held(name)));
+        let other = |(target, by): &(&Target, &str)| {
+            cluster.is_some_and(|cluster| cluster.target() == *target) && (*by != name || !approved)
+        };
+        asked.push(cluster.filter(|_| !changed.iter().any(other)));
+        if let Some(cluster) = cluster.filter(|_| changes(&step.given.uses)) {
+            changed.push((cluster.target(), name));
         }
-        let name_in_force = state.rules(name).map_or(name.as_str(), |(name, _)| name);
-        if store.is_some_and(|store| is_held(store, root, name_in_force)) {
-            continue;
-        }
-        asked.insert(name.clone(), cluster);
     }
     asked
+}
+
+/// Whether an action leaves other objects behind than it found.
+fn changes(uses: &str) -> bool {
+    let name = uses.split('@').next().unwrap_or_default();
+    ["tagline/deploy", "tagline/operate", "tagline/rotate-secret", "tagline/rollback"]
+        .iter()
+        .any(|each| each.eq_ignore_ascii_case(name))
 }
 
 /// Whether another run delivers to an environment now.
@@ -204,14 +210,18 @@ struct Look<'a> {
     state: &'a RunState,
     root: &'a Path,
     store: Option<&'a Arc<Store>>,
-    reached: &'a Reached,
     tree: &'a Path,
-    asked: BTreeMap<String, &'a Cluster>,
 }
 
 impl Look<'_> {
     /// Looks at one step; where and what it does, if its inputs are known.
-    async fn step(&self, step: &Step<'_>, planned: &Planned, found: &mut Foreseen) -> Option<(Site, Action)> {
+    async fn step(
+        &self,
+        step: &Step<'_>,
+        cluster: Option<&Cluster>,
+        planned: &Planned,
+        found: &mut Foreseen,
+    ) -> Option<(Site, Action)> {
         let (uses, with) = step.written();
         let values = with_stand_ins(&step.given.so_far)?;
         let action = match Action::read(&step.given.uses, &values) {
@@ -227,17 +237,13 @@ impl Look<'_> {
         // Jobs before it may build what it delivers; without any nothing is built.
         let built = if step.job.ancestors.is_empty() { Vec::new() } else { vec![ImageRef::stand_in().digest] };
         let site = Site { built, ..site };
-        let cluster = self.asked.get(&step.environment).copied();
-        let past = self.past(&site.environment).await;
+        let past = if cluster.is_some() { self.past(&site.environment).await } else { Vec::new() };
         let looked = tokio::time::timeout(PATIENCE, action::foresee(&site, &action, &past, cluster)).await;
         let Ok(looked) = looked else { return Some((site, action)) };
         found.inputs.extend(looked.inputs.iter().map(|problem| at_input(problem, uses, with, &planned.source)));
         if let Some(failure) = &looked.refused {
-            let one = failure.why.clone();
-            let lines = if failure.evidence.is_empty() { vec![one] } else { failure.evidence.clone() };
-            found.refused.extend(lines.iter().map(|text| {
-                let said = if text.is_empty() { &failure.what } else { text };
-                let span = line(&planned.source, uses.at, 0);
+            let span = line(&planned.source, uses.at, 0);
+            found.refused.extend(failure.lines().into_iter().map(|said| {
                 let diagnostic = Diagnostic::error("cannot-deliver", span, format!("{}: {said}", site.environment));
                 if failure.next.is_empty() { diagnostic } else { diagnostic.help(failure.next.clone()) }
             }));
@@ -251,7 +257,7 @@ impl Look<'_> {
     }
 
     async fn past(&self, environment: &str) -> Vec<Past> {
-        let Some(store) = self.store.filter(|_| !self.reached.clusters.is_empty()) else { return Vec::new() };
+        let Some(store) = self.store else { return Vec::new() };
         let past = of_store(store, self.root, environment).await.unwrap_or_default();
         past.iter().filter_map(|one| earlier(one).ok()).collect()
     }

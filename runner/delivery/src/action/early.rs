@@ -68,9 +68,9 @@ fn sorted(mut inputs: Vec<Problem>, mut failure: Failure) -> Foreseen {
 
 /// Each line of a failure, at the input that it is of.
 fn problems(failure: &Failure) -> Vec<Problem> {
-    let one = if failure.why.is_empty() { &failure.what } else { &failure.why };
-    let lines = if failure.evidence.is_empty() { std::slice::from_ref(one) } else { failure.evidence.as_slice() };
-    lines.iter().map(|line| Problem::new(&failure.input, line)).collect()
+    let alone = failure.evidence.is_empty() && !failure.why.is_empty();
+    let lines = if alone { vec![failure.why.clone()] } else { failure.lines() };
+    lines.into_iter().map(|line| Problem::new(&failure.input, line)).collect()
 }
 
 /// What the tagged files alone show: manifests of Jobs that are not there, gaps in the numbers of migrations.

@@ -151,9 +151,9 @@ fn live_deployment<'a>(
     found.ok_or_else(|| {
         let names: Vec<&str> = survey.deployments.keys().map(String::as_str).collect();
         let guess = crate::inputs::did_you_mean(&workload.name, names.iter().copied());
-        let why = format!("the namespace has: {}{guess}", names.join(", "));
-        let what = format!("Deployment/{} does not exist", workload.name);
-        many(&what, iter::once(why)).of_input("deployment").into()
+        let (name, known) = (&workload.name, names.join(", "));
+        let why = format!("Deployment/{name} does not exist; the namespace has: {known}{guess}");
+        many("its image cannot be set", iter::once(why)).of_input("deployment").into()
     })
 }
 
