@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, Broken, Buffer};
@@ -101,7 +100,8 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 pub(crate) fn get(url: &str, patience: Duration, timeout: Duration) -> Result<Answer, String> {
     let url = Url::parse(url)?;
     let deadline = || Instant::now() + timeout;
-    let mut connection = knock(patience, || Connection::open(url.address, deadline())).map_err(|error| error.to_string())?;
+    let mut connection =
+        knock(patience, || Connection::open(url.address, deadline())).map_err(|error| error.to_string())?;
     connection.exchange(&url.get("", "", true), deadline()).map_err(|error| error.to_string())
 }
 
@@ -111,7 +111,9 @@ fn knock<T>(patience: Duration, mut open: impl FnMut() -> io::Result<T>) -> io::
     let begun = Instant::now();
     loop {
         match open() {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused && begun.elapsed() < patience => thread::sleep(AGAIN),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && begun.elapsed() < patience => {
+                thread::sleep(AGAIN);
+            }
             other => return other,
         }
     }

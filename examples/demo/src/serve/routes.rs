@@ -1,5 +1,6 @@
 //! What is answered where.
 
+use std::fmt::Write as _;
 use std::{env, fs};
 
 use serde_json::{Value, json};
@@ -85,7 +86,8 @@ fn metrics(app: &App) -> Response {
         return Response::json(404, &json!({"error": "fault no_metrics"}));
     }
     let mut page = app.metrics.text();
-    page += &format!("# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {}\n", processor_seconds());
+    let seconds = processor_seconds();
+    let _ = write!(page, "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {seconds}\n");
     gauge(&mut page, "jvm_memory_used_bytes", "area=\"heap\"", resident());
     gauge(&mut page, "process_uptime_seconds", "", app.started.elapsed().as_secs_f64());
     gauge(&mut page, "http_server_connections", "", app.open());
