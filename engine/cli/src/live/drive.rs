@@ -180,7 +180,7 @@ async fn watch(
     let mut face = Face::new(context, manner.json, prefix);
     face.begin(&followed.state, &past);
     let logs = context.verbose && !manner.json;
-    let mut tails = logs.then(|| Tails::new(&context.store));
+    let mut tails = logs.then(|| Tails::new(&context.store, &followed.state));
     loop {
         let stop = followed.watch(context, &mut face, controls, &mut tails).await?;
         face.pause();

@@ -94,7 +94,8 @@ impl Sample {
         sample
     }
 
-    fn new() -> Self {
+    /// Nothing has begun.
+    pub(crate) fn new() -> Self {
         let (plan, runner, identity) = (Box::new(plan()), "auto".into(), String::new());
         let start = Start { run: RunId(418), plan, runner, allow_downgrade: false, identity };
         let events = create(start, at("14:20:00")).expect("a plan that can begin");

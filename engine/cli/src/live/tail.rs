@@ -1,6 +1,6 @@
 //! Following the logs of the jobs that run, for `-v`: one task a spool, lines into one channel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tagline_executor::LogReader;
@@ -35,20 +35,24 @@ pub(crate) struct Tails {
     sender: mpsc::Sender<LogLine>,
     lines: mpsc::Receiver<LogLine>,
     tasks: BTreeMap<(JobKey, Attempt), JoinHandle<()>>,
+    /// Those that were shown, or had ended before anybody looked.
+    over: BTreeSet<(JobKey, Attempt)>,
 }
 
 impl Tails {
-    /// Follows nothing yet.
-    pub(crate) fn new(folder: &StoreFolder) -> Self {
+    /// Follows nothing yet; what has ended by now it will not follow.
+    pub(crate) fn new(folder: &StoreFolder, state: &RunState) -> Self {
         let (sender, lines) = mpsc::channel(WAITING);
-        Self { folder: folder.clone(), sender, lines, tasks: BTreeMap::new() }
+        let ended = state.legs().filter(|(_, leg)| leg.ended.is_some());
+        let over = ended.map(|(key, leg)| (key.clone(), leg.attempt)).collect();
+        Self { folder: folder.clone(), sender, lines, tasks: BTreeMap::new(), over }
     }
 
-    /// Follows every job that runs, from the start of its log.
+    /// Follows every job that has begun, from the start of its log: also one that has ended since anybody looked.
     pub(crate) fn follow(&mut self, state: &RunState) {
         for (key, leg) in state.legs() {
             let id = (key.clone(), leg.attempt);
-            if leg.started.is_none() || leg.ended.is_some() || self.tasks.contains_key(&id) {
+            if leg.started.is_none() || self.tasks.contains_key(&id) || self.over.contains(&id) {
                 continue;
             }
             let path = spool::path(&self.folder, state.run, &key, leg.attempt);
@@ -67,10 +71,12 @@ impl Tails {
 
     /// Shows what is left of the logs of jobs that have ended.
     pub(crate) async fn rest(&mut self, state: &RunState, mut show: impl FnMut(&LogLine)) {
+        self.follow(state);
         let over = |key: &JobKey| state.leg(key).is_some_and(|leg| leg.ended.is_some());
         let ids: Vec<_> = self.tasks.keys().filter(|(key, _)| over(key)).cloned().collect();
         for id in ids {
             let Some(mut task) = self.tasks.remove(&id) else { continue };
+            self.over.insert(id);
             loop {
                 tokio::select! {
                     biased;
@@ -126,5 +132,47 @@ async fn read(mut reader: LogReader, job: String, sender: mpsc::Sender<LogLine>)
         if reader.grown().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use tagline_protocol::{Conclusion, JobResult};
+
+    use super::super::sample::Sample;
+    use super::*;
+
+    fn spool_of(folder: &StoreFolder, state: &RunState, job: &str) {
+        let output = Record::Log {
+            step: Some(0),
+            at: 0,
+            stream: Stream::Output,
+            lines: vec![format!("{job} says")],
+            open: false,
+        };
+        let (outputs, why, url) = (IndexMap::new(), String::new(), String::new());
+        let result = JobResult { conclusion: Conclusion::Success, outputs, url, why, timed_out: false };
+        let lines = [output, Record::JobFinished { result, at: 0 }]
+            .map(|record| serde_json::to_string(&record).unwrap() + "\n");
+        let (key, _) = state.legs().find(|(key, _)| key.job == job).unwrap();
+        let path = spool::path(folder, state.run, &key, Attempt(1));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, lines.concat()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_that_began_and_ended_unseen_is_shown_and_one_that_ended_before_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = StoreFolder::at(scratch.path());
+        let (before, now) = (Sample::new().state, Sample::staging().state);
+        ["quality", "build"].iter().for_each(|job| spool_of(&folder, &now, job));
+        let mut shown = Vec::new();
+        let mut tails = Tails::new(&folder, &before);
+        tails.rest(&now, |line| shown.push(line.text.clone())).await;
+        shown.sort();
+        assert_eq!(shown, ["build says", "quality says"]);
+        tails.rest(&now, |line| panic!("{line:?} is shown again")).await;
+        Tails::new(&folder, &now).rest(&now, |line| panic!("{line:?} was shown by others")).await;
     }
 }
