@@ -64,12 +64,11 @@ pub(in crate::action) async fn complete(
     }
     let missing_namespace = problems.iter().any(|line| line.starts_with("namespace "));
     if !missing_namespace {
-        let mut refused = Vec::new();
-        plan.changes = dry_run(plan, &pairs, cluster, &mut refused).await?;
+        let before = problems.len();
+        plan.changes = dry_run(plan, &pairs, cluster, &mut problems).await?;
         // A rule of the cluster about images has not seen the one that is meant.
-        let stand_in = ImageRef::stand_in().digest;
-        refused.retain(|line| !line.contains(&stand_in));
-        problems.extend(refused);
+        let (refused, stand_in) = (problems.split_off(before), ImageRef::stand_in().digest);
+        problems.extend(refused.into_iter().filter(|line| !line.contains(&stand_in)));
     }
     if plan.inputs.prune && problems.is_empty() {
         plan.prune = prunable(plan, &shape, cluster).await?;
