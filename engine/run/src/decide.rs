@@ -182,11 +182,13 @@ impl Decider {
                     }
                 }
                 Report::Finished { conclusion, outputs, url, why, timed_out } => {
-                    let cause = match (&started.cancel, conclusion) {
-                        _ if timed_out => Cause::TimedOut,
-                        (Some(cancel), Conclusion::Cancelled) => cancel.cause,
-                        (None, Conclusion::Cancelled) => Cause::Cancelled,
-                        _ => Cause::Job,
+                    let (conclusion, cause) = match (&started.cancel, conclusion) {
+                        _ if timed_out => (conclusion, Cause::TimedOut),
+                        // Told to go at once, a step fails as it can: no other end than that of an agent that is gone.
+                        (Some(cancel), Conclusion::Failure) if cancel.kill => (Conclusion::Cancelled, cancel.cause),
+                        (Some(cancel), Conclusion::Cancelled) => (conclusion, cancel.cause),
+                        (None, Conclusion::Cancelled) => (conclusion, Cause::Cancelled),
+                        _ => (conclusion, Cause::Job),
                     };
                     let key = key.clone();
                     self.emit(Fact::JobFinished { key, attempt, conclusion, cause, outputs, url, why });

@@ -268,6 +268,16 @@ fn a_second_cancel_ends_everything_at_once() {
     assert_eq!(world.finished(), (Conclusion::Cancelled, Ending::Cancelled));
 }
 
+/// Its last step failed over being told to go, before the agent itself was gone.
+#[test]
+fn a_job_that_fails_while_it_is_killed_was_cancelled() {
+    let mut world = World::new("{ on: push, jobs: { a: { runs-on: x, steps: [ { run: make } ] } } }");
+    world.settle();
+    world.cancel(true);
+    world.fails("a");
+    assert_eq!(world.finished(), (Conclusion::Cancelled, Ending::Cancelled));
+}
+
 #[test]
 fn an_agent_that_overruns_is_killed_then_lost() {
     let mut world =
