@@ -1,6 +1,7 @@
 //! The village storefront's ways back (VS6, VS7, VS9, VS18): by rules of the watch, by hand, of the schema, of a flag.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -235,7 +236,8 @@ fn vs7_back_to_a_named_version_whatever_was_done_to_it_since() {
     assert_eq!(live_image(&shop), first);
     shop.tagline.run(["rollback", "production", "--to", "3"]).code(2).stderr_has("never live");
     shop.tagline.run(["rollback", "production", "--to", "9.9.9"]).code(2);
-    shop.tagline.run(["rollback", "production", "--to", "1.2.4"]).success();
+    let patient = shop.tagline.clone().limit(Duration::from_mins(6));
+    patient.run(["rollback", "production", "--to", "1.2.4"]).success();
     assert_eq!(live_image(&shop), newest);
     load.end().none_failed(10_000);
     watcher.end().never_empty().one_release_at_a_time();

@@ -352,7 +352,7 @@ fn vs16_room_for_two_releases_is_looked_at_first() {
 #[test]
 fn vs15_a_change_by_hand_and_a_wrong_path_are_told_before_the_first_step() {
     let Some(ground) = Ground::require() else { return };
-    let shop = village::live(&ground);
+    let shop = village::live_with_staging(&ground);
     let kubectl = shop.kubectl(PRODUCTION);
     let runs = || shop.tagline.runs().len();
     let before = runs();
