@@ -7,7 +7,7 @@ use tagline_rows::{Ground, Load, Release, Row, Shop, Watcher};
 fn vs1_only_a_semver_tag_starts_the_release() {
     let Some(ground) = Ground::require() else { return };
     let row = Row::new("VS1", "release.yml: on: push: tags: v[0-9]+.[0-9]+.[0-9]+");
-    let shop = Shop::new(&ground, "village-storefront");
+    let shop = village::empty(&ground);
     for (tag, reason) in [("1.2", "1.2"), ("v1.2", "v1.2"), ("version-one", "version-one"), ("v01.2.3", "v01.2.3")] {
         shop.repo.light_tag(tag);
         let refused = shop.tagline.run(["run", "--tag", tag]);
