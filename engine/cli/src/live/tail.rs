@@ -166,7 +166,9 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let folder = StoreFolder::at(scratch.path());
         let (before, now) = (Sample::new().state, Sample::staging().state);
-        ["quality", "build"].iter().for_each(|job| spool_of(&folder, &now, job));
+        for job in ["quality", "build"] {
+            spool_of(&folder, &now, job);
+        }
         let mut shown = Vec::new();
         let mut tails = Tails::new(&folder, &before);
         tails.rest(&now, |line| shown.push(line.text.clone())).await;
