@@ -219,7 +219,9 @@ async fn remove(back: &Back<'_>, shape: &BlueGreenShape) -> Result<Vec<String>, 
     }
     let labels: BTreeMap<_, _> = shape.swaps.iter().map(|swap| release_label(&swap.object)).collect();
     let live = back.to.live.as_ref().is_some_and(|live| labels.get(RELEASE) == Some(&live.release));
-    let stays = shape.swaps.iter().any(|swap| held(&swap).is_some());
+    // What stood by before its release was delivered once more stands by again, with its pods.
+    let parked = |swap: &Swap| back.to.object("Deployment", swap.object.name()).is_some_and(|kept| kept.replicas() > 0);
+    let stays = shape.swaps.iter().any(|swap| held(&swap).is_some() || parked(swap));
     if !live && !stays && !waits::gone(&back.cluster, &labels, back.timeout, back.progress).await? {
         back.progress.warn(format!("pods of {} take long to end", back.leaving.version));
     }
