@@ -172,8 +172,7 @@ fn back<'a>(
         timeout: *inputs.timeout,
         evidence,
         restart: inputs.restart,
-        spares: false,
-        overwrites: true,
+        by_hand: true,
     }
 }
 

@@ -162,7 +162,7 @@ fn moves(back: &Back<'_>, shape: &BlueGreenShape) -> Vec<Move> {
 async fn switch(back: &Back<'_>, shape: &BlueGreenShape, pods: &[Object]) -> Result<(), DeliveryError> {
     let (mut moves, foreign) = ours(&back.cluster, moves(back, shape)).await?;
     for Foreign { why, selector, stopped } in foreign {
-        if back.overwrites && !selector.is_empty() {
+        if back.by_hand && !selector.is_empty() {
             back.progress.warn(format!("{why}; it is overwritten"));
             moves.push(Move { from: vec![selector], ..stopped });
         } else {

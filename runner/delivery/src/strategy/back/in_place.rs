@@ -67,7 +67,7 @@ pub(super) async fn restore_one(back: &Back<'_>, object: &Object, moved: Moved) 
         return Ok(());
     }
     let now = back.cluster.get(&id_in(object, &back.cluster)).await?;
-    let stays = |now: Object| same(&settled(&now), object, moved) || (back.spares && !written(&now, object));
+    let stays = |now: Object| same(&settled(&now), object, moved) || (!back.by_hand && !written(&now, object));
     if now.is_some_and(stays) {
         return Ok(());
     }

@@ -51,11 +51,9 @@ pub(crate) struct Back<'a> {
     pub(crate) evidence: &'a [EvidenceHook],
     /// The old pods are restarted before they get traffic.
     pub(crate) restart: bool,
-    /// What the release has not written yet is left to whoever changed it meanwhile: it failed over that, or before it came
-    /// so far. A rollback by hand brings everything back.
-    pub(crate) spares: bool,
-    /// Services that somebody else points elsewhere are moved too: a person asks for it.
-    pub(crate) overwrites: bool,
+    /// A person asks for it: what somebody else has changed meanwhile comes back, too. Otherwise that is left as it is, what the
+    /// release has not written yet and Services that point elsewhere: the release failed over it, or before it came so far.
+    pub(crate) by_hand: bool,
 }
 
 /// Goes back. Gives how things stand: `serves 100 %`, and what was left to somebody else.
@@ -163,8 +161,7 @@ pub(super) async fn settle(
         timeout: *inputs.timeout,
         evidence: &inputs.evidence,
         restart: going.restart,
-        spares: true,
-        overwrites: false,
+        by_hand: false,
     };
     finish(&back, going).await
 }
