@@ -43,6 +43,11 @@ impl Problem {
     fn new(message: impl Into<String>, next: impl Into<String>) -> Self {
         Self { message: message.into(), next: next.into(), advice: false, of_input: false }
     }
+
+    /// As one line, with what to do.
+    pub fn line(self) -> String {
+        if self.next.is_empty() { self.message } else { format!("{} ({})", self.message, self.next) }
+    }
 }
 
 /// What a plan needs of the cluster.

@@ -46,9 +46,7 @@ pub(in crate::action) async fn complete(
         if problem.of_input && !problem.advice && input.is_empty() {
             input = plan.inputs.source.input();
         }
-        let line =
-            if problem.next.is_empty() { problem.message } else { format!("{} ({})", problem.message, problem.next) };
-        if problem.advice { told.push(line) } else { problems.push(line) }
+        if problem.advice { told.push(problem.line()) } else { problems.push(problem.line()) }
     }
     let drift = drift::of_pairs(plan, past, &shape, survey, &pairs, cluster).await?;
     let lines = if plan.inputs.drift == Drift::Refuse { &mut problems } else { &mut told };

@@ -96,12 +96,7 @@ impl Choice<'_> {
         for problem in
             preflight::check(self.cluster, &Needs { verbs: &verbs, objects: &objects, extra: &extra }).await?
         {
-            let advice = problem.advice;
-            let line = match problem.next.as_str() {
-                "" => problem.message,
-                next => format!("{} ({next})", problem.message),
-            };
-            if advice { found.advice.push(line) } else { found.problems.push(line) }
+            if problem.advice { found.advice.push(problem.line()) } else { found.problems.push(problem.line()) }
         }
         Ok(found)
     }
