@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::Serialize;
+use tagline_actions::Delivery;
 use tagline_delivery::action::{self, Past, shared_values};
 use tagline_delivery::cluster::Cluster;
 use tagline_delivery::inputs::{Action, with_stand_ins};
@@ -84,7 +85,7 @@ pub async fn foresee(
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let tree = scratch.path().join("tree");
     source::tree(&wanted(&state.plan, root), &tree).await.map_err(|error| chain(&error))?;
-    let look = Look { state: &state, root, store, tree: &tree };
+    let mut look = Look { state: &state, root, store, tree: &tree, past: BTreeMap::new() };
     let asked = asked(&steps, &state, store, root, reached);
     let mut actions = Vec::new();
     for (step, cluster) in steps.iter().zip(asked) {
@@ -192,18 +193,15 @@ fn asked<'r>(
 
 /// Whether an action leaves other objects behind than it found.
 fn changes(uses: &str) -> bool {
-    let name = uses.split('@').next().unwrap_or_default();
-    ["tagline/deploy", "tagline/operate", "tagline/rotate-secret", "tagline/rollback"]
-        .iter()
-        .any(|each| each.eq_ignore_ascii_case(name))
+    use Delivery::{Deploy, Operate, Rollback, RotateSecret};
+    matches!(Delivery::lookup(uses), Some(Deploy | Operate | RotateSecret | Rollback))
 }
 
 /// Whether another run delivers to an environment now.
 fn is_held(store: &Store, root: &Path, environment: &str) -> bool {
-    let filter = RunFilter { root: Some(root.to_string_lossy().into_owned()), ..RunFilter::default() };
-    let runs = store.runs(&filter).unwrap_or_default();
-    let mut under_way = runs.iter().filter(|run| run.status != "completed");
-    under_way.any(|run| ledger::state(store, RunId(run.id)).is_ok_and(|state| is_busy(&state, environment)))
+    let root = Some(root.to_string_lossy().into_owned());
+    let under_way = store.runs(&RunFilter { root, active: true, ..RunFilter::default() }).unwrap_or_default();
+    under_way.iter().any(|run| ledger::state(store, RunId(run.id)).is_ok_and(|state| is_busy(&state, environment)))
 }
 
 struct Look<'a> {
@@ -211,12 +209,14 @@ struct Look<'a> {
     root: &'a Path,
     store: Option<&'a Arc<Store>>,
     tree: &'a Path,
+    /// What was delivered before, by environment.
+    past: BTreeMap<String, Vec<Past>>,
 }
 
 impl Look<'_> {
     /// Looks at one step; where and what it does, if its inputs are known.
     async fn step(
-        &self,
+        &mut self,
         step: &Step<'_>,
         cluster: Option<&Cluster>,
         planned: &Planned,
@@ -237,8 +237,8 @@ impl Look<'_> {
         // Jobs before it may build what it delivers; without any nothing is built.
         let built = if step.job.ancestors.is_empty() { Vec::new() } else { vec![ImageRef::stand_in().digest] };
         let site = Site { built, ..site };
-        let past = if cluster.is_some() { self.past(&site.environment).await } else { Vec::new() };
-        let looked = tokio::time::timeout(PATIENCE, action::foresee(&site, &action, &past, cluster)).await;
+        let past = if cluster.is_some() { self.past(&site.environment).await } else { &[] };
+        let looked = tokio::time::timeout(PATIENCE, action::foresee(&site, &action, past, cluster)).await;
         let Ok(looked) = looked else { return Some((site, action)) };
         found.inputs.extend(looked.inputs.iter().map(|problem| at_input(problem, uses, with, &planned.source)));
         if let Some(failure) = &looked.refused {
@@ -256,10 +256,16 @@ impl Look<'_> {
         Some((site, action))
     }
 
-    async fn past(&self, environment: &str) -> Vec<Past> {
-        let Some(store) = self.store else { return Vec::new() };
-        let past = of_store(store, self.root, environment).await.unwrap_or_default();
-        past.iter().filter_map(|one| earlier(one).ok()).collect()
+    async fn past(&mut self, environment: &str) -> &[Past] {
+        if !self.past.contains_key(environment) {
+            let found = match self.store {
+                Some(store) => of_store(store, self.root, environment).await.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            let past = found.iter().filter_map(|one| earlier(one).ok()).collect();
+            self.past.insert(environment.to_owned(), past);
+        }
+        &self.past[environment]
     }
 }
 
