@@ -32,6 +32,8 @@ pub mod rotate;
 mod site;
 pub mod status;
 pub mod strategy;
+#[cfg(test)]
+mod testing;
 pub mod unit;
 
 pub use error::{DeliveryError, Failure, PlanError, UNCHANGED};

@@ -181,26 +181,11 @@ mod tests {
     use indexmap::IndexMap;
 
     use super::*;
-    use crate::Target;
     use crate::inputs::with_stand_ins;
+    use crate::testing;
 
     fn site(tree: &Path) -> Site {
-        Site {
-            environment: "production".to_owned(),
-            protected: false,
-            target: Target { context: "none".to_owned(), namespace: "prod".to_owned() },
-            kubeconfig: Vec::new(),
-            repository: "shop".to_owned(),
-            version: "1.2.3".to_owned(),
-            commit: "0".repeat(40),
-            run: 1,
-            identity: String::new(),
-            job: "deploy".to_owned(),
-            attempt: 1,
-            step: 0,
-            tree: tree.to_owned(),
-            built: vec![ImageRef::stand_in().digest],
-        }
+        Site { tree: tree.to_owned(), built: vec![ImageRef::stand_in().digest], ..testing::site() }
     }
 
     fn action(uses: &str, pairs: &[(&str, &str)]) -> Action {

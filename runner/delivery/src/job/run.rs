@@ -268,25 +268,10 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Target;
+    use crate::testing;
 
     fn site(identity: &str) -> Site {
-        Site {
-            environment: "production".to_owned(),
-            protected: false,
-            target: Target { context: "c".to_owned(), namespace: "shop".to_owned() },
-            kubeconfig: Vec::new(),
-            repository: "shop".to_owned(),
-            version: "1.2.3".to_owned(),
-            commit: "0".repeat(40),
-            run: 1,
-            identity: identity.to_owned(),
-            job: "deploy".to_owned(),
-            attempt: 1,
-            step: 0,
-            tree: std::path::PathBuf::new(),
-            built: Vec::new(),
-        }
+        Site { identity: identity.to_owned(), ..testing::site() }
     }
 
     fn prepared(identity: &str, scope: Scope<'_>) -> Prepared {

@@ -93,39 +93,13 @@ async fn out_of_force(run: &Run<'_>, made: &[Object]) -> Result<(), DeliveryErro
 mod tests {
     use super::*;
     use crate::Milestone;
-    use crate::progress::Later;
-    use jiff::Timestamp;
-    use std::time::Duration;
-
-    /// An engine that remembers one milestone.
-    struct Known(Milestone);
-
-    impl Progress for Known {
-        fn say(&self, _: String) {}
-        fn warn(&self, _: String) {}
-        fn milestones(&self) -> Vec<Milestone> {
-            vec![self.0.clone()]
-        }
-        fn record(&self, _: Milestone) -> Later<'_, Result<(), Stop>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn keep(&self, _: String, _: Vec<u8>) -> Later<'_, Result<(), Stop>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn stopped(&self) -> Later<'_, Stop> {
-            Box::pin(std::future::pending())
-        }
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-        fn sleep(&self, _: Duration) -> Later<'_, ()> {
-            Box::pin(std::future::pending())
-        }
-    }
+    use crate::testing::Link;
 
     #[test]
     fn the_next_engine_knows_why_it_goes_back() {
-        let known = |name: &str, data| Known(Milestone { name: name.to_owned(), text: "asked to".to_owned(), data });
+        let known = |name: &str, data| {
+            Link::knowing(vec![Milestone { name: name.to_owned(), text: "asked to".to_owned(), data }])
+        };
         let failure = Failure::new("the new values do not work", "403");
         let said = reason(&known(GOING, json!(failure)));
         assert!(matches!(said, Some(DeliveryError::Failed(said)) if *said == failure));

@@ -128,37 +128,9 @@ async fn dump(cluster: &Cluster, progress: &dyn Progress, pod: &Object, hook: &E
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use jiff::Timestamp;
 
     use super::*;
-    use crate::Milestone;
-    use crate::progress::Later;
-
-    /// A link whose time passes at once.
-    struct Fast;
-
-    impl Progress for Fast {
-        fn say(&self, _: String) {}
-        fn warn(&self, _: String) {}
-        fn milestones(&self) -> Vec<Milestone> {
-            Vec::new()
-        }
-        fn record(&self, _: Milestone) -> Later<'_, Result<(), Stop>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn keep(&self, _: String, _: Vec<u8>) -> Later<'_, Result<(), Stop>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn stopped(&self) -> Later<'_, Stop> {
-            Box::pin(std::future::pending())
-        }
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-        fn sleep(&self, _: Duration) -> Later<'_, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
+    use crate::testing::Link;
 
     #[test]
     fn going_back_does_not_wait_for_evidence() {
@@ -172,7 +144,7 @@ mod tests {
             let _ = done.send(());
             Ok::<_, DeliveryError>("back")
         };
-        let ended = alongside(kept, back, &Fast).now_or_never().expect("neither waits for the other");
+        let ended = alongside(kept, back, &Link::default()).now_or_never().expect("neither waits for the other");
         assert_eq!(ended.unwrap(), "back");
     }
 
@@ -187,7 +159,7 @@ mod tests {
             order.borrow_mut().push("replaced");
             Ok::<_, DeliveryError>(())
         };
-        alongside(kept, back, &Fast).now_or_never().expect("nothing waits").unwrap();
+        alongside(kept, back, &Link::default()).now_or_never().expect("nothing waits").unwrap();
         assert_eq!(*order.borrow(), ["kept", "replaced"]);
     }
 }

@@ -167,7 +167,8 @@ mod tests {
 
     use super::*;
     use crate::inputs::Action;
-    use crate::unit::{ReleaseId, Unit, beside};
+    use crate::testing;
+    use crate::unit::{Unit, beside};
 
     fn object(kind: &str, name: &str, spec: Value) -> Object {
         let mut object = Object(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}));
@@ -197,21 +198,8 @@ mod tests {
         let with: IndexMap<String, String> = given.map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let Ok(Action::Deploy(inputs)) = Action::read("tagline/deploy@v1", &with) else { panic!() };
         let service = object("Service", "shop", json!({"selector": {"app": "shop"}}));
-        DeployPlan {
-            unit: "shop".to_owned(),
-            version: "1.2.3".to_owned(),
-            release: ReleaseId("v1-2-3-1a2b3c4d".to_owned()),
-            inputs: *inputs,
-            rendered: [vec![service, deployment("shop")], more].concat(),
-            jobs: Vec::new(),
-            chart: None,
-            place: None,
-            live: None,
-            unproved: false,
-            changes: Vec::new(),
-            prune: Vec::new(),
-            warnings: Vec::new(),
-        }
+        let rendered = [vec![service, deployment("shop")], more].concat();
+        DeployPlan::unseen("shop".to_owned(), &testing::site(), &inputs, rendered)
     }
 
     fn found(plan: &DeployPlan, services: &[Object], followers: &Followers) -> (Vec<String>, Vec<String>) {

@@ -156,10 +156,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::Target;
     use crate::action::{ActionPlan, FORMAT, Kind};
     use crate::inputs::{Action, DeployInputs, RollbackInputs};
+    use crate::testing;
     use crate::unit::ReleaseId;
+    use crate::{Site, Target};
 
     fn live(version: &str) -> LiveRelease {
         LiveRelease { release: format!("release-{version}"), version: version.to_owned() }
@@ -174,21 +175,9 @@ mod tests {
     }
 
     fn deploy(version: &str) -> DeployPlan {
-        DeployPlan {
-            unit: "shop".to_owned(),
-            version: version.to_owned(),
-            release: ReleaseId(live(version).release),
-            inputs: inputs(),
-            rendered: Vec::new(),
-            jobs: Vec::new(),
-            chart: None,
-            place: None,
-            live: None,
-            unproved: false,
-            changes: Vec::new(),
-            prune: Vec::new(),
-            warnings: Vec::new(),
-        }
+        let site = Site { version: version.to_owned(), ..testing::site() };
+        let unseen = DeployPlan::unseen("shop".to_owned(), &site, &inputs(), Vec::new());
+        DeployPlan { release: ReleaseId(live(version).release), ..unseen }
     }
 
     fn past(kind: Kind, begun: Value, open: bool) -> Past {

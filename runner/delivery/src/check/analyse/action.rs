@@ -190,7 +190,8 @@ fn refuse_missing(measured: &Measured) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{Link, analyse};
+    use crate::check::testing::analyse;
+    use crate::testing::Link;
 
     fn report(outcome: Outcome) -> AnalyseReport {
         let version = "1.2.3".to_owned();

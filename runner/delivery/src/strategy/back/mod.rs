@@ -256,43 +256,8 @@ async fn decide(delivery: &Delivery<'_>, before: &Snapshot, error: DeliveryError
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::progress::Later;
-
-    /// An engine that takes over: it knows what was recorded.
-    struct Next(Vec<Milestone>);
-
-    impl Progress for Next {
-        fn say(&self, _line: String) {}
-
-        fn warn(&self, _line: String) {}
-
-        fn milestones(&self) -> Vec<Milestone> {
-            self.0.clone()
-        }
-
-        fn record(&self, _milestone: Milestone) -> Later<'_, Result<(), Stop>> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn keep(&self, _name: String, _bytes: Vec<u8>) -> Later<'_, Result<(), Stop>> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn stopped(&self) -> Later<'_, Stop> {
-            Box::pin(std::future::pending())
-        }
-
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-
-        fn sleep(&self, _duration: Duration) -> Later<'_, ()> {
-            Box::pin(async {})
-        }
-    }
+    use crate::testing::Link;
 
     fn milestone(name: &str, data: serde_json::Value) -> Milestone {
         Milestone { name: name.to_owned(), text: String::new(), data }
@@ -302,16 +267,16 @@ mod tests {
     fn a_failure_that_waits_for_a_person_waits_with_the_next_engine() {
         let failure = Failure::new("a rule is broken", "p99").effect(RESTART);
         let begun = milestone("begun", json!(null));
-        assert!(halted(&Next(vec![begun.clone()])).is_none());
+        assert!(halted(&Link::knowing(vec![begun.clone()])).is_none());
         let paused = milestone("paused", json!(failure));
-        match halted(&Next(vec![begun.clone(), paused.clone()])) {
+        match halted(&Link::knowing(vec![begun.clone(), paused.clone()])) {
             Some(DeliveryError::Failed(found)) => assert_eq!(*found, failure),
             other => panic!("{other:?}"),
         }
         // The person has decided.
         let going = Going { failure: None, cancelled: Some("by ops".to_owned()), restart: false };
         let going = milestone("going-back", json!(going));
-        let decided = halted(&Next(vec![begun, paused, going]));
+        let decided = halted(&Link::knowing(vec![begun, paused, going]));
         assert!(matches!(decided, Some(DeliveryError::Stopped(Stop::Cancelled(_)))), "{decided:?}");
     }
 }
