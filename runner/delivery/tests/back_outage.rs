@@ -21,9 +21,7 @@ async fn away_after(name: &str, milestone: &str, with: &[(&str, &str)]) {
     let link = Link::new();
     let cluster = cluster.telling(link.clone());
     let outage = async {
-        while !link.reached().contains(&milestone.to_owned()) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        link.until_reached(milestone).await;
         proxy.cut().await;
         let reached = link.reached();
         tokio::time::sleep(std::time::Duration::from_secs(30)).await;

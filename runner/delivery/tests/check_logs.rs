@@ -3,67 +3,14 @@
 
 mod common;
 
-use std::sync::Mutex;
-use std::time::Duration;
-
+use common::quick::{Quick, START};
 use common::script::{Act, Server, ok, step};
 use indexmap::IndexMap;
-use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tagline_delivery::Progress;
 use tagline_delivery::check::Subject;
 use tagline_delivery::check::watch::{Bake, Verdict, bake};
 use tagline_delivery::inputs::{Action, DeployInputs};
-use tagline_delivery::progress::Later;
-use tagline_delivery::{Milestone, Progress, Stop};
-
-/// An engine whose clock moves on when somebody sleeps.
-struct Engine {
-    now: Mutex<Timestamp>,
-    milestones: Mutex<Vec<Milestone>>,
-}
-
-impl Engine {
-    fn new(now: Timestamp, milestones: Vec<Milestone>) -> Self {
-        Self { now: Mutex::new(now), milestones: Mutex::new(milestones) }
-    }
-}
-
-impl Progress for Engine {
-    fn say(&self, _: String) {}
-
-    fn warn(&self, _: String) {}
-
-    fn milestones(&self) -> Vec<Milestone> {
-        self.milestones.lock().unwrap().clone()
-    }
-
-    fn record(&self, milestone: Milestone) -> Later<'_, Result<(), Stop>> {
-        self.milestones.lock().unwrap().push(milestone);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn keep(&self, _: String, _: Vec<u8>) -> Later<'_, Result<(), Stop>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn stopped(&self) -> Later<'_, Stop> {
-        Box::pin(std::future::pending())
-    }
-
-    fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap()
-    }
-
-    fn sleep(&self, duration: Duration) -> Later<'_, ()> {
-        let mut now = self.now.lock().unwrap();
-        *now = now.saturating_add(SignedDuration::try_from(duration).unwrap()).unwrap();
-        Box::pin(async {})
-    }
-}
-
-fn start() -> Timestamp {
-    "2026-01-02T03:00:00Z".parse().unwrap()
-}
 
 fn inputs() -> DeployInputs {
     let with = [("manifests", "k8s"), ("watch", "2m"), ("log-limits", "ERROR at most 2")];
@@ -95,7 +42,7 @@ async fn cluster_of(pod: Option<&'static str>, log: &'static str) -> Server {
     .await
 }
 
-async fn watched(server: &Server, engine: &Engine) -> Verdict {
+async fn watched(server: &Server, engine: &Quick) -> Verdict {
     let folder = tempfile::tempdir().unwrap();
     let (cluster, _) = step(&server.url, folder.path()).await;
     let subject = Subject {
@@ -113,8 +60,8 @@ async fn watched(server: &Server, engine: &Engine) -> Verdict {
         health: None,
         subject: &subject,
         watch: *inputs.watch,
-        switched_at: start(),
-        traffic_since: start(),
+        switched_at: START,
+        traffic_since: START,
         baseline: None,
         note: "looked",
     };
@@ -127,7 +74,7 @@ const THIRD: &str = "2026-01-02T03:01:30.1Z ERROR three\n";
 #[tokio::test]
 async fn lines_are_read_once_and_those_of_a_pod_that_is_gone_count_for_the_engine_that_takes_over() {
     let server = cluster_of(Some("a"), TWO).await;
-    let engine = Engine::new(start(), Vec::new());
+    let engine = Quick::new();
     let verdict = watched(&server, &engine).await;
     let Verdict::Good(report) = &verdict else { panic!("{verdict:?}") };
     assert_eq!(report.logs.as_ref().unwrap().rows[0].found, 2, "however often the log was asked for");
@@ -136,7 +83,7 @@ async fn lines_are_read_once_and_those_of_a_pod_that_is_gone_count_for_the_engin
     assert!(logs.len() > 1 && logs[1].contains("sinceTime=2026-01-02T03%3A00%3A07Z"), "{logs:#?}");
 
     let server = cluster_of(Some("b"), THIRD).await;
-    let engine = Engine::new(start(), engine.milestones());
+    let engine = Quick::knowing(engine.milestones());
     let verdict = watched(&server, &engine).await;
     let Verdict::Bad { broken, .. } = &verdict else { panic!("{verdict:?}") };
     assert_eq!(
@@ -148,7 +95,7 @@ async fn lines_are_read_once_and_those_of_a_pod_that_is_gone_count_for_the_engin
 #[tokio::test]
 async fn logs_of_no_pod_say_nothing_good() {
     let server = cluster_of(None, "").await;
-    let verdict = watched(&server, &Engine::new(start(), Vec::new())).await;
+    let verdict = watched(&server, &Quick::new()).await;
     let Verdict::Inconclusive { why, .. } = &verdict else { panic!("{verdict:?}") };
     assert_eq!(why, "there is no pod whose log could be read");
 }

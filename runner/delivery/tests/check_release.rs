@@ -187,9 +187,7 @@ async fn a_watch_that_is_to_end_ends_at_once_and_the_next_engine_goes_on() {
     let bakes = watched(&inputs, &subject, since);
     let first = bake(&bakes, &space.cluster, link.as_ref());
     let ends = async {
-        while link.reached().is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        link.until_holds(|link| !link.reached().is_empty()).await;
         link.end(Stop::EngineEnds);
     };
     let (ended, ()) = tokio::join!(first, ends);

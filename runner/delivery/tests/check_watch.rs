@@ -3,68 +3,19 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::Link;
+use common::quick::{Quick, START};
 use common::script::{Act, Server, ok, step};
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tagline_delivery::Milestone;
 use tagline_delivery::check::rules::Watchman;
 use tagline_delivery::check::watch::{Bake, Verdict, bake};
 use tagline_delivery::check::{Baseline, Look, Reading, Subject, analyse};
 use tagline_delivery::inputs::{Action, DeployInputs};
-use tagline_delivery::progress::Later;
-use tagline_delivery::{Milestone, Progress, Stop};
-
-/// A link to an engine whose time passes as soon as somebody waits for it.
-struct Quick(Arc<Link>, Mutex<Timestamp>);
-
-impl Quick {
-    fn new() -> Self {
-        Self(Link::new(), Mutex::new(START))
-    }
-}
-
-const START: Timestamp = Timestamp::constant(1_000_000_000, 0);
-
-impl Progress for Quick {
-    fn say(&self, line: String) {
-        self.0.say(line);
-    }
-
-    fn warn(&self, line: String) {
-        self.0.warn(line);
-    }
-
-    fn milestones(&self) -> Vec<Milestone> {
-        self.0.milestones()
-    }
-
-    fn record(&self, milestone: Milestone) -> Later<'_, Result<(), Stop>> {
-        self.0.record(milestone)
-    }
-
-    fn keep(&self, name: String, bytes: Vec<u8>) -> Later<'_, Result<(), Stop>> {
-        self.0.keep(name, bytes)
-    }
-
-    fn stopped(&self) -> Later<'_, Stop> {
-        self.0.stopped()
-    }
-
-    fn now(&self) -> Timestamp {
-        *self.1.lock().unwrap()
-    }
-
-    fn sleep(&self, duration: Duration) -> Later<'_, ()> {
-        let mut now = self.1.lock().unwrap();
-        *now = now.checked_add(duration).unwrap();
-        assert!(*now < START + SignedDuration::from_hours(1), "the watch has no end");
-        Box::pin(async {})
-    }
-}
 
 /// A namespace with one ready pod; its page of metrics is that of so many times asked.
 async fn one_pod(mut page: impl FnMut(u32) -> String + Send + 'static) -> Server {

@@ -55,9 +55,7 @@ async fn somebody_else_s_hand() {
     let link = Link::new();
     let release = plan(&space, &App::new("1.2.4").await, &[]).await.unwrap();
     let hand = async {
-        while !link.reached().contains(&"created".to_owned()) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        link.until_reached("created").await;
         by_hand(&space, "shop", "kubectl-edit").await;
     };
     let (result, ()) = tokio::join!(release.apply(&space, &link), hand);
@@ -193,9 +191,7 @@ async fn a_paused_release_stays_paused_for_the_next_engine() {
         let link = Link::new();
         known.clone_into(&mut link.milestones.lock().unwrap());
         let ends = async {
-            while !link.said().iter().any(|line| line.contains("on-failure: pause")) {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
+            link.until_holds(|link| link.said().iter().any(|line| line.contains("on-failure: pause"))).await;
             link.end(Stop::EngineEnds);
         };
         let (result, ()) = tokio::join!(release.apply(&space, &link), ends);

@@ -61,10 +61,7 @@ async fn what_fails_or_is_cancelled_goes_back() {
     let link = Link::new();
     let release = plan(&space, &App::new("1.2.4").await.broken(), &[]).await.unwrap();
     let cancel = async {
-        while !link.reached().contains(&"created".to_owned()) {
-            tokio::task::yield_now().await;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        link.until_reached("created").await;
         link.end(Stop::Cancelled("by a test".to_owned()));
     };
     let (result, ()) = tokio::join!(release.apply(&space, &link), cancel);
@@ -102,9 +99,7 @@ async fn what_has_no_namespace_stays_on_the_way_back() {
     let release = plan_objects(&space, &app, &objects, &[]).await.unwrap();
     let link = Link::new();
     let cancel = async {
-        while !link.reached().contains(&"created".to_owned()) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        link.until_reached("created").await;
         link.end(Stop::Cancelled("by a test".to_owned()));
     };
     let (result, ()) = tokio::join!(release.apply(&space, &link), cancel);
@@ -150,14 +145,14 @@ async fn bad_input_changes_nothing() {
     assert_eq!(left, Vec::<serde_json::Value>::new());
 }
 
-/// A unit that is one StatefulSet, twice.
+/// A unit that is one StatefulSet, twice; of two pods one always answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stateful_set_is_delivered_again() {
     let Some(space) = space("roll-set").await else { return };
     let mut before = String::new();
     for version in ["1.2.2", "1.2.3"] {
         let app = App::new(version).await;
-        let mut set = app.deployment("shop", 1);
+        let mut set = app.deployment("shop", 2);
         set["kind"] = json!("StatefulSet");
         set["spec"]["serviceName"] = json!("shop");
         let objects = [app.manifests()[0].clone(), app.manifests()[1].clone(), set];

@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each test program uses its part of it")]
 
 pub(crate) mod proxy;
+pub(crate) mod quick;
 pub(crate) mod release;
 pub(crate) mod script;
 pub(crate) mod users;
@@ -141,10 +142,19 @@ impl Link {
 
     /// Until a line that begins so was said; a minute at most.
     pub(crate) async fn until(&self, begin: &str) {
+        self.until_holds(|link| link.said().iter().any(|line| line.starts_with(begin))).await;
+    }
+
+    /// Until a milestone of this name; a minute at most.
+    pub(crate) async fn until_reached(&self, name: &str) {
+        self.until_holds(|link| link.reached().iter().any(|one| one == name)).await;
+    }
+
+    /// Until what was said or recorded is so; a minute at most.
+    pub(crate) async fn until_holds(&self, holds: impl Fn(&Self) -> bool) {
         let mut count = self.count.subscribe();
-        let said = count.wait_for(|_| self.said().iter().any(|line| line.starts_with(begin)));
-        let said = tokio::time::timeout(Duration::from_mins(1), said).await;
-        said.expect("it is said within a minute").expect("the sender lives as long as the link");
+        let held = tokio::time::timeout(Duration::from_mins(1), count.wait_for(|_| holds(self))).await;
+        held.expect("it holds within a minute").expect("the sender lives as long as the link");
     }
 
     /// The names of the milestones so far.
@@ -174,6 +184,7 @@ impl Progress for Link {
 
     fn record(&self, milestone: Milestone) -> Later<'_, Result<(), Stop>> {
         self.milestones.lock().expect("no test panics with it").push(milestone);
+        self.count.send_modify(|count| *count += 1);
         Box::pin(async { Ok(()) })
     }
 

@@ -233,12 +233,7 @@ async fn an_engine_that_is_killed_anywhere_is_followed_to_the_same_end() {
     let mut kills = 0;
     while done.is_none() {
         let seen = link.reached().len();
-        let reached = async {
-            while link.reached().len() == seen {
-                tokio::task::yield_now().await;
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
+        let reached = link.until_holds(|link| link.reached().len() > seen);
         tokio::select! {
             biased;
             ended = rotate::apply(&plan, &site, &stage.space.cluster, &*link) => done = Some(ended.unwrap()),
@@ -266,9 +261,7 @@ async fn what_does_not_work_goes_back_to_the_old_values() {
     let plan = stage.plan(&[]).await.unwrap();
     let (link, site) = (Link::new(), stage.site(2));
     let stop = async {
-        while !link.reached().contains(&"created".to_owned()) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        link.until_reached("created").await;
         link.end(Stop::Cancelled("asked to".to_owned()));
     };
     let (ended, ()) = tokio::join!(rotate::apply(&plan, &site, &stage.space.cluster, &*link), stop);
