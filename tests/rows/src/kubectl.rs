@@ -72,18 +72,6 @@ impl Kubectl {
         names
     }
 
-    /// POSTs a body to a path of the API server.
-    #[track_caller]
-    pub fn post(&self, path: &str, body: &str) -> String {
-        let mut command = self.command(["create", "--raw", path, "--filename", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("kubectl is on the PATH");
-        child.stdin.take().expect("piped").write_all(body.as_bytes()).expect("kubectl reads");
-        let out = child.wait_with_output().expect("our own child");
-        assert!(out.status.success(), "POST {path}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).into_owned()
-    }
-
     /// Creates or changes objects from YAML or JSON.
     #[track_caller]
     pub fn apply(&self, objects: &str) {

@@ -6,6 +6,7 @@
 //! - [`Row`] says to `cargo xtask rows` that the row holds, and what was measured.
 
 mod database;
+mod fault;
 mod ground;
 mod kubectl;
 mod load;

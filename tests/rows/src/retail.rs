@@ -1,8 +1,7 @@
 //! The retail shop: what its rows have in common.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tagline_tests::{Outcome, until};
 
-use crate::{Database, Ground, Load, Shop};
+use crate::{Database, Ground, Load, Shop, fault};
 
 /// The backend: its Service, its container, its image.
 pub const BACKEND: &str = "retail-backend";
@@ -222,17 +221,12 @@ impl Retail {
     /// Sets faults of every pod of a version of production's backend.
     #[track_caller]
     pub fn fault(&self, version: &str, faults: &Value) {
-        let kubectl = self.kubectl(PRODUCTION);
-        let mut found = 0;
-        for pod in kubectl.all("pods") {
+        let chosen = |pod: &Value| {
             let marked = pod["metadata"]["annotations"]["tagline.dev/version"].as_str();
             let of_version = marked.map_or(version == "1.0.0", |marked| marked == version);
-            let here = pod["metadata"]["labels"]["app"] == BACKEND && pod["metadata"]["deletionTimestamp"].is_null();
-            let Some(address) = pod["status"]["podIP"].as_str().filter(|_| of_version && here) else { continue };
-            post(address, &faults.to_string());
-            found += 1;
-        }
-        assert!(found > 0, "no pod of {version}");
+            of_version && pod["metadata"]["labels"]["app"] == BACKEND
+        };
+        fault::set(&self.kubectl(PRODUCTION), chosen, faults);
     }
 
     /// Requests to production, two in a hundred of them slow: fewer than one in twenty, as p95 is watched.
@@ -287,22 +281,6 @@ impl Retail {
             "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": folder}}});
         kubectl.apply(&volume.to_string());
     }
-}
-
-/// Sets faults at a pod's admin port, which this machine reaches.
-#[track_caller]
-fn post(address: &str, body: &str) {
-    let mut stream = TcpStream::connect((address, 8081)).expect("the admin port");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
-    let length = body.len();
-    write!(
-        stream,
-        "POST /fault HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");
 }
 
 /// The end of an engine, with all that it said.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tagline_tests::{Outcome, Repo, Scratch, Tagline, workspace};
 
-use crate::{Database, Ground, Kubectl};
+use crate::{Database, Ground, Kubectl, fault};
 
 /// The one object of the examples that belongs to no namespace: its PriorityClass.
 const CRITICAL: &str = "village-storefront-critical";
@@ -288,17 +288,12 @@ impl Shop {
     /// Sets faults of every pod of a version in a namespace, from now on: `{"error_rate": 0.05}`.
     #[track_caller]
     pub fn inject(&self, namespace: &str, version: &str, faults: &Value) {
-        let kubectl = self.kubectl(namespace);
-        let mut found = 0;
-        for pod in kubectl.all("pods") {
-            let of_version = pod["metadata"]["annotations"]["tagline.dev/version"] == version;
-            let gone = !pod["metadata"]["deletionTimestamp"].is_null();
-            let Some(name) = pod["metadata"]["name"].as_str().filter(|_| of_version && !gone) else { continue };
-            let path = format!("/api/v1/namespaces/{}/pods/{name}:8081/proxy/fault", kubectl.namespace());
-            kubectl.post(&path, &faults.to_string());
-            found += 1;
-        }
-        assert!(found > 0, "no pod of {version}");
+        // Pods of Jobs bear the version as well and have no such port.
+        let chosen = |pod: &Value| {
+            pod["metadata"]["annotations"]["tagline.dev/version"] == version
+                && pod["metadata"]["ownerReferences"][0]["kind"] != "Job"
+        };
+        fault::set(&self.kubectl(namespace), chosen, faults);
     }
 
     /// A field of what `show --json` says of a run.

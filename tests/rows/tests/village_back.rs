@@ -129,8 +129,8 @@ fn vs7_vs9_latency_and_throughput_are_held_against_before() {
     // Before against after is kept with the run.
     let measured = shop.milestone(shop.newest(), "production", "measured");
     assert!(!measured["text"].as_str().unwrap_or_default().is_empty(), "{measured}");
-    // Fewer requests than before: 9 % and 11 %.
-    for (version, rps, back) in [("1.2.6", 182, false), ("1.2.7", 178, true)] {
+    // Fewer requests than before: 7 % and 15 %. Both are counted over a few seconds, some per cent off what is sent.
+    for (version, rps, back) in [("1.2.6", 186, false), ("1.2.7", 170, true)] {
         let url = shop.url(PRODUCTION, SERVICE);
         let before = Load::of(&ground, &url, 200, "0%");
         shop.tag(Release::good(version));
