@@ -18,7 +18,9 @@ pub(crate) fn set(kubectl: &Kubectl, chosen: impl Fn(&Value) -> bool, faults: &V
     let pods: Vec<Value> = kubectl.all("pods").into_iter().filter(there).collect();
     let addresses: Vec<&str> = pods.iter().filter_map(|pod| pod["status"]["podIP"].as_str()).collect();
     assert!(!addresses.is_empty(), "no such pod in {}", kubectl.namespace());
-    addresses.iter().for_each(|address| post(address, &faults.to_string()));
+    for address in addresses {
+        post(address, &faults.to_string());
+    }
 }
 
 #[track_caller]

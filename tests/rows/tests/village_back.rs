@@ -70,7 +70,7 @@ fn vs7_vs18_errors_after_the_switch_bring_the_old_version_back() {
     watcher.end().never_empty().one_release_at_a_time();
 
     // What was known of the bad release's pods is kept, they themselves are gone.
-    let kept = shop.tagline.run(["artifacts", &run.to_string(), "--json"]).success().stdout.clone();
+    let kept = shop.tagline.run(["artifacts", "ls", &run.to_string(), "--json"]).success().stdout.clone();
     for part in ["evidence", "state", "dump", "storefront"] {
         assert!(kept.contains(part), "no `{part}` in {kept}");
     }

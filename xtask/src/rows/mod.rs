@@ -80,12 +80,6 @@ pub(crate) fn table(file: &Path) -> Result<Verdict> {
     Ok(render(&ROWS.iter().collect::<Vec<_>>(), &read(file)?))
 }
 
-/// What libtest is told to leave out: tests of rows that were not yet seen to hold.
-pub(crate) fn not_yet() -> Vec<String> {
-    let rows = ROWS.iter().filter(|row| row.open == Open::NotYet);
-    rows.flat_map(|row| ["--skip".to_owned(), format!("{}_", row.id.to_lowercase())]).collect()
-}
-
 /// Tests are named after their rows: `vs5_…`.
 fn filters(wanted: &[String]) -> Vec<String> {
     wanted.iter().map(|row| format!("{row}_")).collect()
@@ -103,10 +97,6 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> Verdict {
     for row in rows {
         let Known { id, what, open } = row;
         match (held.get(*id), open) {
-            (None, Open::NotYet) => {
-                let _ = writeln!(text, "{id:<5} {:<7} {:>8} {:>9} {:>7}  {what}", "open", "-", "-", "-");
-                let _ = writeln!(text, "{:<5} {:<7} {:>26}  its test was not yet seen to pass", "", "", "");
-            }
             (_, Open::Whole) => {
                 let _ = writeln!(text, "{id:<5} {:<7} {:>8} {:>9} {:>7}  {what}", "open", "-", "-", "-");
             }
@@ -123,8 +113,7 @@ fn render(rows: &[&Known], held: &BTreeMap<String, Held>) -> Verdict {
         }
     }
     let there = rows.iter().filter(|row| row.open != Open::Whole && held.contains_key(row.id)).count();
-    let left = |row: &&&Known| row.open == Open::Whole || (row.open == Open::NotYet && !held.contains_key(row.id));
-    let open = rows.iter().filter(left).count();
+    let open = rows.iter().filter(|row| row.open == Open::Whole).count();
     let missing = rows.len() - open - there;
     let _ = write!(text, "\n{there} rows hold, {missing} do not, {open} open");
     Verdict { text, held: there, missing }
@@ -139,7 +128,6 @@ mod tests {
         let known = [
             Known { id: "VS3", what: "staging", open: Open::No },
             Known { id: "VS4", what: "results", open: Open::Whole },
-            Known { id: "VS5", what: "production", open: Open::NotYet },
             Known { id: "RA6", what: "triggers", open: Open::Part("a critical vulnerability found") },
         ];
         let rows: Vec<&Known> = known.iter().collect();
@@ -152,7 +140,7 @@ mod tests {
             missing == 0 && text.contains("VS4   open") && text.contains("a critical vulnerability found"),
             "{text}"
         );
-        assert!(text.ends_with("2 rows hold, 0 do not, 2 open"), "{text}");
+        assert!(text.ends_with("2 rows hold, 0 do not, 1 open"), "{text}");
     }
 
     #[test]

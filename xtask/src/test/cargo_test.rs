@@ -9,9 +9,18 @@ use anyhow::{Context, Result};
 use super::table::{Suite, Table};
 use crate::shell;
 
+/// A test that failed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Failed {
+    /// The suite it is in.
+    pub(super) suite: String,
+    /// Its path in the suite: `staging::vs3_…`.
+    pub(super) name: String,
+}
+
 /// Runs the command; a row for each package, or a failed row of its own where something could not be
-/// compiled or ended without a result.
-pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<()> {
+/// compiled or ended without a result. Returns the tests that failed.
+pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<Vec<Failed>> {
     println!("$ {}", shell::words(command));
     // One pipe for both: the names of the suites are on standard error, the counts on standard output.
     let (reader, writer) = std::io::pipe()?;
@@ -27,17 +36,19 @@ pub(super) fn run(command: &mut Command, table: &mut Table) -> Result<()> {
         reading.line(&line, table);
     }
     let status = child.wait()?;
-    if !status.success() && reading.failed == 0 {
+    if !status.success() && reading.counted == 0 {
         table.push(Suite::check("cargo test (build, or a crash)", false, Duration::ZERO));
     }
-    Ok(())
+    Ok(reading.failed)
 }
 
 /// Where in the output of `cargo test` we are.
 #[derive(Default)]
 struct Reading {
     suite: String,
-    failed: usize,
+    /// How many failed, by the results.
+    counted: usize,
+    failed: Vec<Failed>,
 }
 
 impl Reading {
@@ -49,11 +60,12 @@ impl Reading {
             self.suite = rest.trim().replace('_', "-");
         } else if let Some(rest) = words.strip_prefix("test result: ") {
             if let Some(suite) = result(&self.suite, rest) {
-                self.failed += suite.failed;
+                self.counted += suite.failed;
                 table.push(suite);
             }
         } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
-            table.fail(format!("{} {name}", self.suite));
+            table.fail(&self.suite, name);
+            self.failed.push(Failed { suite: self.suite.clone(), name: name.to_owned() });
         }
     }
 }
@@ -105,5 +117,7 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         assert!(shown.contains("tagline-run                       15       1        2      1.8s"), "{shown}");
         assert!(shown.contains("direction                          1"), "{shown}");
         assert!(shown.contains("failed tagline-run state::illegal"), "{shown}");
+        let failed = Failed { suite: "tagline-run".to_owned(), name: "state::illegal".to_owned() };
+        assert_eq!(reading.failed, [failed]);
     }
 }

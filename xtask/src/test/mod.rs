@@ -1,5 +1,6 @@
 //! `cargo xtask test`: set-up, the checks of the sources, every test, and one table at the end.
 
+mod again;
 mod cargo_test;
 mod lints;
 mod table;
@@ -76,16 +77,15 @@ fn run_tests(options: &Options, state: &setup::State, table: &mut Table) -> Resu
     let mut test = shell::cargo();
     test.args(["test", "--workspace", "--exclude", rows::PACKAGE, "--no-fail-fast"]).args(&options.filter);
     test.envs(environment.clone());
-    cargo_test::run(&mut test, table)?;
+    let failed = cargo_test::run(&mut test, table)?;
+    again::run(&failed, &environment, table)?;
     // After the others: rows are measured, and nothing else may take the machine meanwhile.
     let mut test = shell::cargo();
     test.args(["test", "--package", rows::PACKAGE, "--no-fail-fast"]).args(&options.filter);
     test.arg("--").args(rows::ALONE);
-    if !options.all {
-        test.args(rows::not_yet());
-    }
     test.envs(environment.clone());
-    cargo_test::run(&mut test, table)?;
+    let failed = cargo_test::run(&mut test, table)?;
+    again::run(&failed, &environment, table)?;
     if options.filter.is_none() {
         let verdict = rows::table(&held)?;
         println!("{}", verdict.text);
@@ -137,7 +137,7 @@ fn score_conformance(table: &mut Table) -> Result<()> {
         let failed = usize::from(percent < floor);
         table.push(Suite { name: "conformance".to_owned(), passed, failed, ignored: 0, time: Duration::ZERO });
         if failed > 0 {
-            table.fail(format!("conformance {kind}: {percent:.1} % pass, {floor} % must"));
+            table.fail("conformance", &format!("{kind}: {percent:.1} % pass, {floor} % must"));
         }
     }
     Ok(())

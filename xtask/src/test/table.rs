@@ -42,6 +42,7 @@ pub(super) struct Table {
     suites: Vec<Suite>,
     skips: Vec<Skip>,
     failures: Vec<String>,
+    again: Vec<String>,
 }
 
 impl Table {
@@ -57,14 +58,29 @@ impl Table {
         }
     }
 
+    /// Adds the rows of another table.
+    pub(super) fn add(&mut self, other: Self) {
+        other.suites.into_iter().for_each(|suite| self.push(suite));
+    }
+
     /// Notes what was not run, and why.
     pub(super) fn skip(&mut self, suite: &str, what: &str, reason: &str) {
         self.skips.push(Skip { suite: suite.to_owned(), what: what.to_owned(), reason: reason.to_owned() });
     }
 
     /// Notes the name of a failed test.
-    pub(super) fn fail(&mut self, name: String) {
-        self.failures.push(name);
+    pub(super) fn fail(&mut self, suite: &str, name: &str) {
+        self.failures.push(format!("{suite} {name}"));
+    }
+
+    /// A failed test held when it was run once more, alone.
+    pub(super) fn held(&mut self, suite: &str, name: &str) {
+        let name = format!("{suite} {name}");
+        self.failures.retain(|failed| *failed != name);
+        self.again.push(name);
+        if let Some(row) = self.suites.iter_mut().find(|row| row.name == suite) {
+            row.failed = row.failed.saturating_sub(1);
+        }
     }
 
     /// Reads what the tests themselves noted: one JSON object a line.
@@ -117,6 +133,9 @@ impl Table {
         for failure in &self.failures {
             let _ = writeln!(text, "failed {failure}");
         }
+        for name in &self.again {
+            let _ = writeln!(text, "again {name}: it failed, and held when it was run once more, alone");
+        }
         let skipped = self.skips.len() + self.total(|suite| suite.ignored);
         let _ = writeln!(text, "took {}m {:02}s\n", took.as_secs() / 60, took.as_secs() % 60);
         let (passed, failed) = (self.total(|suite| suite.passed), self.total(|suite| suite.failed));
@@ -143,6 +162,20 @@ mod tests {
         assert_eq!(text.lines().last(), Some("9 passed, 1 failed, 0 skipped"));
         assert!(text.contains("took 1m 01s"), "{text}");
         assert!(!table.holds(false));
+    }
+
+    #[test]
+    fn what_held_when_it_was_run_once_more_is_named_and_is_no_failure() {
+        let mut table = Table::default();
+        table.push(suite("rolling", 2, 1));
+        table.fail("rolling", "to_a_version");
+        assert!(!table.holds(false));
+        table.held("rolling", "to_a_version");
+        // The second run counts it.
+        table.push(suite("rolling", 1, 0));
+        let text = table.render(Duration::ZERO);
+        assert!(table.holds(true) && text.ends_with("3 passed, 0 failed, 0 skipped"), "{text}");
+        assert!(text.contains("again rolling to_a_version") && !text.contains("failed rolling"), "{text}");
     }
 
     #[test]

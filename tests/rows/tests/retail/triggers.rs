@@ -5,7 +5,7 @@ use serde_json::json;
 use tagline_rows::retail::{BACKEND, PRODUCTION, Retail, finish};
 use tagline_rows::village::in_order;
 use tagline_rows::{Ground, Load, LoadReport, Row, Seen, Watcher};
-use tagline_tests::{Outcome, until};
+use tagline_tests::{Outcome, gate, until};
 
 /// Production as it was found, with nothing around it that takes time.
 #[track_caller]
@@ -84,16 +84,18 @@ fn ra6_slow_answers_end_a_release_when_they_last() {
     let retail = production(&ground);
     retail.set(&[("WINDOW", "3s")]);
     let (load, watcher) = (retail.load("/"), watch(&retail));
-    let (_, said) = released(&retail, "1.0.1", || {
-        retail.fault("1.0.1", &json!({"latency_ms": 600}));
-        pass(3);
-        retail.fault("1.0.1", &json!({"latency_ms": 0}));
-    });
-    said.success();
+    if gate::all() {
+        let (_, said) = released(&retail, "1.0.1", || {
+            retail.fault("1.0.1", &json!({"latency_ms": 600}));
+            pass(3);
+            retail.fault("1.0.1", &json!({"latency_ms": 0}));
+        });
+        said.success();
+    }
     let (run, said) = released(&retail, "1.0.2", || retail.fault("1.0.2", &json!({"latency_ms": 600})));
     let (report, seen) = (load.end(), watcher.end());
     came_back(&retail, run, &said, "p95 > 500ms", &seen, &report);
-    report.none_failed(20_000);
+    report.none_failed(10_000);
 }
 
 #[test]
@@ -101,19 +103,21 @@ fn ra6_health_that_fails_in_a_row_ends_a_release_and_a_blip_does_not() {
     let Some(ground) = Ground::require() else { return };
     let retail = production(&ground);
     let (load, watcher) = (retail.load("/"), watch(&retail));
-    let (_, said) = released(&retail, "1.0.1", || {
-        for _ in 0..2 {
-            retail.fault("1.0.1", &json!({"never_ready": true}));
-            pass(4);
-            retail.fault("1.0.1", &json!({"never_ready": false}));
-            pass(2);
-        }
-    });
-    said.success();
+    if gate::all() {
+        let (_, said) = released(&retail, "1.0.1", || {
+            for _ in 0..2 {
+                retail.fault("1.0.1", &json!({"never_ready": true}));
+                pass(4);
+                retail.fault("1.0.1", &json!({"never_ready": false}));
+                pass(2);
+            }
+        });
+        said.success();
+    }
     let (run, said) = released(&retail, "1.0.2", || retail.fault("1.0.2", &json!({"never_ready": true})));
     let (report, seen) = (load.end(), watcher.end());
     came_back(&retail, run, &said, "health fails", &seen, &report);
-    report.none_failed(20_000);
+    report.none_failed(10_000);
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn ra15_pools_processors_memory_and_orders_have_two_levels() {
     said.code(1).stderr_has("orders-completed < 0.80");
     orders.end();
     let report = load.end();
-    report.none_failed(20_000);
+    report.none_failed(10_000);
     row.load(&report).holds();
 }
 
