@@ -80,18 +80,19 @@ fn ra6_five_percent_of_errors_end_a_release_and_a_little_less_only_warns() {
 
 #[test]
 fn ra6_slow_answers_end_a_release_when_they_last() {
+    if !gate::all() {
+        return;
+    }
     let Some(ground) = Ground::require() else { return };
     let retail = production(&ground);
     retail.set(&[("WINDOW", "3s")]);
     let (load, watcher) = (retail.load("/"), watch(&retail));
-    if gate::all() {
-        let (_, said) = released(&retail, "1.0.1", || {
-            retail.fault("1.0.1", &json!({"latency_ms": 600}));
-            pass(3);
-            retail.fault("1.0.1", &json!({"latency_ms": 0}));
-        });
-        said.success();
-    }
+    let (_, said) = released(&retail, "1.0.1", || {
+        retail.fault("1.0.1", &json!({"latency_ms": 600}));
+        pass(3);
+        retail.fault("1.0.1", &json!({"latency_ms": 0}));
+    });
+    said.success();
     let (run, said) = released(&retail, "1.0.2", || retail.fault("1.0.2", &json!({"latency_ms": 600})));
     let (report, seen) = (load.end(), watcher.end());
     came_back(&retail, run, &said, "p95 > 500ms", &seen, &report);
@@ -100,20 +101,21 @@ fn ra6_slow_answers_end_a_release_when_they_last() {
 
 #[test]
 fn ra6_health_that_fails_in_a_row_ends_a_release_and_a_blip_does_not() {
+    if !gate::all() {
+        return;
+    }
     let Some(ground) = Ground::require() else { return };
     let retail = production(&ground);
     let (load, watcher) = (retail.load("/"), watch(&retail));
-    if gate::all() {
-        let (_, said) = released(&retail, "1.0.1", || {
-            for _ in 0..2 {
-                retail.fault("1.0.1", &json!({"never_ready": true}));
-                pass(4);
-                retail.fault("1.0.1", &json!({"never_ready": false}));
-                pass(2);
-            }
-        });
-        said.success();
-    }
+    let (_, said) = released(&retail, "1.0.1", || {
+        for _ in 0..2 {
+            retail.fault("1.0.1", &json!({"never_ready": true}));
+            pass(4);
+            retail.fault("1.0.1", &json!({"never_ready": false}));
+            pass(2);
+        }
+    });
+    said.success();
     let (run, said) = released(&retail, "1.0.2", || retail.fault("1.0.2", &json!({"never_ready": true})));
     let (report, seen) = (load.end(), watcher.end());
     came_back(&retail, run, &said, "health fails", &seen, &report);
