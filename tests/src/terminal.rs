@@ -41,7 +41,9 @@ impl Terminal {
         let path = name.to_str().expect("a terminal's path is ASCII").to_owned();
         let screen = File::options().read(true).write(true).open(&path).expect("the other end of our own pty");
         let mut wrapped = Command::new("setsid");
-        wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+        // Whoever runs the tests in the background has them ignore Ctrl-C; a terminal's commands never do.
+        wrapped.args(["--ctty", "env", "--default-signal=INT,QUIT,HUP"]);
+        wrapped.arg(command.get_program()).args(command.get_args()).env_clear();
         wrapped.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
         wrapped.env("TERM", "xterm-256color").current_dir(command.get_current_dir().expect("set by the runner"));
         if let Some(uid) = uid {
