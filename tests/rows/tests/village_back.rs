@@ -42,7 +42,11 @@ fn live_image(shop: &Shop) -> String {
 #[track_caller]
 fn pods_of(shop: &Shop, version: &str) -> BTreeSet<String> {
     let pods = shop.kubectl(PRODUCTION).all("pods");
-    let of_version = pods.iter().filter(|pod| pod["metadata"]["annotations"]["tagline.dev/version"] == version);
+    // One that was told to end takes its time, and serves nobody.
+    let of_version = pods.iter().filter(|pod| {
+        pod["metadata"]["annotations"]["tagline.dev/version"] == version
+            && pod["metadata"]["deletionTimestamp"].is_null()
+    });
     let names = of_version.filter_map(|pod| pod["metadata"]["name"].as_str());
     // Jobs of the release have pods, too.
     names.filter(|name| name.starts_with(SERVICE)).map(str::to_owned).collect()
@@ -121,7 +125,8 @@ fn vs7_vs9_latency_and_throughput_are_held_against_before() {
     let slow = |version, faults, back, why| taken_back(&shop, Release { version, faults }, (60, "0%"), back, why);
     // Everybody waits for less than two seconds, which is more than twice what it was.
     slow("1.2.3", "latency_ms = 1900", true, "p99 > 2x baseline");
-    shop.edit(".github/workflows/release.yml", |text| text.replace("p99 > 2x baseline", "p99 > 500x baseline"));
+    // Of some milliseconds: this rule has no say from here on.
+    shop.edit(".github/workflows/release.yml", |text| text.replace("p99 > 2x baseline", "p99 > 100000x baseline"));
     if gate::all() {
         slow("1.2.4", "latency_ms = 1900", false, "1.9 s is not more than 2 s");
         slow("1.2.5", "latency_ms = 2100", true, "2.1 s is more than 2 s");
